@@ -1,0 +1,68 @@
+// Package audit names the events that the trail keeps: who did what, to whom,
+// when, from where and by which method. Never a secret, a code, a token or the
+// content of a card.
+//
+// Events of a change are written in the change's own transaction
+// (identity.Tx.Record); events that change nothing, such as a refused sign-in,
+// go through a Recorder.
+package audit
+
+import (
+	"context"
+	"time"
+)
+
+// Type is what happened, as "thing.happened".
+type Type string
+
+const (
+	OrganisationCreated  Type = "organisation.created"
+	OrganisationChanged  Type = "organisation.changed"
+	OrganisationDisabled Type = "organisation.disabled"
+	OrganisationEnabled  Type = "organisation.enabled"
+	UserCreated          Type = "user.created"
+	UserChanged          Type = "user.changed"
+	UserDisabled         Type = "user.disabled"
+	UserEnabled          Type = "user.enabled"
+	PasswordOrdered      Type = "password.ordered"
+	PasswordChanged      Type = "password.changed"
+	AuthenticatorLinked  Type = "authenticator.linked"
+	AuthenticatorRemoved Type = "authenticator.removed"
+	AuthenticatorTried   Type = "authenticator.tried"
+	AuthenticatorBlocked Type = "authenticator.blocked"
+	CardLinked           Type = "card.linked"
+	CardLinkRemoved      Type = "card.link_removed"
+	CardRefused          Type = "card.refused"
+	SignInSucceeded      Type = "signin.succeeded"
+	SignInRefused        Type = "signin.refused"
+	EnrolStarted         Type = "signin.enrol_started"
+	SignedOut            Type = "signout"
+	CodeReplayed         Type = "token.code_replayed"
+	RefreshReused        Type = "token.refresh_reused"
+	ClientCreated        Type = "client.created"
+	ClientChanged        Type = "client.changed"
+	ClientDisabled       Type = "client.disabled"
+	ClientEnabled        Type = "client.enabled"
+	KeyCreated           Type = "key.created"
+	KeyMoved             Type = "key.moved"
+)
+
+// Event is one line of the trail.
+type Event struct {
+	At           time.Time         // UTC; the store fills it when zero
+	Type         Type              //
+	Actor        string            // "user:ID", "operator:NAME" or "system"
+	User         string            // the user it happened to, "" when unknown
+	Organisation string            //
+	Client       string            // OAuth client_id, when one was involved
+	Session      string            // the session's public id (sid)
+	Method       string            // card, app, token, password
+	Reason       string            // a stable code, e.g. "wrong_password"
+	Address      string            // the browser's address
+	Details      map[string]string // few, short, no secrets
+}
+
+// Recorder writes an event outside a change.
+type Recorder interface {
+	Record(ctx context.Context, e Event) error
+}

@@ -1,0 +1,140 @@
+// Package identity knows organisations, people, their credentials and links,
+// and who may change what.
+//
+//	identity.go       the words: Organisation, User, Person, Method, CardLink, Authenticator
+//	store.go          what it needs of SQL: reads, and one Change
+//	directory.go      Directory, the only way to change people: rights, audit, letters
+//	organisation.go   create, change, disable organisations
+//	user.go           create, change, disable users; Standing
+//	password.go       verify, change, Order (S54)
+//	authenticator.go  link, verify, try, remove (S37–S47, S60)
+//	cardlink.go       link and look up (S25–S28)
+//	policy.go         what an employer permits and what a person may link (pure)
+//
+// It leaves the steps of a sign-in to package login and tokens to openid.
+package identity
+
+import (
+	"time"
+)
+
+type (
+	OrganisationID  string // chosen by the operator: lower-case letters, digits and hyphens
+	UserID          string // random; the sub of ID tokens, never reassigned
+	LinkID          string // random
+	AuthenticatorID = LinkID
+)
+
+// Method is a way to sign in that an employer may permit (S1). Values are bits,
+// so that SQL can test a set.
+type Method uint8
+
+const (
+	MethodCard  Method = 1 << iota // certificate card and PIN
+	MethodApp                      // password and a code from an authenticator app
+	MethodToken                    // password and a code from a programmable token
+)
+
+// Methods is a set of them. A permitted set is never empty (S5).
+type Methods uint8
+
+// Organisation is an employer.
+type Organisation struct {
+	ID                 OrganisationID
+	Name               string
+	Methods            Methods  // what it permits
+	PersonalPhones     bool     // may employees use their own phones (S10)
+	SharedWorkstations bool     // shorter idle limit (S72)
+	Delivery           Delivery // how temporary passwords reach people (S55)
+	ITContact          string   // own IT or responsible user, shown on failures; "" when not told
+	Disabled           time.Time
+	Created            time.Time
+	Version            int64 // for compare-and-swap saves
+}
+
+// Delivery is how a temporary password reaches its owner.
+type Delivery string
+
+const (
+	ByLetter   Delivery = "letter"   // the letter carries it
+	ByHandover Delivery = "handover" // whoever created it hands it over; the letter only tells of it
+)
+
+// User is a person's account in one organisation (S9).
+type User struct {
+	ID           UserID
+	Username     string // unique; compared after NFC and lower-casing
+	Organisation OrganisationID
+	GivenName    string
+	FamilyName   string
+	Email        string
+	Language     string // fi, sv or en
+	Disabled     time.Time
+	Created      time.Time
+	SignedIn     time.Time // first full sign-in (S14); zero before
+	Epoch        int64     // sessions and grants of another epoch are dead
+	KeptSession  string    // the one session that outlived the last epoch change (S58)
+	Version      int64
+}
+
+// Name is how a person is called on pages.
+func (u User) Name() string { return u.GivenName + " " + u.FamilyName }
+
+// Password is a user's password as stored.
+type Password struct {
+	Hash      string    // PHC string, Argon2id; "" means no password works
+	Temporary bool      // must be changed before anything else (S15)
+	Expires   time.Time // of a temporary one (S16)
+	Changed   time.Time
+}
+
+// CardLink binds one card to one username (S26, S27).
+type CardLink struct {
+	ID            LinkID
+	User          UserID
+	Fingerprint   string // SHA-256 of the certificate; unique among active links
+	SPKI          string
+	Issuer        string
+	IssuerDN      string
+	Serial        string
+	SubjectSerial string
+	HolderName    string
+	HolderOrg     string
+	NotAfter      time.Time
+	Linked        time.Time
+	Removed       time.Time // zero while active
+	RemovedReason string    // "order", "user_disabled"
+}
+
+// Authenticator binds one TOTP key to one username (S41).
+type Authenticator struct {
+	ID            AuthenticatorID
+	User          UserID
+	Kind          Method // MethodApp or MethodToken, as declared (S4)
+	SealedKey     string // 20 bytes, sealed with "totp:"+User+":"+ID as additional data
+	Model         string // of a token, optional
+	Serial        string // of a token, optional
+	OwnDevice     bool   // the tick of S42 and S48
+	PersonalPhone bool   // declared a personal phone, where permitted (S10)
+	LastStep      int64  // the last time step used; a code of it or an earlier one is spent (S44)
+	Drift         int64  // learnt offset in steps (S47)
+	Failures      int    // wrong codes since the last right one
+	BlockedUntil  time.Time
+	Linked        time.Time
+	Removed       time.Time
+	RemovedReason string
+}
+
+// Person is a user with everything that a sign-in decides on, read at once.
+type Person struct {
+	User          User
+	Organisation  Organisation
+	Password      Password
+	Card          *CardLink      // the active one, or nil
+	Authenticator *Authenticator // the active one, or nil
+}
+
+// Enabled tells whether the account and its organisation are open.
+func (p Person) Enabled() bool {
+	return p.User.Disabled.IsZero() && p.Organisation.Disabled.IsZero()
+}

@@ -1,0 +1,69 @@
+package identity
+
+import (
+	"context"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/mail"
+)
+
+// Store is what identity needs of SQL. Reads return fault.NotFound
+// ("organisation_not_found", "user_not_found", "card_not_linked") when there is
+// nothing; every method returns fault.Unavailable when the database is out of reach.
+type Store interface {
+	Organisation(ctx context.Context, id OrganisationID) (Organisation, error)
+	Organisations(ctx context.Context) ([]Organisation, error) // by name
+
+	// Person and PersonByName are one round trip each. The name is compared as
+	// FoldUsername gives it.
+	Person(ctx context.Context, id UserID) (Person, error)
+	PersonByName(ctx context.Context, folded string) (Person, error)
+	People(ctx context.Context, org OrganisationID) ([]Person, error) // by username; all organisations when org is ""
+
+	// CardLink returns the active link of a certificate's fingerprint, or else
+	// the one removed last.
+	CardLink(ctx context.Context, fingerprint string) (CardLink, error)
+
+	// Change runs f in one transaction: everything that f did through tx, or
+	// nothing. It commits when f returns nil, and hands f's error back as it
+	// is. On SQLite writers queue for the one writing connection. f must be quick
+	// and must not call the Store itself.
+	Change(ctx context.Context, f func(tx Tx) error) error
+}
+
+// Tx is the inside of a Change. Its reads lock the row they return, so that
+// what f decides on cannot change before f commits.
+type Tx interface {
+	Organisation(id OrganisationID) (Organisation, error)
+	AddOrganisation(o Organisation) error  // fault.Conflict "organisation_exists"
+	SaveOrganisation(o Organisation) error // fault.Conflict "changed_meanwhile" when Version is not the stored one; the stored Version becomes Version+1
+	Person(id UserID) (Person, error)
+	PeopleOf(org OrganisationID) ([]UserID, error)
+	AddUser(u User, p Password) error // fault.Conflict "username_taken"
+	SaveUser(u User) error            // as SaveOrganisation; never touches Epoch, KeptSession or SignedIn
+	SetPassword(id UserID, p Password) error
+	NoteSignIn(id UserID) error // sets SignedIn where it is zero
+
+	// EndSessions adds one to the user's epoch, which ends every session of the
+	// user but keep (a sid, "" for none), revokes every grant (openid) that does
+	// not belong to keep, and queues the logout notices of what it ended.
+	EndSessions(id UserID, keep string) error
+
+	AddCardLink(l CardLink) error                               // fault.Conflict "card_already_linked" (this user has a card) or "card_linked_elsewhere" (another user has this card)
+	RemoveCardLink(id UserID, reason string) (bool, error)      // false when there was none
+	AddAuthenticator(a Authenticator) error                     // fault.Conflict "totp_already_linked"
+	RemoveAuthenticator(id UserID, reason string) (bool, error) // false when there was none
+
+	// UseStep marks a time step of an authenticator as used, sets its drift and
+	// clears its failures. It returns false, and changes nothing, when that step
+	// or a later one is used already: of any number of parallel callers with one
+	// code, one gets true (RFC 6238 §5.2).
+	UseStep(id AuthenticatorID, step, drift int64) (bool, error)
+	// FailCode adds one to the authenticator's failures and returns the new number.
+	FailCode(id AuthenticatorID) (int, error)
+	// BlockCodes refuses codes of the authenticator until a time.
+	BlockCodes(a Authenticator) error // saves BlockedUntil
+
+	Record(e audit.Event) error
+	Send(l mail.Letter) error
+}

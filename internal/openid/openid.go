@@ -1,0 +1,173 @@
+// Package openid is the OpenID Provider: zitadel/oidc behind one door.
+//
+//	openid.go      the words: Client, Grant, Request
+//	provider.go    New, Handler: the routes, with the library's engine inside
+//	authorize.go   the authorization endpoint: parse, validate, Decide
+//	decide.go      Decide(request, session, person): issue, sign in, step up, refuse (pure)
+//	response.go    the one writer of authorization responses, success and error
+//	token.go       code exchange and refresh, our own minting
+//	client.go      client authentication and registration rules
+//	userinfo.go    claims by scope
+//	logout.go      RP-initiated logout
+//	discovery.go   metadata and JWKS as prepared bytes
+//	store.go       what it needs of SQL
+//
+// Only this package imports zitadel's pkg/op. It knows no password and no page:
+// package signin asks Request what is wanted and calls Complete when somebody
+// has signed in.
+package openid
+
+import (
+	"context"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/session"
+)
+
+// AuthMethod is how a client proves itself at the token endpoint. The registered
+// one is the only one accepted.
+type AuthMethod string
+
+const (
+	AuthBasic AuthMethod = "client_secret_basic"
+	AuthPost  AuthMethod = "client_secret_post"
+	AuthNone  AuthMethod = "none" // public clients: PKCE is then required
+)
+
+// GrantType is an OAuth grant that a client may use.
+type GrantType string
+
+const (
+	GrantCode    GrantType = "authorization_code"
+	GrantRefresh GrantType = "refresh_token"
+)
+
+// Client is a registered relying party.
+type Client struct {
+	ID                     string
+	Name                   map[string]string // by language; shown on sign-in pages
+	SecretHash             string            // SHA-256 of the generated secret, hex; "" for AuthNone
+	AuthMethod             AuthMethod
+	Native                 bool     // loopback redirect URIs match any port (RFC 8252 §7.3)
+	RedirectURIs           []string // matched exactly
+	PostLogoutRedirectURIs []string // matched exactly
+	BackChannelLogoutURI   string   // "" when the client takes none
+	GrantTypes             []GrantType
+	Scopes                 []string       // what it may ask for
+	MinimumACR             string         // demanded of every sign-in; "" for none
+	Methods                uint8          // identity.Methods that this client accepts; 0: all
+	Algorithm              keys.Algorithm // of its ID tokens; RS256 when not registered otherwise
+	RequirePKCE            bool
+	AccessTokenTTL         time.Duration // 0: the provider's default
+	HomeURI                string        // where "back to the service" leads
+	Disabled               time.Time
+	Created                time.Time
+	Version                int64
+}
+
+// Grant is what one sign-in gave to one client: the family of its tokens. The
+// store keeps hashes only.
+type Grant struct {
+	ID          string // derived from the code (see GrantID), so that a replay finds it without a second look-up
+	Client      string
+	User        string
+	Session     string // sid
+	Epoch       int64  // the user's at issue
+	Level       session.Level
+	Method      session.Method
+	Scopes      []string
+	ACR         string
+	AMR         []string
+	Nonce       string
+	AuthTime    time.Time
+	Created     time.Time
+	Expires     time.Time // absolute end of its refresh tokens
+	RefreshHash string    // SHA-256 of the one refresh token that works now; "" for none
+	Revoked     time.Time
+}
+
+// AccessToken is a stored reference token.
+type AccessToken struct {
+	Hash    string // SHA-256, hex
+	Grant   string
+	Expires time.Time
+}
+
+// Store is what the provider needs of SQL. Each method is one round trip on
+// PostgreSQL and one transaction on either database.
+type Store interface {
+	// Client returns a registered client, disabled ones included.
+	// fault.NotFound "client_not_found".
+	Client(ctx context.Context, id string) (Client, error)
+	Clients(ctx context.Context) ([]Client, error) // by ID
+	// ChangeClient adds (Version 0) or saves a client with its audit event in one
+	// transaction. fault.Conflict "client_exists" or "changed_meanwhile".
+	ChangeClient(ctx context.Context, c Client, e audit.Event) error
+
+	// Issue stores a grant with its first access token, if its user still may:
+	// user and organisation enabled, the user's epoch the grant's (or its session
+	// the kept one), and the grant's method permitted by the organisation (S5; a
+	// grant of level Enrol needs no permission). Otherwise it stores nothing and
+	// returns fault.Denied with code account_disabled, session_ended or
+	// method_not_permitted_by_employer. If RevokeGrant came first (a replayed
+	// code), the grant is stored revoked and Issue succeeds: the one winner of a
+	// race gets tokens that are dead.
+	Issue(ctx context.Context, g Grant, t AccessToken) error
+	// Rotate exchanges the refresh token of a grant for the next one, with a new
+	// access token, under Issue's conditions and if oldHash is the grant's
+	// current one. fault.Denied as above; fault.Gone "grant_revoked",
+	// "grant_expired"; fault.Conflict "refresh_reused" when the grant's current
+	// token is another one: the grant is then revoked by this very call;
+	// fault.NotFound "grant_not_found"; fault.Denied "other_client" when the
+	// grant is another client's (nothing changes).
+	Rotate(ctx context.Context, grant, client, oldHash, newHash string, t AccessToken, now time.Time) (Grant, error)
+	// Token returns the grant of a live access token: not expired, the grant not
+	// revoked, user and organisation enabled, epoch right. fault.Unauthenticated
+	// "invalid_token" otherwise.
+	Token(ctx context.Context, hash string, now time.Time) (Grant, AccessToken, error)
+	// RevokeGrant kills a grant with everything under it. When there is none yet,
+	// it leaves a mark that makes a later Issue of this ID store it revoked.
+	RevokeGrant(ctx context.Context, id string, at time.Time) error
+	// EndSession revokes every grant of a session, queues the logout notices to
+	// its clients and writes the event, in one transaction.
+	EndSession(ctx context.Context, sid string, at time.Time, e audit.Event) error
+
+	// LeaseLogouts hands out up to n back-channel logout notices that are due and
+	// keeps them from other replicas until the lease ends.
+	LeaseLogouts(ctx context.Context, n int, now time.Time, lease time.Duration) ([]LogoutNotice, error)
+	LogoutSent(ctx context.Context, id string) error
+	// LogoutFailed notes a failed attempt; a zero next means never again.
+	LogoutFailed(ctx context.Context, id, reason string, next time.Time) error
+
+	// Sweep deletes what is long over: expired tokens, grants and their marks.
+	Sweep(ctx context.Context, now time.Time) error
+}
+
+// LogoutNotice tells one client that one session is over (OpenID Connect
+// Back-Channel Logout 1.0 §2.5). Queued for clients with a BackChannelLogoutURI.
+type LogoutNotice struct {
+	ID       string
+	Client   string
+	User     string
+	Session  string
+	Attempts int
+	Created  time.Time
+}
+
+// Request is what the pages see of a waiting authorization request.
+type Request struct {
+	ID         string
+	Client     Client
+	LoginHint  string
+	Locales    []string // ui_locales, best first
+	ACR        string   // the level that must be reached; "" when any will do
+	CardOnly   bool     // only a card can satisfy it
+	EnrolOK    bool     // a password alone satisfies it (User Services asking for us.enrol)
+	Fresh      bool     // an existing session is not enough (prompt=login, max_age)
+	User       string   // when not "": only this user will do (id_token_hint)
+	RedirectTo string   // origin of the redirect URI, for the page's form-action
+	Created    time.Time
+	Expires    time.Time
+}

@@ -1,0 +1,105 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"strconv"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/mail"
+)
+
+// HandshakeFresh is how old a card's handshake may be when its link is confirmed (S26).
+const HandshakeFresh = 5 * time.Minute
+
+// LinkCard binds the card to the person's username, after the person has seen
+// what it is and confirmed (S25–S28). seen is what this browser's own handshake
+// came to.
+func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) error {
+	now := d.now()
+	if seen.Verdict != card.Good || seen.Holder.Fingerprint == "" {
+		return fault.New(fault.Denied, "card_refused", "This card cannot be linked.")
+	}
+	if age := now.Sub(seen.At); age > HandshakeFresh || age < -time.Minute {
+		return fault.New(fault.Gone, "card_ticket_spent", "The card was read too long ago. Read it again.")
+	}
+	h := seen.Holder
+	link := CardLink{ID: LinkID(rand.Text()), User: self.User, Fingerprint: h.Fingerprint, SPKI: h.SPKI, Issuer: h.Issuer, IssuerDN: h.IssuerDN,
+		Serial: h.Serial, SubjectSerial: h.SubjectSerial, HolderName: h.Name, HolderOrg: h.Organisation, NotAfter: h.NotAfter, Linked: now}
+	return d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(self.User)
+		if err != nil {
+			return err
+		}
+		if err := MayLink(p, self, MethodCard, now); err != nil {
+			return err
+		}
+		if err := tx.AddCardLink(link); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.CardLinked, "tail", h.Tail()); err != nil {
+			return err
+		}
+		e := d.event(audit.CardLinked, self.actor(), self.Address, p.User)
+		e.Method, e.Session = MethodCard.String(), self.Session
+		e.Details = map[string]string{"link": string(link.ID), "issuer": h.Issuer, "tail": h.Tail()}
+		return tx.Record(e)
+	})
+}
+
+// CardHolder returns the person to whose username a good card is linked (S2).
+// The match is the certificate's fingerprint and nothing else. Faults:
+// card_not_linked, card_link_removed_by_order, account_disabled.
+func (d *Directory) CardHolder(ctx context.Context, h card.Holder) (Person, error) {
+	link, err := d.Store.CardLink(ctx, h.Fingerprint)
+	if err != nil {
+		return Person{}, err // card_not_linked
+	}
+	switch {
+	case link.Removed.IsZero():
+	case link.RemovedReason == "order":
+		return Person{}, fault.New(fault.Denied, "card_link_removed_by_order", "A new password was ordered, which removed the link to this card. Sign in with your username and password and link the card again.")
+	case link.RemovedReason == "user_disabled":
+		p, err := d.Store.Person(ctx, link.User)
+		if err != nil {
+			return Person{}, err
+		}
+		if !p.Enabled() {
+			return Person{}, errDisabled
+		}
+		fallthrough
+	default:
+		return Person{}, errNotLinked
+	}
+	p, err := d.Store.Person(ctx, link.User)
+	if err != nil {
+		return Person{}, err
+	}
+	if !p.Enabled() {
+		return Person{}, errDisabled
+	}
+	if p.Card == nil || p.Card.Fingerprint != h.Fingerprint {
+		return Person{}, errNotLinked // removed between the two reads
+	}
+	return p, nil
+}
+
+var errNotLinked = fault.New(fault.NotFound, "card_not_linked", "The card works, but it has not been linked to a username.")
+
+// CardRefused puts a refused card into the trail: its verdict, and nothing of its content.
+func (d *Directory) CardRefused(ctx context.Context, user UserID, reason, client, from string) error {
+	return d.Audit.Record(ctx, audit.Event{At: d.now(), Type: audit.CardRefused, Actor: "user:" + string(user), User: string(user),
+		Client: client, Method: MethodCard.String(), Reason: reason, Address: from})
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func itoa[N int | int64](n N) string { return strconv.FormatInt(int64(n), 10) }

@@ -1,0 +1,201 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/ephemeral"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/password"
+	"github.com/portti-id/portti/internal/throttle"
+)
+
+// Directory is the only way to change people. Every method checks who may do
+// it, and commits the data, its audit event and its letter together.
+type Directory struct {
+	Store     Store
+	Hasher    Hasher
+	Rules     Rules
+	Sealer    Sealer
+	Ephemeral ephemeral.Store
+	Throttle  *throttle.Throttle
+	Audit     audit.Recorder
+	Now       func() time.Time
+
+	Account  string            // name of the account in the authenticator app, e.g. "PORTTI-1 TOTP-2FA" (S39)
+	Support  string            // help desk phone, for letters
+	Services map[string]string // words besides the person's own that a password may not lean on, e.g. the brand
+
+	// DryRun makes every change do all its work and checks, then roll back. The
+	// operator's tool sets it unless told otherwise.
+	DryRun bool
+}
+
+// Hasher is package password's Hasher.
+type Hasher interface {
+	// Hash returns a PHC string.
+	Hash(ctx context.Context, pw string) (string, error)
+	// Verify compares. An empty phc takes as long as a real one and is never ok,
+	// so that an unknown name cannot be told by time (S43).
+	Verify(ctx context.Context, phc, pw string) (ok, rehash bool, err error)
+}
+
+// Rules says whether a new password will do (S17); it returns a fault that
+// names the rule.
+type Rules interface {
+	Check(pw string, about password.Context) error
+}
+
+// Sealer encrypts small secrets at rest: package keys' Master.
+type Sealer interface {
+	Seal(plaintext []byte, aad string) (string, error)
+	Open(sealed, aad string) ([]byte, error)
+}
+
+// Actor is who administers people: an operator at the command line, or later a
+// role in the Console. A person acting on himself is a Self.
+type Actor struct {
+	Name    string // for the audit trail: "operator:NAME"
+	Address string // "" on the command line
+	// Operator may do everything that administrators may. Roles come with the
+	// Console; until then there is no other.
+	Operator bool
+}
+
+// System is the provider itself: seeding, background work.
+var System = Actor{Name: "system", Operator: true}
+
+// Self is a signed-in person acting on himself, through User Services.
+type Self struct {
+	User     UserID
+	Session  string    // sid
+	Full     bool      // a full sign-in; false in an enrol session (S19)
+	Proved   Method    // the second proof that was given; 0 for a password alone
+	AuthTime time.Time // of the last proof
+	Address  string
+}
+
+func (s Self) actor() string { return "user:" + string(s.User) }
+
+// errDryRun rolls a change back that went well.
+var errDryRun = errors.New("dry run")
+
+// change is Store.Change, or its rehearsal.
+func (d *Directory) change(ctx context.Context, f func(tx Tx) error) error {
+	err := d.Store.Change(ctx, func(tx Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		if d.DryRun {
+			return errDryRun
+		}
+		return nil
+	})
+	if errors.Is(err, errDryRun) {
+		return nil
+	}
+	return err
+}
+
+func (d *Directory) now() time.Time { return d.Now().UTC() }
+
+// must returns a fault unless the actor is an operator.
+func (a Actor) must(what string) error {
+	if a.Operator && a.Name != "" {
+		return nil
+	}
+	return fault.New(fault.Denied, "not_allowed", "Only an operator can %s.", what)
+}
+
+// event starts an audit event about a person.
+func (d *Directory) event(t audit.Type, actor, address string, u User) audit.Event {
+	return audit.Event{At: d.now(), Type: t, Actor: actor, User: string(u.ID), Organisation: string(u.Organisation), Address: address}
+}
+
+// letter addresses a letter to a person. Users without an address get none:
+// whoever looks after them tells them.
+func (d *Directory) letter(tx Tx, p Person, t mail.Template, args ...string) error {
+	if p.User.Email == "" {
+		return nil
+	}
+	l := mail.Letter{To: p.User.Email, Language: p.User.Language, Template: t, Args: map[string]string{
+		"name": p.User.Name(), "username": p.User.Username, "organisation": p.Organisation.Name, "support": d.Support,
+	}}
+	for i := 0; i+1 < len(args); i += 2 {
+		l.Args[args[i]] = args[i+1]
+	}
+	return tx.Send(l)
+}
+
+// FoldUsername gives the form in which usernames are compared and must be
+// unique: NFC, lower-case, without surrounding space.
+func FoldUsername(s string) string {
+	return norm.NFC.String(strings.ToLower(norm.NFC.String(strings.TrimSpace(s))))
+}
+
+// Faults that many methods share.
+var (
+	errDisabled = fault.New(fault.Denied, "account_disabled", "The account is disabled.")
+	errPolicy   = fault.New(fault.Denied, "policy_denied", "The organisation does not permit this login method.")
+	errReauth   = fault.New(fault.Denied, "reauthentication_required", "Sign in again to change how you sign in.")
+)
+
+// text is what a name or a contact must be: not empty unless optional, of
+// limited length, without control characters.
+func text(field, s string, limit int, optional bool) error {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "" && !optional:
+		return fault.New(fault.Invalid, "required", "%s: give a value.", field).In(field)
+	case len([]rune(s)) > limit:
+		return fault.New(fault.Invalid, "too_long", "%s: at most %d characters.", field, limit).In(field)
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return fault.New(fault.Invalid, "control_characters", "%s: remove line breaks and control characters.", field).In(field)
+	}
+	return nil
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func address(field, s string) error {
+	if s == "" {
+		return nil
+	}
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || local == "" || !strings.Contains(domain, ".") && domain != "localhost" || strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("<>,;\"()", r)
+	}) || strings.Contains(domain, "@") || len(s) > 254 {
+		return fault.New(fault.Invalid, "email_invalid", "%s: %q is not an e-mail address.", field, s).In(field)
+	}
+	return nil
+}
+
+func language(field, s string) error {
+	switch s {
+	case "fi", "sv", "en":
+		return nil
+	}
+	return fault.New(fault.Invalid, "language_unknown", "%s: %q is not one of fi, sv, en.", field, s).In(field)
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,243 @@
+package identity
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/password"
+	"github.com/portti-id/portti/internal/throttle"
+)
+
+// errCredentials is the one answer for an unknown name, a wrong password, a
+// closed account and a temporary password that has expired (S7, S16, S43).
+var errCredentials = fault.New(fault.Unauthenticated, "wrong_credentials", "The username or password is incorrect. If the password is temporary, it may have expired.")
+
+// VerifyPassword returns the person whose username and password these are.
+// Every failure is errCredentials after equal work; the audit trail alone tells
+// them apart. Attempts are counted before the hash, so that parallel guesses
+// cannot pass a limit, for known and unknown names alike.
+func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from netip.Addr) (Person, error) {
+	folded := FoldUsername(name)
+	// One address may stand for a whole agency: only failures count against it.
+	wholeAddress := throttle.Use{Limit: throttle.PasswordPerAddress, Subject: throttle.AddressKey(from)}
+	if err := d.Throttle.Check(ctx, wholeAddress); err != nil {
+		return Person{}, err
+	}
+	attempts := []throttle.Use{
+		{Limit: throttle.PasswordPerAccountAndAddress, Subject: folded + "|" + throttle.AddressKey(from)},
+		{Limit: throttle.PasswordPerAccount, Subject: folded},
+	}
+	if err := d.Throttle.Attempt(ctx, attempts...); err != nil {
+		return Person{}, err
+	}
+	p, err := d.Store.PersonByName(ctx, folded)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return Person{}, err
+	}
+	known := err == nil
+	ok, rehash, err := d.Hasher.Verify(ctx, p.Password.Hash, pw)
+	if err != nil {
+		return Person{}, err
+	}
+	reason := ""
+	switch {
+	case !known:
+		reason = "unknown_username"
+	case !ok:
+		reason = "wrong_password"
+	case !p.Enabled():
+		reason = "account_disabled"
+	case p.Password.Temporary && !d.now().Before(p.Password.Expires):
+		reason = "temp_expired"
+	}
+	if reason != "" {
+		e := d.event(audit.SignInRefused, "user:"+string(p.User.ID), from.String(), p.User)
+		e.Method, e.Reason = "password", reason
+		if err := d.Audit.Record(ctx, e); err != nil {
+			return Person{}, err
+		}
+		if err := d.Throttle.Fail(ctx, wholeAddress); err != nil {
+			return Person{}, err
+		}
+		return Person{}, errCredentials
+	}
+	if rehash {
+		d.rehash(ctx, p, pw)
+	}
+	return p, d.Throttle.Clear(ctx, attempts...)
+}
+
+// rehash stores the password under today's parameters. It may fail: the old
+// hash still works.
+func (d *Directory) rehash(ctx context.Context, p Person, pw string) {
+	hash, err := d.Hasher.Hash(ctx, pw)
+	if err != nil {
+		return
+	}
+	_ = d.change(ctx, func(tx Tx) error {
+		now, err := tx.Person(p.User.ID)
+		if err != nil || now.Password.Hash != p.Password.Hash {
+			return err // changed meanwhile: that one stands
+		}
+		now.Password.Hash = hash
+		return tx.SetPassword(p.User.ID, now.Password)
+	})
+}
+
+// ReplaceTemporary sets the person's own password in place of the temporary one
+// that was just proved (S15, S17). p is as VerifyPassword returned it: when an
+// Order came between, nothing changes and the fault is session_expired. Every
+// session ends. It returns the person as changed.
+func (d *Directory) ReplaceTemporary(ctx context.Context, p Person, pw, from string) (Person, error) {
+	return d.setPassword(ctx, p, pw, "", from, func(now Person) error {
+		if !now.Enabled() || !now.Password.Temporary || now.Password.Hash != p.Password.Hash || now.User.Epoch != p.User.Epoch {
+			return fault.New(fault.Unauthenticated, "session_expired", "The password was replaced meanwhile. Sign in again.")
+		}
+		return nil
+	})
+}
+
+// ChangePassword sets a new password for a fully signed-in person who knows the
+// current one. The card link stays; the other sessions end (S58).
+func (d *Directory) ChangePassword(ctx context.Context, self Self, current, pw string) error {
+	if !self.Full {
+		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to change the password.")
+	}
+	uses := []throttle.Use{{Limit: throttle.PasswordPerAccount, Subject: "change|" + string(self.User)}}
+	if err := d.Throttle.Attempt(ctx, uses...); err != nil {
+		return err
+	}
+	p, err := d.Store.Person(ctx, self.User)
+	if err != nil {
+		return err
+	}
+	ok, _, err := d.Hasher.Verify(ctx, p.Password.Hash, current)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fault.New(fault.Invalid, "current_password_wrong", "The current password is incorrect.").In("current")
+	}
+	if err := d.Throttle.Clear(ctx, uses...); err != nil {
+		return err
+	}
+	_, err = d.setPassword(ctx, p, pw, self.Session, self.Address, func(now Person) error {
+		if !now.Enabled() || now.Password.Hash != p.Password.Hash {
+			return fault.New(fault.Unauthenticated, "session_expired", "The password was replaced meanwhile. Sign in again.")
+		}
+		return nil
+	})
+	return err
+}
+
+func (d *Directory) setPassword(ctx context.Context, p Person, pw, keep, from string, still func(now Person) error) (Person, error) {
+	words := []string{p.User.GivenName, p.User.FamilyName}
+	for _, w := range d.Services {
+		words = append(words, w)
+	}
+	if err := d.Rules.Check(pw, password.Context{Username: p.User.Username, Organisation: p.Organisation.Name, Words: words}); err != nil {
+		return Person{}, err
+	}
+	same, _, err := d.Hasher.Verify(ctx, p.Password.Hash, pw)
+	if err != nil {
+		return Person{}, err
+	}
+	if same {
+		return Person{}, fault.New(fault.Invalid, "password_same", "The new password must differ from the current one.").In("new")
+	}
+	hash, err := d.Hasher.Hash(ctx, pw)
+	if err != nil {
+		return Person{}, err
+	}
+	after := p
+	err = d.change(ctx, func(tx Tx) error {
+		now, err := tx.Person(p.User.ID)
+		if err != nil {
+			return err
+		}
+		if err := still(now); err != nil {
+			return err
+		}
+		if err := tx.SetPassword(p.User.ID, Password{Hash: hash, Changed: d.now()}); err != nil {
+			return err
+		}
+		if err := tx.EndSessions(p.User.ID, keep); err != nil {
+			return err
+		}
+		if after, err = tx.Person(p.User.ID); err != nil {
+			return err
+		}
+		if err := d.letter(tx, now, mail.PasswordChanged); err != nil {
+			return err
+		}
+		return tx.Record(d.event(audit.PasswordChanged, "user:"+string(p.User.ID), from, p.User))
+	})
+	return after, err
+}
+
+// Order gives the person a new temporary password, with everything that goes
+// with it in one transaction (S54): the old password is dead, the card link is
+// removed, every session and token ends, the authenticator link stays. The
+// temporary password is returned once; the letter carries it where the
+// organisation has letters carry it.
+func (d *Directory) Order(ctx context.Context, by Actor, id UserID, reason string) (string, error) {
+	if err := first(by.must("order a new password for another"), text("reason", reason, 500, false)); err != nil {
+		return "", err
+	}
+	temporary, stored, err := d.temporary(ctx, OrderedPasswordLasts)
+	if err != nil {
+		return "", err
+	}
+	err = d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		if !p.Enabled() {
+			return errDisabled
+		}
+		if err := tx.SetPassword(id, stored); err != nil {
+			return err
+		}
+		removed, err := tx.RemoveCardLink(id, "order")
+		if err != nil {
+			return err
+		}
+		if err := tx.EndSessions(id, ""); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.PasswordOrdered, "password", delivered(p.Organisation, temporary)); err != nil {
+			return err
+		}
+		if removed {
+			if err := tx.Record(d.event(audit.CardLinkRemoved, by.Name, by.Address, p.User)); err != nil {
+				return err
+			}
+		}
+		e := d.event(audit.PasswordOrdered, by.Name, by.Address, p.User)
+		e.Reason = reason
+		return tx.Record(e)
+	})
+	if err != nil {
+		return "", err
+	}
+	return temporary, nil
+}
+
+// SignedIn notes a finished sign-in by card: the first one opens the account's
+// history (S14), and the trail tells of each. Sign-ins by code are noted with
+// the code, in its transaction.
+func (d *Directory) SignedIn(ctx context.Context, p Person, m Method, client, from string, at time.Time) error {
+	return d.change(ctx, func(tx Tx) error {
+		if err := tx.NoteSignIn(p.User.ID); err != nil {
+			return err
+		}
+		e := d.event(audit.SignInSucceeded, "user:"+string(p.User.ID), from, p.User)
+		e.At, e.Method, e.Client = at, m.String(), client
+		return tx.Record(e)
+	})
+}

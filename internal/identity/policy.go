@@ -1,0 +1,105 @@
+package identity
+
+import (
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/fault"
+)
+
+// AllMethods is every method, in the order in which pages show them.
+var AllMethods = []Method{MethodCard, MethodApp, MethodToken}
+
+func (m Method) String() string {
+	switch m {
+	case MethodCard:
+		return "card"
+	case MethodApp:
+		return "app"
+	case MethodToken:
+		return "token"
+	}
+	return "none"
+}
+
+// ParseMethod reads "card", "app" or "token".
+func ParseMethod(s string) (Method, error) {
+	for _, m := range AllMethods {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	return 0, fault.New(fault.Invalid, "method_unknown", "methods: %q is not one of card, app, token.", s).In("methods")
+}
+
+// MethodsOf makes a set.
+func MethodsOf(ms ...Method) Methods {
+	var set Methods
+	for _, m := range ms {
+		set |= Methods(m)
+	}
+	return set
+}
+
+// Has tells whether m is in the set.
+func (s Methods) Has(m Method) bool { return m != 0 && s&Methods(m) != 0 }
+
+// List returns the methods of the set in the order of AllMethods.
+func (s Methods) List() []Method {
+	var ms []Method
+	for _, m := range AllMethods {
+		if s.Has(m) {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+func (s Methods) String() string {
+	var names []string
+	for _, m := range s.List() {
+		names = append(names, m.String())
+	}
+	return strings.Join(names, ",")
+}
+
+// ReauthenticateAfter is how old a sign-in may be to change a way of signing in (ASVS 7.5.1).
+const ReauthenticateAfter = 5 * time.Minute
+
+// UsableCard tells whether the linked card can sign in today; an expired one
+// counts as no valid link (S30). Revocation is known only at the card's door.
+func (p Person) UsableCard(now time.Time) bool {
+	return p.Card != nil && now.Before(p.Card.NotAfter)
+}
+
+// Permits tells whether the person's employer permits a method (S5).
+func (p Person) Permits(m Method) bool { return p.Organisation.Methods.Has(m) }
+
+// MayLink says whether the person may add a link of this method now; nil when
+// so (S4, S5, S27, S28, S30, S41).
+//
+// An enrol session, which stands on a password alone, may link only while there
+// is no link at all: otherwise a stolen password would be enough to add a way in.
+func MayLink(p Person, self Self, m Method, now time.Time) error {
+	switch {
+	case !p.Enabled():
+		return errDisabled
+	case p.Password.Temporary:
+		return fault.New(fault.Denied, "password_change_required", "Change the temporary password first.")
+	case !p.Permits(m):
+		return errPolicy
+	case m == MethodCard && p.Card != nil && p.UsableCard(now):
+		return fault.New(fault.Conflict, "card_already_linked", "A card is linked to this username already. Order a new password to remove the link.")
+	case m == MethodCard && p.Card != nil:
+		return fault.New(fault.Denied, "link_closed", "The linked card is no longer valid. Order a new password, then link the new card.")
+	case m != MethodCard && p.Authenticator != nil:
+		return fault.New(fault.Conflict, "totp_already_linked", "An authenticator is linked to this username already. Only user support can remove it.")
+	case self.Proved == 0 && p.Card != nil:
+		return fault.New(fault.Denied, "link_closed", "A card is linked to this username. Sign in with it, or order a new password, before linking anything else.")
+	case self.Proved == 0 && p.Authenticator != nil:
+		return fault.New(fault.Denied, "code_required", "Sign in with your password and a code before linking anything else.")
+	case self.Full && now.Sub(self.AuthTime) > ReauthenticateAfter:
+		return errReauth
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/password"
+)
+
+// How long temporary passwords live (S16).
+const (
+	FirstPasswordLasts   = 14 * 24 * time.Hour
+	OrderedPasswordLasts = 24 * time.Hour
+)
+
+var username = regexp.MustCompile(`^[\p{L}\p{N}]([\p{L}\p{N}._@-]{0,62}[\p{L}\p{N}])?$`)
+
+// CreateUser adds a person's account with a temporary password (S13), which is
+// returned once and stored only as a hash. The letter tells of the account, and
+// carries the password where the organisation has letters carry it (S55).
+func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, string, error) {
+	if err := by.must("create users"); err != nil {
+		return User{}, "", err
+	}
+	if err := u.check(); err != nil {
+		return User{}, "", err
+	}
+	u = u.trimmed()
+	u.ID, u.Created, u.Disabled, u.SignedIn = UserID(rand.Text()), d.now(), time.Time{}, time.Time{}
+	u.Epoch, u.KeptSession, u.Version = 1, "", 1
+	temporary, stored, err := d.temporary(ctx, FirstPasswordLasts)
+	if err != nil {
+		return User{}, "", err
+	}
+	err = d.change(ctx, func(tx Tx) error {
+		org, err := tx.Organisation(u.Organisation)
+		if err != nil {
+			return err
+		}
+		if !org.Disabled.IsZero() {
+			return fault.New(fault.Conflict, "organisation_disabled", "organisation: %s is disabled.", org.ID).In("organisation")
+		}
+		if org.Delivery == ByLetter && u.Email == "" {
+			return fault.New(fault.Invalid, "email_required", "email: %s sends temporary passwords by letter, so an e-mail address is needed.", org.ID).In("email")
+		}
+		if err := tx.AddUser(u, stored); err != nil {
+			return err
+		}
+		if err := d.letter(tx, Person{User: u, Organisation: org}, mail.Welcome, "password", delivered(org, temporary)); err != nil {
+			return err
+		}
+		return tx.Record(d.event(audit.UserCreated, by.Name, by.Address, u))
+	})
+	if err != nil {
+		return User{}, "", err
+	}
+	return u, temporary, nil
+}
+
+// ChangeUser lets edit change names, e-mail and language. The username and the
+// organisation of an account never change: the person gets another account (S9, S13).
+func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit func(u *User)) (User, error) {
+	if err := by.must("change users"); err != nil {
+		return User{}, err
+	}
+	var after User
+	err := d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		u := p.User
+		edit(&u)
+		if u.Username != p.User.Username || u.Organisation != p.User.Organisation {
+			return fault.New(fault.Conflict, "account_fixed", "A username and its organisation cannot be changed. Create another account.").In("organisation")
+		}
+		before := p.User
+		before.GivenName, before.FamilyName, before.Email, before.Language = u.GivenName, u.FamilyName, u.Email, u.Language
+		u = before.trimmed()
+		if err := u.check(); err != nil {
+			return err
+		}
+		after = u
+		if err := tx.SaveUser(u); err != nil {
+			return err
+		}
+		return tx.Record(d.event(audit.UserChanged, by.Name, by.Address, u))
+	})
+	return after, err
+}
+
+// DisableUser closes an account (S36): its sessions, tokens and links end with
+// the commit.
+func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason string) error {
+	if err := first(by.must("disable users"), text("reason", reason, 500, false)); err != nil {
+		return err
+	}
+	return d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		if !p.User.Disabled.IsZero() {
+			return nil
+		}
+		u := p.User
+		u.Disabled = d.now()
+		if err := tx.SaveUser(u); err != nil {
+			return err
+		}
+		if _, err := tx.RemoveCardLink(id, "user_disabled"); err != nil {
+			return err
+		}
+		if _, err := tx.RemoveAuthenticator(id, "user_disabled"); err != nil {
+			return err
+		}
+		if err := tx.EndSessions(id, ""); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.AccountDisabled); err != nil {
+			return err
+		}
+		e := d.event(audit.UserDisabled, by.Name, by.Address, u)
+		e.Reason = reason
+		return tx.Record(e)
+	})
+}
+
+// EnableUser opens an account again. Its links are gone, so the old password
+// alone must not be enough to link new ones: the person starts afresh with a
+// temporary password, which is returned once.
+func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string, error) {
+	if err := by.must("enable users"); err != nil {
+		return "", err
+	}
+	temporary, stored, err := d.temporary(ctx, OrderedPasswordLasts)
+	if err != nil {
+		return "", err
+	}
+	err = d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		if p.User.Disabled.IsZero() {
+			return fault.New(fault.Conflict, "user_enabled", "The account %s is not disabled.", p.User.Username)
+		}
+		u := p.User
+		u.Disabled = time.Time{}
+		if err := tx.SaveUser(u); err != nil {
+			return err
+		}
+		if err := tx.SetPassword(id, stored); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.Welcome, "password", delivered(p.Organisation, temporary)); err != nil {
+			return err
+		}
+		return tx.Record(d.event(audit.UserEnabled, by.Name, by.Address, u))
+	})
+	if err != nil {
+		return "", err
+	}
+	return temporary, nil
+}
+
+// Standing returns the person behind a session, if the session still stands:
+// account and organisation open, and the session of the user's epoch or the one
+// that was kept. Otherwise fault.Unauthenticated "session_expired". Which
+// methods are permitted is for the caller to decide.
+func (d *Directory) Standing(ctx context.Context, id UserID, epoch int64, sid string) (Person, error) {
+	p, err := d.Store.Person(ctx, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return Person{}, err
+	}
+	if err != nil || !p.Enabled() || p.User.Epoch != epoch && (sid == "" || p.User.KeptSession != sid) {
+		return Person{}, fault.New(fault.Unauthenticated, "session_expired", "The session has ended. Sign in again.")
+	}
+	return p, nil
+}
+
+// temporary makes a temporary password and what is stored of it.
+func (d *Directory) temporary(ctx context.Context, lasts time.Duration) (string, Password, error) {
+	pw := password.Temporary()
+	hash, err := d.Hasher.Hash(ctx, pw)
+	if err != nil {
+		return "", Password{}, wrap("hash temporary password", err)
+	}
+	return pw, Password{Hash: hash, Temporary: true, Expires: d.now().Add(lasts), Changed: d.now()}, nil
+}
+
+// delivered is the password as a letter may carry it: "" where it is handed over.
+func delivered(o Organisation, pw string) string {
+	if o.Delivery == ByLetter {
+		return pw
+	}
+	return ""
+}
+
+func (u User) trimmed() User {
+	u.Username, u.GivenName, u.FamilyName = strings.TrimSpace(u.Username), strings.TrimSpace(u.GivenName), strings.TrimSpace(u.FamilyName)
+	return u
+}
+
+func (u User) check() error {
+	if !username.MatchString(strings.TrimSpace(u.Username)) {
+		return fault.New(fault.Invalid, "username_invalid", "username: use 1 to 64 letters, digits and inner . _ - @.").In("username")
+	}
+	return first(text("given-name", u.GivenName, 100, false), text("family-name", u.FamilyName, 100, false),
+		address("email", u.Email), language("language", u.Language))
+}

@@ -1,0 +1,424 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/ephemeral"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/throttle"
+)
+
+const (
+	flowLasts    = 15 * time.Minute // a sign-in that is not finished by then starts again
+	waitingLasts = 60 * time.Minute // how long a request waits for a person who enrols (S20)
+	mostCodes    = 5                // wrong codes that end a transaction
+)
+
+// Demand is what the waiting request asks of a sign-in, as package signin reads
+// it from openid.Request.
+type Demand struct {
+	TX       string // the transaction's ID
+	Browser  string // SHA-256 of the browser's binding secret
+	Client   string
+	Hint     string          // login_hint
+	CardOnly bool            // only a card will do
+	EnrolOK  bool            // a password alone will do: User Services
+	User     identity.UserID // only this user will do; "" for anybody
+	From     netip.Addr      // the browser's address
+}
+
+// Service signs people in.
+type Service struct {
+	Directory *identity.Directory
+	Sessions  *session.Sessions
+	Ephemeral ephemeral.Store
+	Throttle  *throttle.Throttle
+	Audit     audit.Recorder
+	Now       func() time.Time
+	CardURL   func(ticket string) string // the card host's address for an attempt: card.Door.URL; nil without a card host
+	CardBack  func(tx string) string     // where the browser returns to: the main host's page for the attempt's result
+}
+
+// Start returns the sign-in of a transaction, or begins it. What the browser's
+// session proves already is not asked again: an enrol session has the password
+// behind it (S20), a full one needs only what the request demands on top.
+func (s *Service) Start(ctx context.Context, d Demand, current *session.Session) (Flow, error) {
+	f, _, err := s.load(ctx, d)
+	if err == nil && f.Step != Finished {
+		return f, nil
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return Flow{}, err
+	}
+	f, err = s.begin(ctx, d, current)
+	if err != nil {
+		return Flow{}, err
+	}
+	value, err := json.Marshal(f)
+	if err != nil {
+		return Flow{}, err
+	}
+	return f, s.Ephemeral.Put(ctx, key(d.TX), value, flowLasts)
+}
+
+// begin finds the first step.
+func (s *Service) begin(ctx context.Context, d Demand, current *session.Session) (Flow, error) {
+	f := Flow{TX: d.TX, Browser: d.Browser, Step: AskPassword, Username: d.Hint, Started: s.Now().UTC()}
+	if current == nil || d.User != "" && string(d.User) != current.User {
+		return f, nil
+	}
+	p, err := s.Directory.Standing(ctx, identity.UserID(current.User), current.Epoch, current.ID)
+	if fault.Is(err, fault.Unauthenticated) {
+		return f, nil
+	}
+	if err != nil {
+		return Flow{}, err
+	}
+	f.Username, f.User, f.Epoch = p.User.Username, p.User.ID, p.User.Epoch
+	switch now := s.Now(); {
+	case current.Level == session.Full && d.CardOnly && current.Method != session.Card:
+		f.Step, f.Notice = UseCard, "stepup"
+	case current.Level == session.Enrol && !d.EnrolOK && p.UsableCard(now) && p.Permits(identity.MethodCard):
+		f.Step, f.Notice = UseCard, "linked"
+	case current.Level == session.Enrol && !d.EnrolOK && !d.CardOnly && p.Authenticator != nil && p.Permits(p.Authenticator.Kind):
+		f.Step, f.Notice = AskCode, "linked"
+	default:
+		f.User, f.Epoch = "", 0
+	}
+	return f, nil
+}
+
+// Password proves a username and password.
+func (s *Service) Password(ctx context.Context, d Demand, username, pw string) (Flow, error) {
+	f, raw, err := s.load(ctx, d)
+	if err != nil {
+		return Flow{}, err
+	}
+	if f.Step != AskPassword {
+		return f, nil // another tab or a double click was first: show where it got to
+	}
+	p, err := s.Directory.VerifyPassword(ctx, username, pw, d.From)
+	if err != nil {
+		f.Username = username
+		return f, err
+	}
+	if d.User != "" && p.User.ID != d.User {
+		return f, errOtherUser
+	}
+	now := s.Now()
+	event := passwordEvent(p, d, now)
+	g, ok := f.after(event)
+	if !ok {
+		return Flow{}, errStep
+	}
+	g.User, g.Username, g.Epoch, g.AuthTime, g.Codes = p.User.ID, username, p.User.Epoch, now.UTC(), 0
+	if p.Password.Temporary {
+		g.Hash = digest(p.Password.Hash)
+	}
+	return s.save(ctx, d, raw, g)
+}
+
+// passwordEvent says what a right password means for this person and request.
+func passwordEvent(p identity.Person, d Demand, now time.Time) Event {
+	code := p.Authenticator != nil
+	codeWillDo := code && p.Permits(p.Authenticator.Kind) && !d.CardOnly
+	switch usable := p.UsableCard(now); {
+	case p.Password.Temporary && code:
+		return TemporaryProvedLink
+	case p.Password.Temporary:
+		return TemporaryProved
+	case codeWillDo:
+		return PasswordProved
+	case usable && (p.Permits(identity.MethodCard) || !code):
+		return PasswordProvedCard
+	case code:
+		return PasswordProved // it proves who it is, and opens User Services at least (S8)
+	}
+	return PasswordProvedNoLink
+}
+
+// Code proves a one-time code.
+func (s *Service) Code(ctx context.Context, d Demand, code string) (Flow, error) {
+	f, raw, err := s.load(ctx, d)
+	if err != nil {
+		return Flow{}, err
+	}
+	if f.Step != AskCode && f.Step != AskCodeFirst {
+		return f, nil
+	}
+	p, err := s.person(ctx, f)
+	if err != nil {
+		return s.over(ctx, d, raw, f, err)
+	}
+	purpose := identity.ForSignIn
+	if f.Step == AskCodeFirst {
+		purpose = identity.ForTemporary
+	}
+	kind, err := s.Directory.VerifyCode(ctx, p, identity.Proof{Code: code, Purpose: purpose, Client: d.Client, From: d.From})
+	if err != nil {
+		return s.wrongCode(ctx, d, raw, f, err)
+	}
+	event := CodeProved
+	if !p.Permits(kind) {
+		event = CodeProvedBarred
+	}
+	g, ok := f.after(event)
+	if !ok {
+		return Flow{}, errStep
+	}
+	g.Method, g.Link, g.AuthTime = kind, p.Authenticator.ID, s.Now().UTC()
+	if event == CodeProvedBarred {
+		g.Notice = "method_not_permitted_by_employer"
+	}
+	return s.save(ctx, d, raw, g)
+}
+
+// wrongCode counts; the fifth ends the transaction and the password is asked again.
+func (s *Service) wrongCode(ctx context.Context, d Demand, raw []byte, f Flow, cause error) (Flow, error) {
+	if fault.Is(cause, fault.Unavailable) {
+		return f, cause
+	}
+	if _, ok := fault.Of(cause); !ok {
+		return f, cause
+	}
+	if fault.Code(cause) == "otp_used" {
+		// The other half of a double click may have finished the step.
+		if g, _, err := s.load(ctx, d); err == nil && g.Step != f.Step {
+			return g, nil
+		}
+	}
+	g := f
+	g.Codes++
+	if g.Codes >= mostCodes {
+		g, _ = f.after(StartOver)
+		g.Problem = "too_many_codes"
+		return s.save(ctx, d, raw, g)
+	}
+	if saved, err := s.save(ctx, d, raw, g); err != nil || saved.Step != f.Step {
+		return saved, err
+	}
+	return g, cause
+}
+
+// ChangePassword sets the person's own password in place of the temporary one.
+func (s *Service) ChangePassword(ctx context.Context, d Demand, pw, repeat string) (Flow, error) {
+	f, raw, err := s.load(ctx, d)
+	if err != nil {
+		return Flow{}, err
+	}
+	if f.Step != ChangePassword && f.Step != ChangeProved {
+		return f, nil
+	}
+	if subtle.ConstantTimeCompare([]byte(pw), []byte(repeat)) != 1 {
+		return f, fault.New(fault.Invalid, "password_mismatch", "The passwords do not match.").In("repeat")
+	}
+	p, err := s.person(ctx, f)
+	if err != nil {
+		return s.over(ctx, d, raw, f, err)
+	}
+	if digest(p.Password.Hash) != f.Hash {
+		return s.over(ctx, d, raw, f, errOver)
+	}
+	p, err = s.Directory.ReplaceTemporary(ctx, p, pw, d.From.String())
+	if err != nil {
+		if fault.Is(err, fault.Unauthenticated) {
+			return s.over(ctx, d, raw, f, err)
+		}
+		return f, err
+	}
+	g, ok := f.after(PasswordChanged)
+	if !ok {
+		return Flow{}, errStep
+	}
+	g.Epoch, g.Hash = p.User.Epoch, ""
+	return s.save(ctx, d, raw, g)
+}
+
+// StartOver leads back to the first page.
+func (s *Service) StartOver(ctx context.Context, d Demand) (Flow, error) {
+	f, raw, err := s.load(ctx, d)
+	if err != nil {
+		return Flow{}, err
+	}
+	g, ok := f.after(StartOver)
+	if !ok {
+		return f, nil
+	}
+	return s.save(ctx, d, raw, g)
+}
+
+// Ending is a finished sign-in.
+type Ending struct {
+	Secret  string // for the browser's cookie
+	Session session.Session
+	More    bool // the session does not reach what the request demands: ask for the rest
+}
+
+// Finish starts the session that the flow has earned and ends the browser's
+// former one. Of any number of callers one starts it; the rest get errStep's
+// fault and find the browser signed in.
+func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session) (Ending, error) {
+	f, raw, err := s.load(ctx, d)
+	if err != nil {
+		return Ending{}, err
+	}
+	if f.Step != Done && f.Step != Enrol {
+		return Ending{}, errStep
+	}
+	p, err := s.person(ctx, f)
+	if err != nil {
+		return Ending{}, err
+	}
+	n, err := s.earned(p, f, d)
+	if err != nil {
+		return Ending{}, err
+	}
+	g, ok := f.after(SessionStarted)
+	if !ok {
+		return Ending{}, errStep
+	}
+	g.Level = string(n.Level)
+	value, err := json.Marshal(g)
+	if err != nil {
+		return Ending{}, err
+	}
+	if err := s.Ephemeral.Replace(ctx, key(d.TX), raw, value, flowLasts); err != nil {
+		if fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
+			return Ending{}, errStep
+		}
+		return Ending{}, err
+	}
+	if n.Method == session.Card && n.Level == session.Full {
+		if err := s.Directory.SignedIn(ctx, p, identity.MethodCard, d.Client, d.From.String(), f.AuthTime); err != nil {
+			return Ending{}, err
+		}
+	}
+	if n.Level == session.Enrol {
+		e := audit.Event{At: s.Now().UTC(), Type: audit.EnrolStarted, Actor: "user:" + n.User, User: n.User, Organisation: n.Organisation,
+			Client: d.Client, Method: string(n.Method), Address: d.From.String()}
+		if err := s.Audit.Record(ctx, e); err != nil {
+			return Ending{}, err
+		}
+	}
+	secret, started, err := s.Sessions.Start(ctx, n)
+	if err != nil {
+		return Ending{}, err
+	}
+	if former != nil {
+		if err := s.Sessions.End(ctx, former.ID); err != nil {
+			return Ending{}, err
+		}
+	}
+	more := n.Level == session.Full && d.CardOnly && n.Method != session.Card
+	return Ending{Secret: secret, Session: started, More: more}, nil
+}
+
+// earned makes the session. It checks once more what the table promises: a full
+// session has a second proof that the employer permits (S1, S5).
+func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, error) {
+	n := session.Session{User: string(p.User.ID), Organisation: string(p.Organisation.ID), Epoch: p.User.Epoch,
+		AuthTime: f.AuthTime, Link: string(f.Link), Method: methods[f.Method]}
+	if f.Step == Enrol {
+		n.Level = session.Enrol
+		if !d.EnrolOK {
+			n.Waiting, n.WaitingUntil = d.TX, s.Now().UTC().Add(waitingLasts)
+		}
+		return n, nil
+	}
+	if p.Password.Temporary && f.Method != identity.MethodCard {
+		return session.Session{}, errOver
+	}
+	if !p.Permits(f.Method) {
+		return session.Session{}, fault.New(fault.Denied, "method_not_permitted_by_employer", "The organisation does not permit this login method.")
+	}
+	n.Level = session.Full
+	if p.Organisation.SharedWorkstations {
+		n.Idle = int64(session.SharedIdle / time.Second)
+	}
+	return n, nil
+}
+
+var methods = map[identity.Method]session.Method{
+	0: session.Password, identity.MethodCard: session.Card, identity.MethodApp: session.App, identity.MethodToken: session.Token,
+}
+
+var (
+	errStep      = fault.New(fault.Conflict, "signin_moved_on", "This sign-in has moved on.")
+	errOver      = fault.New(fault.Unauthenticated, "session_expired", "The sign-in has ended. Start again.")
+	errOtherUser = fault.New(fault.Denied, "other_user", "The service expects another user.")
+	errNoFlow    = fault.New(fault.NotFound, "signin_expired", "The sign-in has expired. Start again.")
+)
+
+// person reads the flow's person again: an Order, a disabled account or another
+// change of credentials since the proof ends the flow.
+func (s *Service) person(ctx context.Context, f Flow) (identity.Person, error) {
+	if f.User == "" {
+		return identity.Person{}, errOver
+	}
+	p, err := s.Directory.Standing(ctx, f.User, f.Epoch, "")
+	if fault.Is(err, fault.Unauthenticated) {
+		return identity.Person{}, errOver
+	}
+	return p, err
+}
+
+// over leads a flow whose person changed under it back to the first page.
+func (s *Service) over(ctx context.Context, d Demand, raw []byte, f Flow, cause error) (Flow, error) {
+	if !fault.Is(cause, fault.Unauthenticated) {
+		return f, cause
+	}
+	g, _ := f.after(StartOver)
+	g.Problem = "session_expired"
+	return s.save(ctx, d, raw, g)
+}
+
+func key(tx string) string { return ephemeral.Key("flow", tx) }
+
+func digest(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+// load returns the flow of this transaction in this browser, with its bytes for
+// the compare-and-swap. Another browser's flow does not exist here.
+func (s *Service) load(ctx context.Context, d Demand) (Flow, []byte, error) {
+	raw, err := s.Ephemeral.Get(ctx, key(d.TX))
+	if fault.Is(err, fault.NotFound) {
+		return Flow{}, nil, errNoFlow
+	}
+	if err != nil {
+		return Flow{}, nil, err
+	}
+	var f Flow
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return Flow{}, nil, fmt.Errorf("decode sign-in: %w", err)
+	}
+	if d.Browser == "" || subtle.ConstantTimeCompare([]byte(f.Browser), []byte(d.Browser)) != 1 {
+		return Flow{}, nil, errNoFlow
+	}
+	return f, raw, nil
+}
+
+// save puts g in place of what was loaded. When another request of this browser
+// was first, its flow stands and is returned instead.
+func (s *Service) save(ctx context.Context, d Demand, raw []byte, g Flow) (Flow, error) {
+	value, err := json.Marshal(g)
+	if err != nil {
+		return Flow{}, err
+	}
+	err = s.Ephemeral.Replace(ctx, key(d.TX), raw, value, flowLasts)
+	if fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
+		g, _, err = s.load(ctx, d)
+	}
+	return g, err
+}

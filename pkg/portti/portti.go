@@ -1,0 +1,240 @@
+// Package portti is the typed client of Portti's JSON API, and its wire types.
+//
+// The API serves a signed-in person's own account: what is linked, linking an
+// authenticator or a card, trying a code, changing the password. A caller holds
+// an access token with scope "us" (a full sign-in) or "us.enrol" (a password
+// alone, before anything is linked).
+package portti
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Method is a way to sign in: "card", "app" or "token".
+type Method string
+
+const (
+	Card  Method = "card"
+	App   Method = "app"
+	Token Method = "token"
+)
+
+// Me is the signed-in person's account.
+type Me struct {
+	Username     string         `json:"username"`
+	Name         string         `json:"name"`
+	Language     string         `json:"language"` // fi, sv or en
+	Organisation Organisation   `json:"organisation"`
+	Full         bool           `json:"full"` // false in an enrol session
+	Card         *LinkedCard    `json:"card,omitempty"`
+	App          *Authenticator `json:"authenticator,omitempty"`
+	Password     Password       `json:"password"`
+	May          May            `json:"may"`
+	Waiting      *Waiting       `json:"waiting,omitempty"` // the service that waits for the first sign-in to finish
+	Support      string         `json:"support"`           // the help desk's phone
+}
+
+// Organisation is the person's employer and what it permits.
+type Organisation struct {
+	Name           string   `json:"name"`
+	Methods        []Method `json:"methods"`
+	PersonalPhones bool     `json:"personal_phones"`
+	ITContact      string   `json:"it_contact,omitempty"`
+}
+
+// LinkedCard is the active card link, or a card about to be linked.
+type LinkedCard struct {
+	Holder       string    `json:"holder"`
+	Organisation string    `json:"organisation"`
+	Issuer       string    `json:"issuer"`
+	Tail         string    `json:"tail"` // the end of the certificate's serial number
+	NotAfter     time.Time `json:"not_after"`
+	Expired      bool      `json:"expired"`
+	Linked       time.Time `json:"linked,omitzero"`
+}
+
+// Authenticator is the active authenticator link. Its key is never shown again.
+type Authenticator struct {
+	Kind      Method    `json:"kind"` // app or token
+	Linked    time.Time `json:"linked"`
+	Permitted bool      `json:"permitted"`
+}
+
+// Password tells about the password, never of it.
+type Password struct {
+	Changed time.Time `json:"changed"`
+	Min     int       `json:"min"` // the least number of characters of a new one
+}
+
+// May says for each link why it cannot be added now, as a fault code; "" when it
+// can be.
+type May struct {
+	Card  string `json:"card"`
+	App   string `json:"app"`
+	Token string `json:"token"`
+}
+
+// Waiting is the protected service whose sign-in waits while the person enrols.
+type Waiting struct {
+	Service map[string]string `json:"service"` // its name by language
+	Resume  string            `json:"resume"`  // the address at the provider that goes on with it
+}
+
+// Enrolment is the key of an authenticator that is not linked yet.
+type Enrolment struct {
+	Key     string    `json:"key"` // base32
+	URI     string    `json:"uri"` // otpauth://
+	QR      []byte    `json:"qr"`  // PNG
+	Account string    `json:"account"`
+	Expires time.Time `json:"expires"`
+}
+
+// Confirmation links the authenticator of an Enrolment.
+type Confirmation struct {
+	Code          string `json:"code"`
+	Kind          Method `json:"kind"`
+	OwnDevice     bool   `json:"own_device"`
+	WorkPhone     bool   `json:"work_phone"`
+	PersonalPhone bool   `json:"personal_phone"`
+	Model         string `json:"model,omitempty"`
+	Serial        string `json:"serial,omitempty"`
+}
+
+// CardAttempt is one reading of a card.
+type CardAttempt struct {
+	URL string `json:"url"` // where to send the browser
+}
+
+// SeenCard is the card that was read, to be shown before it is linked.
+type SeenCard struct {
+	Card        LinkedCard `json:"card"`
+	Fingerprint string     `json:"fingerprint"`
+}
+
+// Error is what the API answers when it refuses (RFC 9457).
+type Error struct {
+	Status     int               `json:"status"`
+	Code       string            `json:"code"`   // a stable reason, e.g. "totp_already_linked"
+	Detail     string            `json:"detail"` // an English sentence
+	Field      string            `json:"field,omitempty"`
+	Args       map[string]string `json:"args,omitempty"`        // values for a translated text
+	RetryAfter int               `json:"retry_after,omitempty"` // seconds
+}
+
+func (e *Error) Error() string { return e.Detail }
+
+// Client calls the API of one provider. The zero HTTP client is http.DefaultClient.
+type Client struct {
+	Issuer string // e.g. https://id.example.fi
+	HTTP   *http.Client
+}
+
+// Me returns the account.
+func (c *Client) Me(ctx context.Context, token string) (Me, error) {
+	var me Me
+	return me, c.do(ctx, token, "GET", "/api/v1/me", nil, &me)
+}
+
+// BeginAuthenticator makes a key; a former one that was not confirmed is void.
+func (c *Client) BeginAuthenticator(ctx context.Context, token string) (Enrolment, error) {
+	var e Enrolment
+	return e, c.do(ctx, token, "POST", "/api/v1/me/authenticator", struct{}{}, &e)
+}
+
+// ConfirmAuthenticator links the authenticator whose code this is.
+func (c *Client) ConfirmAuthenticator(ctx context.Context, token string, in Confirmation) error {
+	return c.do(ctx, token, "POST", "/api/v1/me/authenticator/confirm", in, nil)
+}
+
+// TryCode spends a code to see that the authenticator works. Faults otp_wrong,
+// otp_used, otp_clock_fast and otp_clock_slow say what is wrong.
+func (c *Client) TryCode(ctx context.Context, token, code string) error {
+	return c.do(ctx, token, "POST", "/api/v1/me/authenticator/trial", map[string]string{"code": code}, nil)
+}
+
+// BeginCard opens the card host for linking; back is where the browser returns
+// to with a code, an address of the calling client.
+func (c *Client) BeginCard(ctx context.Context, token, back string) (CardAttempt, error) {
+	var a CardAttempt
+	return a, c.do(ctx, token, "POST", "/api/v1/me/card/attempt", map[string]string{"return": back}, &a)
+}
+
+// SeenCard redeems the code that the browser came back with.
+func (c *Client) SeenCard(ctx context.Context, token, code string) (SeenCard, error) {
+	var s SeenCard
+	return s, c.do(ctx, token, "POST", "/api/v1/me/card/seen", map[string]string{"code": code}, &s)
+}
+
+// LinkCard links the card that SeenCard showed.
+func (c *Client) LinkCard(ctx context.Context, token, fingerprint string) error {
+	return c.do(ctx, token, "POST", "/api/v1/me/card/link", map[string]string{"fingerprint": fingerprint}, nil)
+}
+
+// ChangePassword sets a new password; the person's other sessions end.
+func (c *Client) ChangePassword(ctx context.Context, token, current, replacement string) error {
+	return c.do(ctx, token, "POST", "/api/v1/me/password", map[string]string{"current": current, "new": replacement}, nil)
+}
+
+func (c *Client) do(ctx context.Context, token, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("portti: encode %s: %w", path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Issuer, "/")+path, body)
+	if err != nil {
+		return fmt.Errorf("portti: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/json")
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("portti: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("portti: read %s: %w", path, err)
+	}
+	if res.StatusCode >= 400 {
+		e := &Error{Status: res.StatusCode}
+		if json.Unmarshal(answer, e) != nil || e.Code == "" {
+			e.Code, e.Detail = "unexpected", fmt.Sprintf("The provider answered %s.", res.Status)
+		}
+		return e
+	}
+	if out == nil || res.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("portti: decode %s: %w", path, err)
+	}
+	return nil
+}
+
+// Code returns the code of an Error in err, or "".
+func Code(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}

@@ -247,10 +247,11 @@ func whole(d time.Duration) time.Duration {
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
-// driverLog sends what the driver has to say (lost nodes, failed dials, a new
-// master) the way of all our log lines.
+// driverLog sends what the driver has to say (failed dials, a new master) the way
+// of all our log lines, at the lowest level: what matters of it comes back as the
+// error of a call.
 type driverLog struct{}
 
 func (driverLog) Printf(ctx context.Context, format string, v ...any) {
-	slog.WarnContext(ctx, "redis driver", "said", fmt.Sprintf(format, v...))
+	slog.DebugContext(ctx, "redis driver", "said", fmt.Sprintf(format, v...))
 }

@@ -1,0 +1,58 @@
+package throttle
+
+import "time"
+
+// Limit is how often something may happen to one subject: Max times in a
+// Window that begins with the first of them.
+type Limit struct {
+	Name   string // part of the key: two limits never share a counter
+	Max    int64
+	Window time.Duration
+}
+
+// All the limits there are. Passwords and codes are counted apart: a stranger
+// who tries passwords must not use up the codes of a person, and a code is only
+// ever asked after a right password (S43, standards.md 4).
+var (
+	// PasswordPerAccountAndAddress is what one guesser meets. It is checked
+	// before PasswordPerAccount, so that whoever has reached it no longer fills
+	// that one: from one address or two nobody can lock a person out elsewhere.
+	PasswordPerAccountAndAddress = Limit{"password-account-address", 10, 15 * time.Minute}
+
+	// PasswordPerAccount bounds guessing from many addresses at once to the
+	// hundred consecutive failures of NIST SP 800-63B-4 §3.2.2. A person whom
+	// many addresses lock out waits at most an hour, and a card still opens the
+	// door meanwhile.
+	PasswordPerAccount = Limit{"password-account", 100, time.Hour}
+
+	// PasswordPerAddress stops one password being tried on every name. A whole
+	// agency may stand behind one address, hence the size, and hence only
+	// failures should count.
+	PasswordPerAddress = Limit{"password-address", 200, 15 * time.Minute}
+
+	// CodePerTransaction ends a sign-in: the password is asked again
+	// (standards.md 4). The window is the life of a sign-in.
+	CodePerTransaction = Limit{"code-transaction", 5, 15 * time.Minute}
+
+	// CodePerAccount bounds what somebody who knows the password gains from
+	// starting over. At three codes in a million right at any moment (S45), ten
+	// guesses each quarter of an hour find one in about a year of unbroken
+	// trying; the authenticator's own count of failures ends it long before.
+	CodePerAccount = Limit{"code-account", 10, 15 * time.Minute}
+
+	// ClockHints keeps "your clock is fast" from becoming an oracle for codes
+	// of other times (S46).
+	ClockHints = Limit{"clock-hint", 2, 15 * time.Minute}
+
+	// CardPerAddress is a brake on machines, not on people: a hospital's whole
+	// shift may sign in through one address in ten minutes.
+	CardPerAddress = Limit{"card-address", 600, time.Minute}
+
+	// LinkingPerAccount leaves room for every mistake of a first day.
+	LinkingPerAccount = Limit{"linking-account", 20, time.Hour}
+
+	// AskPerAccount and AskPerAddress keep "I forgot my password" from flooding
+	// a person's mailbox. The page is the same when they are reached (S51).
+	AskPerAccount = Limit{"ask-account", 3, 24 * time.Hour}
+	AskPerAddress = Limit{"ask-address", 10, time.Hour}
+)

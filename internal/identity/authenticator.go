@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
-	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/throttle"
@@ -30,11 +29,8 @@ var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Enrolment is a key that waits to be linked. It is shown once (S41).
 type Enrolment struct {
-	Key     string    // base32, 32 characters
-	URI     string    // otpauth://totp/…
-	QR      []byte    // PNG
-	Account string    // what the app will call it (S39)
-	Expires time.Time //
+	totp.Provision
+	Expires time.Time
 }
 
 // enrolment is what waits in the ephemeral store, one per user: a restart voids
@@ -68,9 +64,9 @@ func (d *Directory) BeginAuthenticator(ctx context.Context, self Self) (Enrolmen
 		return Enrolment{}, err
 	}
 	key := totp.NewKey()
-	uri, qr, err := totp.Provision(key, d.Account, p.User.Username)
+	shown, err := d.Names.Provision(key, p.User.Username)
 	if err != nil {
-		return Enrolment{}, wrap("provisioning URI", err)
+		return Enrolment{}, wrap("show key", err)
 	}
 	sealed, err := d.Sealer.Seal(key, "enrolment:"+string(self.User))
 	if err != nil {
@@ -84,7 +80,7 @@ func (d *Directory) BeginAuthenticator(ctx context.Context, self Self) (Enrolmen
 	if err := d.Ephemeral.Put(ctx, "enrolment:"+string(self.User), value, EnrolmentLasts); err != nil {
 		return Enrolment{}, err
 	}
-	return Enrolment{Key: totp.Base32(key), URI: uri, QR: qr, Account: d.Account, Expires: waiting.Expires}, nil
+	return Enrolment{Provision: shown, Expires: waiting.Expires}, nil
 }
 
 // mayLinkAny is MayLink for whichever of app and token the employer permits.
@@ -129,7 +125,7 @@ func (d *Directory) ConfirmAuthenticator(ctx context.Context, self Self, code st
 		return enrolmentGone(err)
 	}
 	a := Authenticator{ID: AuthenticatorID(rand.Text()), User: self.User, Kind: s.Kind, Model: s.Model, Serial: s.Serial,
-		OwnDevice: s.OwnDevice, PersonalPhone: s.PersonalPhone, LastStep: step, Drift: totp.NextDrift(0, step-totp.Step(now)), Linked: now}
+		OwnDevice: s.OwnDevice, PersonalPhone: s.PersonalPhone, LastStep: step, Drift: totp.NextDrift(0, step, now), Linked: now}
 	if a.SealedKey, err = d.Sealer.Seal(key, a.aad()); err != nil {
 		return wrap("seal key", err)
 	}
@@ -238,7 +234,7 @@ func (d *Directory) VerifyCode(ctx context.Context, p Person, proof Proof) (Meth
 	}
 	used := false
 	err = d.change(ctx, func(tx Tx) error {
-		fresh, err := tx.UseStep(a.ID, step, totp.NextDrift(a.Drift, step-totp.Step(now)-a.Drift))
+		fresh, err := tx.UseStep(a.ID, step, totp.NextDrift(a.Drift, step, now))
 		if err != nil {
 			return err
 		}
@@ -361,6 +357,5 @@ func blocked(left time.Duration) error {
 	if left > 24*time.Hour {
 		return fault.New(fault.Denied, "otp_blocked", "Logging in with a code has been blocked. Contact user support.").In("code")
 	}
-	minutes := int64(left/time.Minute) + 1
-	return fault.New(fault.Throttled, "throttled", "Too many failed attempts. Try again in %d minutes.", minutes).In("code").With("n", itoa(minutes)).After(left)
+	return throttle.Refusal(left).In("code")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/password"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/totp"
 )
 
 // Directory is the only way to change people. Every method checks who may do
@@ -30,9 +31,9 @@ type Directory struct {
 	Audit     audit.Recorder
 	Now       func() time.Time
 
-	Account  string            // name of the account in the authenticator app, e.g. "PORTTI-1 TOTP-2FA" (S39)
-	Support  string            // help desk phone, for letters
-	Services map[string]string // words besides the person's own that a password may not lean on, e.g. the brand
+	Names    totp.Names // what the authenticator app shows (S39)
+	Support  string     // help desk phone, for letters
+	Services []string   // names of the installation and its services, which a password may not lean on
 
 	// DryRun makes every change do all its work and checks, then roll back. The
 	// operator's tool sets it unless told otherwise.
@@ -48,10 +49,10 @@ type Hasher interface {
 	Verify(ctx context.Context, phc, pw string) (ok, rehash bool, err error)
 }
 
-// Rules says whether a new password will do (S17); it returns a fault that
-// names the rule.
+// Rules say what is wrong with a new password (S17): package password's Rules.
 type Rules interface {
-	Check(pw string, about password.Context) error
+	Check(pw string, about password.Context) []*fault.Fault
+	Min() int
 }
 
 // Sealer encrypts small secrets at rest: package keys' Master.

@@ -117,7 +117,7 @@ type Authenticator struct {
 	OwnDevice     bool   // the tick of S42 and S48
 	PersonalPhone bool   // declared a personal phone, where permitted (S10)
 	LastStep      int64  // the last time step used; a code of it or an earlier one is spent (S44)
-	Drift         int64  // learnt offset in steps (S47)
+	Drift         int64  // learnt offset of its clock in seconds, fast is positive (S47)
 	Failures      int    // wrong codes since the last right one
 	BlockedUntil  time.Time
 	Linked        time.Time

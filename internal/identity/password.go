@@ -39,6 +39,9 @@ func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from ne
 		return Person{}, err
 	}
 	known := err == nil
+	if p.Password.Temporary {
+		pw = password.AsTemporary(pw) // as it was read out or written down
+	}
 	ok, rehash, err := d.Hasher.Verify(ctx, p.Password.Hash, pw)
 	if err != nil {
 		return Person{}, err
@@ -135,19 +138,16 @@ func (d *Directory) ChangePassword(ctx context.Context, self Self, current, pw s
 }
 
 func (d *Directory) setPassword(ctx context.Context, p Person, pw, keep, from string, still func(now Person) error) (Person, error) {
-	words := []string{p.User.GivenName, p.User.FamilyName}
-	for _, w := range d.Services {
-		words = append(words, w)
-	}
-	if err := d.Rules.Check(pw, password.Context{Username: p.User.Username, Organisation: p.Organisation.Name, Words: words}); err != nil {
-		return Person{}, err
+	about := password.Context{Username: p.User.Username, Organisation: p.Organisation.Name, Services: append([]string{p.User.GivenName, p.User.FamilyName}, d.Services...)}
+	if wrong := d.Rules.Check(pw, about); len(wrong) > 0 {
+		return Person{}, wrong[0].In("new")
 	}
 	same, _, err := d.Hasher.Verify(ctx, p.Password.Hash, pw)
 	if err != nil {
 		return Person{}, err
 	}
 	if same {
-		return Person{}, fault.New(fault.Invalid, "password_same", "The new password must differ from the current one.").In("new")
+		return Person{}, password.Same().In("new")
 	}
 	hash, err := d.Hasher.Hash(ctx, pw)
 	if err != nil {

@@ -90,7 +90,7 @@ type Waiting struct {
 
 // Enrolment is the key of an authenticator that is not linked yet.
 type Enrolment struct {
-	Key     string    `json:"key"` // base32
+	Key     string    `json:"key"` // base32 in groups of four
 	URI     string    `json:"uri"` // otpauth://
 	QR      []byte    `json:"qr"`  // PNG
 	Account string    `json:"account"`
@@ -140,13 +140,15 @@ type Client struct {
 // Me returns the account.
 func (c *Client) Me(ctx context.Context, token string) (Me, error) {
 	var me Me
-	return me, c.do(ctx, token, "GET", "/api/v1/me", nil, &me)
+	err := c.do(ctx, token, "GET", "/api/v1/me", nil, &me)
+	return me, err
 }
 
 // BeginAuthenticator makes a key; a former one that was not confirmed is void.
 func (c *Client) BeginAuthenticator(ctx context.Context, token string) (Enrolment, error) {
 	var e Enrolment
-	return e, c.do(ctx, token, "POST", "/api/v1/me/authenticator", struct{}{}, &e)
+	err := c.do(ctx, token, "POST", "/api/v1/me/authenticator", struct{}{}, &e)
+	return e, err
 }
 
 // ConfirmAuthenticator links the authenticator whose code this is.
@@ -164,13 +166,15 @@ func (c *Client) TryCode(ctx context.Context, token, code string) error {
 // to with a code, an address of the calling client.
 func (c *Client) BeginCard(ctx context.Context, token, back string) (CardAttempt, error) {
 	var a CardAttempt
-	return a, c.do(ctx, token, "POST", "/api/v1/me/card/attempt", map[string]string{"return": back}, &a)
+	err := c.do(ctx, token, "POST", "/api/v1/me/card/attempt", map[string]string{"return": back}, &a)
+	return a, err
 }
 
 // SeenCard redeems the code that the browser came back with.
 func (c *Client) SeenCard(ctx context.Context, token, code string) (SeenCard, error) {
 	var s SeenCard
-	return s, c.do(ctx, token, "POST", "/api/v1/me/card/seen", map[string]string{"code": code}, &s)
+	err := c.do(ctx, token, "POST", "/api/v1/me/card/seen", map[string]string{"code": code}, &s)
+	return s, err
 }
 
 // LinkCard links the card that SeenCard showed.

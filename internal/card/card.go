@@ -4,7 +4,14 @@
 //	card.go     Verdict, Holder, Result
 //	trust.go    Trust: pinned roots, issuing CAs with their accepted policies
 //	check.go    Check: the checks in order, the first that fails is the verdict
+//	holder.go   what a certificate says of its holder; Fingerprint
+//	host.go     Host: the name of the card host, a fresh one for every attempt
 //	door.go     Door: the TLS settings and the handler of the card host
+//	limit.go    the bound on its connections
+//
+//	sign-in page ──303──▶ Door: handshake ─▶ Trust.Check ─▶ Result ──303──▶ sign-in page
+//
+// Who the card belongs to, and what they may do, is for identity and login.
 //
 // It fails closed: a certificate that it does not understand is refused, and so
 // is every card when no revocation source is there, unless the operator has set
@@ -37,7 +44,7 @@ var Verdicts = []Verdict{Good, NoCertificate, WeakOrMalformed, UntrustedIssuer, 
 // Holder is what a certificate says of its card, for display and diagnosis. A
 // card is matched by Fingerprint alone, never by a name.
 type Holder struct {
-	Fingerprint   string    `json:"fingerprint"`    // SHA-256 of the certificate's DER, lower-case hex
+	Fingerprint   string    `json:"fingerprint"`    // SHA-256 of what the issuer signed, lower-case hex; see Fingerprint
 	SPKI          string    `json:"spki"`           // SHA-256 of its SubjectPublicKeyInfo, lower-case hex
 	Issuer        string    `json:"issuer"`         // the issuing CA's common name
 	IssuerDN      string    `json:"issuer_dn"`      // RFC 2253-like text of the issuer's name

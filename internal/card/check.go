@@ -1,0 +1,194 @@
+package card
+
+import (
+	"cmp"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits on what a client may send. A card's chain is two or three
+// certificates of about 2 KiB.
+const (
+	mostCertificates   = 10
+	largestCertificate = 16 << 10 // bytes of DER
+	longestSerialBits  = 160      // RFC 5280 §4.1.2.2
+)
+
+var oidSmartcardLogon = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 2}
+
+// Check judges the certificates that a client sent, the card's own first, at
+// the time now. Only Good lets anybody in; every other verdict is a refusal. The
+// reason is for the operator's log: it names the check that failed and nothing
+// about the person.
+//
+// The checks run in the order of judge, and the first that fails decides. The
+// holder is filled in whenever there is a certificate of fair size, also for a
+// verdict that is not Good: then it is what the certificate claims, not what is
+// true.
+func (t *Trust) Check(certs []*x509.Certificate, now time.Time) (verdict Verdict, holder Holder, reason string) {
+	if len(certs) == 0 {
+		return NoCertificate, Holder{}, "no certificate was sent"
+	}
+	if len(certs) > mostCertificates {
+		return WeakOrMalformed, Holder{}, "too many certificates"
+	}
+	for _, c := range certs {
+		if c == nil || len(c.Raw) == 0 || c.SerialNumber == nil {
+			return WeakOrMalformed, Holder{}, "not a parsed certificate"
+		}
+		if len(c.Raw) > largestCertificate {
+			return WeakOrMalformed, Holder{}, "a certificate is too large"
+		}
+	}
+	leaf := certs[0] // the rest is not looked at: the way up is ours (S23)
+	verdict, reason = t.judge(leaf, now)
+	return verdict, holderOf(leaf), reason
+}
+
+func (t *Trust) judge(leaf *x509.Certificate, now time.Time) (Verdict, string) {
+	if why := misshapen(leaf); why != "" {
+		return WeakOrMalformed, why
+	}
+	from, verdict, why := t.issuerOf(leaf, now)
+	if verdict != Good {
+		return verdict, why
+	}
+	if now.Before(leaf.NotBefore) {
+		return NotYetValid, "not valid yet"
+	}
+	if now.After(leaf.NotAfter) {
+		return Expired, "expired"
+	}
+	if leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		if leaf.KeyUsage&x509.KeyUsageContentCommitment != 0 {
+			return SignatureCertificate, "key usage is nonRepudiation without digitalSignature"
+		}
+		return WeakOrMalformed, "key usage lacks digitalSignature"
+	}
+	if !mayAuthenticate(leaf) {
+		return WeakOrMalformed, "extended key usage has neither clientAuth nor smartcardLogon"
+	}
+	if from.kind == CitizenCard {
+		return KindNotAccepted, "citizen card"
+	}
+	if !slices.ContainsFunc(leaf.Policies, func(oid x509.OID) bool { return slices.ContainsFunc(from.policies, oid.Equal) }) {
+		return KindNotAccepted, "none of its policies is accepted: " + listed(leaf.Policies)
+	}
+	if !strongKey(leaf.PublicKey) {
+		return WeakOrMalformed, "weak key"
+	}
+	if !strongSignature(leaf.SignatureAlgorithm) {
+		return WeakOrMalformed, "weak signature algorithm"
+	}
+	if len(leaf.UnhandledCriticalExtensions) > 0 {
+		return WeakOrMalformed, fmt.Sprintf("critical extension %v is not understood", leaf.UnhandledCriticalExtensions[0])
+	}
+	// No revocation source exists in this version, so nobody can say that the
+	// card is not revoked (S24: fail closed).
+	if !t.unchecked {
+		return RevocationUnavailable, "no revocation source is configured"
+	}
+	return Good, ""
+}
+
+// misshapen says why a certificate cannot be a card's, whoever issued it.
+func misshapen(leaf *x509.Certificate) string {
+	switch {
+	case leaf.Version != 3:
+		return "not an X.509 version 3 certificate"
+	case leaf.IsCA || leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
+		return "a CA certificate"
+	case leaf.SerialNumber.Sign() <= 0 || leaf.SerialNumber.BitLen() > longestSerialBits:
+		return "serial number out of range"
+	case leaf.NotAfter.Before(leaf.NotBefore):
+		return "ends before it begins"
+	}
+	return ""
+}
+
+// issuerOf finds the configured CA that issued leaf, by signature. The whole
+// path up to the root is verified every time: it costs one more signature check
+// than remembering it would, and nothing can go stale.
+func (t *Trust) issuerOf(leaf *x509.Certificate, now time.Time) (issuer, Verdict, string) {
+	// Who issued the card comes before its dates and its extensions, so that an
+	// expired card hears "expired" and only a genuine one does. Hence the path
+	// is verified at a moment when the leaf was valid, without regard to critical
+	// extensions of the leaf; judge looks at both afterwards.
+	bare := *leaf
+	bare.UnhandledCriticalExtensions = nil
+	at := now
+	if at.Before(leaf.NotBefore) {
+		at = leaf.NotBefore
+	}
+	if at.After(leaf.NotAfter) {
+		at = leaf.NotAfter
+	}
+	if at.IsZero() { // which Verify would take for "use the clock"
+		return issuer{}, WeakOrMalformed, "validity out of range"
+	}
+
+	chains, err := bare.Verify(t.path(at))
+	if err != nil {
+		verdict, why := t.untrusted(leaf, err)
+		return issuer{}, verdict, why
+	}
+	for _, chain := range chains {
+		if len(chain) < 2 {
+			continue
+		}
+		if from, ok := t.issuers[string(chain[1].Raw)]; ok {
+			return from, Good, ""
+		}
+	}
+	return issuer{}, UntrustedIssuer, "issued by a root, not by a configured issuing CA"
+}
+
+// untrusted words why no path was found. Texts of crypto/x509 are not passed
+// on: they hold names out of the certificate.
+func (t *Trust) untrusted(leaf *x509.Certificate, err error) (Verdict, string) {
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
+		// crypto/x509 refuses SHA-1 and MD5 as if the issuer were unknown.
+		if !strongSignature(leaf.SignatureAlgorithm) && t.names[string(leaf.RawIssuer)] {
+			return WeakOrMalformed, "weak signature algorithm"
+		}
+		return UntrustedIssuer, "no configured CA has signed it"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return UntrustedIssuer, "its CA is not valid at this time"
+	case errors.As(err, &invalid):
+		return UntrustedIssuer, fmt.Sprintf("the path breaks a rule of its CA (crypto/x509 reason %d)", invalid.Reason)
+	}
+	return UntrustedIssuer, "no valid path to a configured root"
+}
+
+// mayAuthenticate: no extended key usage at all, or one that is meant for
+// signing in (S22).
+func mayAuthenticate(leaf *x509.Certificate) bool {
+	if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) ||
+		slices.ContainsFunc(leaf.UnknownExtKeyUsage, oidSmartcardLogon.Equal)
+}
+
+// listed is for the log: the operator compares it with the settings.
+func listed(policies []x509.OID) string {
+	const most = 5
+	var texts []string
+	for i, oid := range policies {
+		if i == most {
+			texts = append(texts, "…")
+			break
+		}
+		texts = append(texts, clean(oid.String(), longestSerial))
+	}
+	return cmp.Or(strings.Join(texts, ", "), "it has none")
+}

@@ -1,0 +1,393 @@
+package card_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	_ "crypto/md5"
+	"crypto/x509"
+	"encoding/asn1"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/cardtest"
+)
+
+var maija = cardtest.Person{Given: "Maija", Family: "Meikäläinen", Organisation: "Esimerkkivirasto", Serial: "123456789X"}
+
+// S21, S22, S23: every card of the corpus gets its stated verdict.
+func TestEveryCardGetsItsVerdict(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	refused := 0
+	for _, c := range cardtest.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			got, holder, reason := trust.Check(p.TestCase(t, c.Name).Certificates(), time.Now())
+			if got != c.Verdict {
+				t.Errorf("%s: verdict %s (%s), want %s", c.About, got, reason, c.Verdict)
+			}
+			if (got == card.Good) != (reason == "") {
+				t.Errorf("verdict %s with the reason %q", got, reason)
+			}
+			for _, private := range []string{"Maija", "Meikäläinen", "MEIKÄLÄINEN", "123456789X"} {
+				if strings.Contains(reason, private) {
+					t.Errorf("the reason is for logs, and tells of the holder: %s", reason)
+				}
+			}
+			if got == card.Good && holder.Name != "Maija Meikäläinen" {
+				t.Errorf("holder %q", holder.Name)
+			}
+		})
+		if c.Verdict != card.Good {
+			refused++
+		}
+	}
+	if refused < 25 {
+		t.Errorf("the corpus has %d bad cards, S23 wants 25", refused)
+	}
+}
+
+// The corpus and this file together bring about every verdict but the two that
+// need a revocation source.
+func TestCorpusCoversTheVerdicts(t *testing.T) {
+	elsewhere := []card.Verdict{card.NoCertificate, card.RevocationUnavailable, card.Revoked, card.Suspended}
+	for _, v := range card.Verdicts {
+		if !slices.Contains(elsewhere, v) && !slices.ContainsFunc(cardtest.Cases(), func(c cardtest.Case) bool { return c.Verdict == v }) {
+			t.Errorf("no card shows %s", v)
+		}
+	}
+}
+
+// S24: without a revocation source only a card that is good in everything else
+// hears of it, and none is let in.
+func TestNobodyComesInWithoutRevocationCheck(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t, func(c *card.TrustConfig) { c.AcceptWithoutRevocationCheck = false })
+	for _, c := range cardtest.Cases() {
+		want := c.Verdict
+		if want == card.Good {
+			want = card.RevocationUnavailable
+		}
+		if got, _, reason := trust.Check(p.TestCase(t, c.Name).Certificates(), time.Now()); got != want {
+			t.Errorf("%s: verdict %s (%s), want %s", c.Name, got, reason, want)
+		}
+	}
+}
+
+func TestChecksWithoutCertificate(t *testing.T) {
+	trust := cardtest.ForTest(t).TestTrust(t)
+	for name, want := range map[string]struct {
+		certs []*x509.Certificate
+		card.Verdict
+	}{
+		"none":     {nil, card.NoCertificate},
+		"nil":      {[]*x509.Certificate{nil}, card.WeakOrMalformed},
+		"unparsed": {[]*x509.Certificate{{}}, card.WeakOrMalformed},
+	} {
+		got, holder, _ := trust.Check(want.certs, time.Now())
+		if got != want.Verdict || holder != (card.Holder{}) {
+			t.Errorf("%s: verdict %s, holder %+v", name, got, holder)
+		}
+	}
+}
+
+// S21: each kind of employment card is accepted, the citizen's is not, whatever
+// else is right about it.
+func TestKinds(t *testing.T) {
+	p := cardtest.ForTest(t)
+	certs := p.TestCase(t, "good-p384").Certificates()
+	for kind, want := range map[card.Kind]card.Verdict{
+		card.OrganisationCard:       card.Good,
+		card.HealthProfessionalCard: card.Good,
+		card.PersonnelCard:          card.Good,
+		card.ActorCard:              card.Good,
+		card.TemporaryCard:          card.Good,
+		card.CitizenCard:            card.KindNotAccepted,
+	} {
+		trust := p.TestTrust(t, func(c *card.TrustConfig) { c.Issuers[0].Kind = kind })
+		if got, _, reason := trust.Check(certs, time.Now()); got != want {
+			t.Errorf("%s: verdict %s (%s), want %s", kind, got, reason, want)
+		}
+	}
+}
+
+// A citizen CA that is not configured is a stranger's.
+func TestCitizenCardOfAnUnconfiguredCA(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t, func(c *card.TrustConfig) { c.Issuers = c.Issuers[:2] })
+	if got, _, _ := trust.Check(p.TestCase(t, "citizen").Certificates(), time.Now()); got != card.UntrustedIssuer {
+		t.Errorf("verdict %s", got)
+	}
+}
+
+// S23: the way up is made of configured certificates, however little the client
+// sends; what it sends along is not looked at.
+func TestOnlyTheFirstCertificateCounts(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	good, stranger := p.TestCase(t, "good-p384"), p.TestCase(t, "stranger")
+	for name, certs := range map[string][]*x509.Certificate{
+		"alone":          {good.Cert},
+		"with its CA":    {good.Cert, p.Organisation.Cert},
+		"with the root":  {good.Cert, p.Organisation.Cert, p.Root.Cert},
+		"with a bad one": {good.Cert, stranger.Cert, p.Stranger.Cert},
+	} {
+		if got, _, reason := trust.Check(certs, time.Now()); got != card.Good {
+			t.Errorf("good card %s: verdict %s (%s)", name, got, reason)
+		}
+	}
+	for name, certs := range map[string][]*x509.Certificate{
+		"with its root":     {stranger.Cert, p.Stranger.Cert},
+		"before a good one": {stranger.Cert, good.Cert, p.Organisation.Cert},
+	} {
+		if got, _, _ := trust.Check(certs, time.Now()); got != card.UntrustedIssuer {
+			t.Errorf("stranger's card %s: verdict %s", name, got)
+		}
+	}
+}
+
+// The time is the caller's, and the ends of validity belong to it.
+func TestValidityIsJudgedAtTheGivenTime(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	c := p.TestCase(t, "good-p384").Cert
+	for name, want := range map[string]struct {
+		at time.Time
+		card.Verdict
+	}{
+		"a second before the start": {c.NotBefore.Add(-time.Second), card.NotYetValid},
+		"start":                     {c.NotBefore, card.Good},
+		"end":                       {c.NotAfter, card.Good},
+		"a second after the end":    {c.NotAfter.Add(time.Second), card.Expired},
+		"before the CA":             {p.Organisation.Cert.NotBefore.Add(-day), card.NotYetValid},
+		"after the CA":              {p.Organisation.Cert.NotAfter.Add(day), card.Expired},
+	} {
+		if got, _, _ := trust.Check([]*x509.Certificate{c}, want.at); got != want.Verdict {
+			t.Errorf("%s: verdict %s, want %s", name, got, want.Verdict)
+		}
+	}
+}
+
+const day = 24 * time.Hour
+
+// A card cannot outlive its CA.
+func TestExpiredAuthority(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	end := p.Organisation.Cert.NotAfter
+	c := p.TestCard(t, "long", maija, cardtest.Valid(time.Now().Add(-day), end.Add(365*day)))
+	if got, _, reason := trust.Check(c.Certificates(), end.Add(day)); got != card.UntrustedIssuer {
+		t.Errorf("verdict %s (%s)", got, reason)
+	}
+}
+
+// S23: an RSA tree works as an elliptic one does, and MD5 is refused in it.
+func TestRSATree(t *testing.T) {
+	now := time.Now()
+	p := cardtest.ForTest(t)
+	root := must(cardtest.NewCA("rsa-root", "Portti TEST RSA Root", cardtest.RSA2048, nil, now))
+	ca := must(cardtest.NewCA("rsa", "Portti TEST RSA Cards", cardtest.RSA2048, root, now))
+	ca.Policy = cardtest.OrganisationPolicy
+	trust := trustIn(t, now, root, ca)
+
+	good := p.TestCard(t, "rsa-tree", maija, cardtest.From(ca), cardtest.WithKey(cardtest.RSA2048))
+	pss := p.TestCard(t, "rsa-pss", maija, cardtest.From(ca), cardtest.Change(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA256WithRSAPSS }))
+	sha1 := p.TestCard(t, "rsa-sha1", maija, cardtest.From(ca), cardtest.Change(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA1WithRSA }))
+	md5 := must(cardtest.Rebuild(good.Cert, ca.Key, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 4}, crypto.MD5, nil))
+	if md5.SignatureAlgorithm != x509.MD5WithRSA {
+		t.Fatalf("made a certificate with %s", md5.SignatureAlgorithm)
+	}
+	for name, want := range map[string]struct {
+		cert *x509.Certificate
+		card.Verdict
+	}{
+		"PKCS #1": {good.Cert, card.Good},
+		"PSS":     {pss.Cert, card.Good},
+		"SHA-1":   {sha1.Cert, card.WeakOrMalformed},
+		"MD5":     {md5, card.WeakOrMalformed},
+	} {
+		if got, _, reason := trust.Check([]*x509.Certificate{want.cert}, now); got != want.Verdict {
+			t.Errorf("%s: verdict %s (%s), want %s", name, got, reason, want.Verdict)
+		}
+	}
+}
+
+// S23: what a CA is not allowed to issue does not count (RFC 5280 §4.2.1.10).
+func TestNameConstraintsOfACA(t *testing.T) {
+	now := time.Now()
+	p := cardtest.ForTest(t)
+	ca := must(cardtest.NewCA("narrow", "Portti TEST Narrow Cards", cardtest.P256, p.Root, now, func(c *x509.Certificate) {
+		c.PermittedEmailAddresses, c.PermittedDNSDomainsCritical = []string{"example.test"}, true
+	}))
+	ca.Policy = cardtest.OrganisationPolicy
+	trust := trustIn(t, now, p.Root, ca)
+	for email, want := range map[string]card.Verdict{"maija@example.test": card.Good, "maija@elsewhere.test": card.UntrustedIssuer} {
+		who := maija
+		who.Email = email
+		c := p.TestCard(t, strings.ReplaceAll(strings.ReplaceAll(email, "@", "-"), ".", "-"), who, cardtest.From(ca))
+		got, _, reason := trust.Check(c.Certificates(), now)
+		if got != want {
+			t.Errorf("%s: verdict %s (%s), want %s", email, got, reason, want)
+		}
+		if strings.Contains(reason, "maija") {
+			t.Errorf("the reason is for logs, and tells of the holder: %s", reason)
+		}
+	}
+}
+
+// S23: nothing is ever fetched, whatever addresses a certificate holds.
+func TestNothingIsFetched(t *testing.T) {
+	var asked atomic.Int32
+	lure := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer lure.Close()
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	pointers := cardtest.Change(func(c *x509.Certificate) {
+		c.CRLDistributionPoints = []string{lure.URL + "/crl", "ldap://" + lure.Listener.Addr().String()}
+		c.OCSPServer, c.IssuingCertificateURL = []string{lure.URL + "/ocsp"}, []string{lure.URL + "/ca"}
+	})
+	unlisted := must(cardtest.NewCA("unlisted", "Portti TEST Unlisted", cardtest.P256, p.Root, time.Now()))
+	for name, want := range map[string]struct {
+		from *cardtest.CA
+		card.Verdict
+	}{"known": {p.Organisation, card.Good}, "unknown": {unlisted, card.UntrustedIssuer}} {
+		c := p.TestCard(t, name, maija, cardtest.From(want.from), cardtest.Policies(cardtest.OrganisationPolicy), pointers)
+		if got, _, _ := trust.Check([]*x509.Certificate{c.Cert}, time.Now()); got != want.Verdict {
+			t.Errorf("%s: verdict %s", name, got)
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d requests went out", n)
+	}
+}
+
+func TestHolderIsReadFromTheCertificate(t *testing.T) {
+	p := cardtest.ForTest(t)
+	who := cardtest.Person{Given: "Liisa Marjatta", Family: "Öhman", Organisation: "Esimerkkisairaala", Serial: "99912345678", Title: "Lääkäri"}
+	c := p.TestCard(t, "liisa", who, cardtest.From(p.Health))
+	_, h, _ := p.TestTrust(t).Check(c.Certificates(), time.Now())
+	want := card.Holder{
+		Fingerprint:   card.Fingerprint(c.Cert),
+		SPKI:          h.SPKI,
+		Issuer:        "Portti TEST Health Professional Cards",
+		IssuerDN:      "CN=Portti TEST Health Professional Cards,O=Portti Test Agency,C=FI",
+		Serial:        c.Cert.SerialNumber.Text(16),
+		SubjectSerial: "99912345678",
+		Name:          "Liisa Marjatta Öhman",
+		Organisation:  "Esimerkkisairaala",
+		NotAfter:      c.Cert.NotAfter.UTC(),
+	}
+	if h != want {
+		t.Errorf("holder\n%+v, want\n%+v", h, want)
+	}
+	if len(h.Fingerprint) != 64 || len(h.SPKI) != 64 || h.SPKI == h.Fingerprint {
+		t.Errorf("fingerprint %q, SPKI %q", h.Fingerprint, h.SPKI)
+	}
+	if tail := h.Tail(); len(tail) != 4 || !strings.HasSuffix(h.Serial, tail) {
+		t.Errorf("tail %q of %q", tail, h.Serial)
+	}
+}
+
+// Names that want to take over a page or a log line come out short and plain.
+func TestHolderTextsAreTamed(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	for name, c := range map[string]struct {
+		who  cardtest.Person
+		want string
+	}{
+		"control":     {cardtest.Person{Given: "Ma\x00i\nja\x1b[31m", Family: "M\u202eeikä\u200bläinen\u2028"}, "Mai ja[31m Meikäläinen"},
+		"long":        {cardtest.Person{Given: strings.Repeat("ä", 300), Family: "M"}, strings.Repeat("ä", 100)},
+		"blank given": {cardtest.Person{Given: " \t\u200b", Family: "Virtanen", Serial: "1"}, "VIRTANEN 1"},
+		"spaces":      {cardtest.Person{Given: "  Maija   Liisa ", Family: "  Virtanen "}, "Maija Liisa Virtanen"},
+	} {
+		got := p.TestCard(t, strings.ReplaceAll(name, " ", "-"), c.who, cardtest.From(p.Stranger))
+		verdict, h, _ := trust.Check(got.Certificates(), time.Now())
+		if h.Name != c.want || verdict != card.UntrustedIssuer {
+			t.Errorf("%s: name %q, want %q (%s)", name, h.Name, c.want, verdict)
+		}
+	}
+}
+
+// S27: a card has one fingerprint, although anybody can turn its issuer's ECDSA
+// signature (r, s) into another valid one (r, n−s).
+func TestFingerprintSurvivesAnotherSignature(t *testing.T) {
+	p := cardtest.ForTest(t)
+	trust := p.TestTrust(t)
+	c := p.TestCase(t, "good-p384")
+
+	var outer struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}
+	var signature struct{ R, S *big.Int }
+	mustOK(t, unmarshal(c.Cert.Raw, &outer))
+	mustOK(t, unmarshal(outer.Signature.Bytes, &signature))
+	signature.S.Sub(elliptic.P384().Params().N, signature.S)
+	outer.Signature.Bytes = must(asn1.Marshal(signature))
+	outer.Signature.BitLength = 8 * len(outer.Signature.Bytes)
+	twin := must(x509.ParseCertificate(must(asn1.Marshal(outer))))
+
+	if !ecdsa.VerifyASN1(p.Organisation.Key.Public().(*ecdsa.PublicKey), digest384(twin.RawTBSCertificate), twin.Signature) || twin.Equal(c.Cert) {
+		t.Fatal("the twin is no twin")
+	}
+	v1, h1, _ := trust.Check([]*x509.Certificate{c.Cert}, time.Now())
+	v2, h2, _ := trust.Check([]*x509.Certificate{twin}, time.Now())
+	if v1 != card.Good || v2 != card.Good {
+		t.Errorf("verdicts %s and %s", v1, v2)
+	}
+	if h1 != h2 {
+		t.Errorf("one card, two holders:\n%+v\n%+v", h1, h2)
+	}
+	if other := p.TestCase(t, "good-p256"); card.Fingerprint(other.Cert) == h1.Fingerprint {
+		t.Error("two cards, one fingerprint")
+	}
+}
+
+// trustIn is the trust in one root and one CA.
+func trustIn(t testing.TB, now time.Time, root, ca *cardtest.CA) *card.Trust {
+	t.Helper()
+	dir := t.TempDir()
+	mustOK(t, os.WriteFile(filepath.Join(dir, "root.crt"), root.PEM(), 0o600))
+	mustOK(t, os.WriteFile(filepath.Join(dir, "ca.crt"), ca.PEM(), 0o600))
+	trust, err := card.NewTrust(card.TrustConfig{
+		Folder: dir, Roots: []string{"root.crt"}, AcceptTestCAs: true, AcceptWithoutRevocationCheck: true,
+		Issuers: []card.Issuer{{File: "ca.crt", Name: ca.Cert.Subject.CommonName, Kind: card.OrganisationCard, Policies: []string{ca.Policy}}},
+	}, now)
+	mustOK(t, err)
+	return trust
+}
+
+func unmarshal(der []byte, into any) error {
+	_, err := asn1.Unmarshal(der, into)
+	return err
+}
+
+func digest384(data []byte) []byte {
+	h := crypto.SHA384.New()
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func mustOK(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,336 @@
+package card
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Kind is what the cards of an issuing CA are for (S21).
+type Kind string
+
+const (
+	OrganisationCard       Kind = "organisation"
+	HealthProfessionalCard Kind = "health_professional"
+	PersonnelCard          Kind = "personnel"
+	ActorCard              Kind = "actor"
+	TemporaryCard          Kind = "temporary"
+	CitizenCard            Kind = "citizen" // known, so that it can be refused by name
+)
+
+var kinds = []Kind{OrganisationCard, HealthProfessionalCard, PersonnelCard, ActorCard, TemporaryCard, CitizenCard}
+
+// TrustConfig says whose cards are accepted. There are no built-in CAs and no
+// built-in policies: what is not named here is not trusted.
+type TrustConfig struct {
+	// Folder holds the certificate files (PEM, one certificate a file) that
+	// the settings below name.
+	Folder string `yaml:"folder"`
+
+	// Roots are the files of the root CAs. They are pinned: no other root, and
+	// none of the operating system's, is ever asked.
+	Roots []string `yaml:"roots"`
+
+	// Issuers are the CAs that issue cards. A card of any other CA is refused,
+	// also when that CA stands below one of the roots.
+	Issuers []Issuer `yaml:"issuers"`
+
+	// AcceptWithoutRevocationCheck lets cards in although nobody has asked
+	// whether they were revoked. What is given up: a lost, stolen or withdrawn
+	// card keeps working until its certificate expires or its link is removed.
+	// For demonstrations and test benches.
+	AcceptWithoutRevocationCheck bool `yaml:"accept_without_revocation_check"`
+
+	// AcceptTestCAs lets CAs be configured whose name has the word "test" in
+	// it. Anybody may get a card of a test CA: never in production.
+	AcceptTestCAs bool `yaml:"accept_test_cas"`
+}
+
+// Issuer is one CA that issues cards.
+type Issuer struct {
+	// File holds its certificate.
+	File string `yaml:"file"`
+
+	// Name is its common name, letter for letter: a file that was mixed up
+	// with another is noticed at start.
+	Name string `yaml:"name"`
+
+	// Kind is what its cards are for: organisation, health_professional,
+	// personnel, actor or temporary. With citizen the cards are recognised and
+	// refused as what they are, instead of as unknown.
+	Kind Kind `yaml:"kind"`
+
+	// Policies are the certificate policies (OIDs such as 1.2.246.517.1.10.301.2)
+	// of its sign-in certificates; a card must assert one of them. Required,
+	// except for citizen cards.
+	Policies []string `yaml:"policies"`
+}
+
+// Trust decides on certificates. It is made once, never changes, and asks
+// nobody on the network.
+type Trust struct {
+	roots     *x509.CertPool
+	issuing   *x509.CertPool    // of every configured kind: the only intermediates
+	hints     *x509.CertPool    // of the accepted kinds
+	issuers   map[string]issuer // by DER
+	names     map[string]bool   // their subjects, raw
+	unchecked bool              // AcceptWithoutRevocationCheck
+}
+
+type issuer struct {
+	kind     Kind
+	policies []x509.OID
+}
+
+// NewTrust reads the certificates that c names and checks them at the time now:
+// every one must be a strong, valid CA, and every issuing CA must chain to a
+// root. The error holds everything that is wrong, each with its field and file.
+func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
+	t := &Trust{
+		roots: x509.NewCertPool(), issuing: x509.NewCertPool(), hints: x509.NewCertPool(),
+		issuers: map[string]issuer{}, names: map[string]bool{}, unchecked: c.AcceptWithoutRevocationCheck,
+	}
+	if len(c.Roots) == 0 {
+		return nil, errors.New("roots: name at least one root CA")
+	}
+	if len(c.Issuers) == 0 {
+		return nil, errors.New("issuers: name at least one issuing CA")
+	}
+	load := loader{folder: os.DirFS(c.Folder), testCAs: c.AcceptTestCAs, now: now, seen: map[string]string{}}
+
+	for i, file := range c.Roots {
+		field := fmt.Sprintf("roots[%d]", i)
+		cert, err := load.authority(file)
+		if err == nil {
+			// A trust anchor need not be signed by itself, but a file that is
+			// not was most likely mixed up with an issuing CA's.
+			if err = cert.CheckSignatureFrom(cert); err != nil {
+				err = errors.New("is not a root: it is not signed by itself")
+			}
+		}
+		if err != nil {
+			load.fail(field, file, err)
+			continue
+		}
+		t.roots.AddCert(cert)
+	}
+
+	certs := make([]*x509.Certificate, len(c.Issuers))
+	for i, s := range c.Issuers {
+		field := fmt.Sprintf("issuers[%d]", i)
+		policies, err := s.check()
+		if err != nil {
+			load.fail(field, s.File, err)
+		}
+		cert, err := load.authority(s.File)
+		if err != nil {
+			load.fail(field, s.File, err)
+			continue
+		}
+		if cert.Subject.CommonName != s.Name {
+			load.fail(field+".name", s.File, fmt.Errorf("is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
+		}
+		certs[i] = cert
+		t.issuing.AddCert(cert)
+		t.issuers[string(cert.Raw)] = issuer{kind: s.Kind, policies: policies}
+		t.names[string(cert.RawSubject)] = true
+		if s.Kind != CitizenCard {
+			t.hints.AddCert(cert)
+		}
+	}
+	for i, cert := range certs {
+		if cert == nil {
+			continue
+		}
+		chains, err := cert.Verify(t.path(now))
+		if err != nil {
+			load.fail(fmt.Sprintf("issuers[%d]", i), c.Issuers[i].File, errors.New("does not chain to a configured root"))
+		} else if !slices.ContainsFunc(chains, mayIssue) {
+			load.fail(fmt.Sprintf("issuers[%d]", i), c.Issuers[i].File, errors.New("does not chain to a configured root: a CA above it allows no CA there (path length)"))
+		}
+	}
+	if len(load.errs) == 0 && t.hints.Equal(x509.NewCertPool()) {
+		return nil, errors.New("issuers: all of them are refused kinds; no card could ever sign in")
+	}
+	if err := errors.Join(load.errs...); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Hints are the issuing CAs whose cards are accepted. The card host names them
+// in the handshake, so that browsers offer those cards alone. Roots are left
+// out: a browser would offer every card below them.
+func (t *Trust) Hints() *x509.CertPool { return t.hints.Clone() }
+
+// path is the only way to trust: from the pinned roots through the configured
+// issuing CAs. Certificates that a client sent along never take part.
+func (t *Trust) path(at time.Time) x509.VerifyOptions {
+	return x509.VerifyOptions{
+		Roots: t.roots, Intermediates: t.issuing, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // purpose has a check of its own
+	}
+}
+
+// mayIssue tells whether the path lengths above the first certificate leave
+// room for it as a CA; Verify took it for the end of its chain.
+func mayIssue(chain []*x509.Certificate) bool {
+	for below, ca := range chain {
+		if below > 0 && ca.MaxPathLen >= 0 && ca.MaxPathLen < below {
+			return false
+		}
+	}
+	return true
+}
+
+// check looks at what was written, and returns the policies.
+func (s Issuer) check() ([]x509.OID, error) {
+	if s.Name == "" {
+		return nil, errors.New("name: give the CA's common name")
+	}
+	if !slices.Contains(kinds, s.Kind) {
+		return nil, fmt.Errorf("kind: %q is none of %v", s.Kind, kinds)
+	}
+	if len(s.Policies) == 0 && s.Kind != CitizenCard {
+		return nil, errors.New("policies: name at least one policy of its sign-in certificates")
+	}
+	var policies []x509.OID
+	for i, text := range s.Policies {
+		oid, err := x509.ParseOID(text)
+		if err != nil {
+			return nil, fmt.Errorf("policies[%d]: %q is not an object identifier such as 1.2.246.517.1", i, text)
+		}
+		if slices.ContainsFunc(policies, oid.Equal) {
+			return nil, fmt.Errorf("policies[%d]: %s is there twice", i, text)
+		}
+		policies = append(policies, oid)
+	}
+	return policies, nil
+}
+
+// loader reads CA certificates and gathers what is wrong with them.
+type loader struct {
+	folder  fs.FS
+	testCAs bool
+	now     time.Time
+	seen    map[string]string // subject and key → file
+	errs    []error
+}
+
+func (l *loader) fail(field, file string, err error) {
+	l.errs = append(l.errs, fmt.Errorf("%s (file %q): %w", field, file, err))
+}
+
+func (l *loader) authority(file string) (*x509.Certificate, error) {
+	if file == "" {
+		return nil, errors.New("file: name a certificate file")
+	}
+	data, err := fs.ReadFile(l.folder, file)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := onlyCertificate(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.fit(cert); err != nil {
+		return nil, err
+	}
+	// The same name with the same key is the same authority, even in another
+	// certificate: a card's issuer could not be told for sure.
+	id := string(cert.RawSubject) + string(cert.RawSubjectPublicKeyInfo)
+	if first, again := l.seen[id]; again {
+		return nil, fmt.Errorf("duplicate: the same CA is in %q", first)
+	}
+	l.seen[id] = file
+	return cert, nil
+}
+
+// onlyCertificate reads a PEM file that holds one certificate and nothing else.
+// Text around the block may stay (RFC 7468 §2), a damaged second block may not.
+func onlyCertificate(data []byte) (*x509.Certificate, error) {
+	if n := strings.Count(string(data), "-----BEGIN "); n != 1 {
+		return nil, fmt.Errorf("holds %d PEM blocks; one certificate is wanted", n)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("is damaged: its PEM block cannot be read")
+	}
+	if block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("holds a %s, not a CERTIFICATE", block.Type)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", err)
+	}
+	return cert, nil
+}
+
+// fit tells whether cert may be an authority at all.
+func (l *loader) fit(cert *x509.Certificate) error {
+	switch {
+	case cert.Version != 3 || !cert.BasicConstraintsValid || !cert.IsCA:
+		return errors.New("is not a CA certificate")
+	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		return errors.New("is not a CA certificate: its key usage does not allow to sign certificates")
+	case l.now.Before(cert.NotBefore):
+		return fmt.Errorf("is not valid before %s", cert.NotBefore.UTC().Format(time.DateOnly))
+	case l.now.After(cert.NotAfter):
+		return fmt.Errorf("expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
+	case len(cert.UnhandledCriticalExtensions) > 0:
+		return fmt.Errorf("has the critical extension %v, which is not understood", cert.UnhandledCriticalExtensions[0])
+	case !strongKey(cert.PublicKey):
+		return errors.New("has a weak key: RSA of at least 2048 bits, or P-256, P-384 or P-521 is wanted")
+	case !strongSignature(cert.SignatureAlgorithm):
+		return fmt.Errorf("is signed with %s, which is too weak", cert.SignatureAlgorithm)
+	case !l.testCAs && isTest(cert):
+		return errors.New("is a test CA: anybody may get its cards (see accept_test_cas)")
+	}
+	return nil
+}
+
+// isTest tells whether the word "test" stands in the certificate's names.
+func isTest(cert *x509.Certificate) bool {
+	names := slices.Concat(cert.Subject.Names, cert.Issuer.Names)
+	for _, name := range names {
+		text, _ := name.Value.(string)
+		words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) })
+		if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, "test") }) {
+			return true
+		}
+	}
+	return false
+}
+
+// strongKey: RSA of 2048 bits or more, P-256, P-384 or P-521 (S23).
+func strongKey(key any) bool {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return k.N.BitLen() >= 2048
+	case *ecdsa.PublicKey:
+		return k.Curve == elliptic.P256() || k.Curve == elliptic.P384() || k.Curve == elliptic.P521()
+	}
+	return false
+}
+
+// strongSignature: SHA-2 with RSA (both paddings) or ECDSA. A list of what is
+// good, so that an algorithm which a later Go learns is not accepted by itself.
+func strongSignature(a x509.SignatureAlgorithm) bool {
+	switch a {
+	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
+		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
+		x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+		return true
+	}
+	return false
+}

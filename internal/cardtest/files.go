@@ -1,0 +1,241 @@
+package cardtest
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/portti-id/portti/internal/card"
+)
+
+// PEM is the authority's certificate.
+func (ca *CA) PEM() []byte { return certificatePEM(ca.Cert) }
+
+// PEM is the card's certificate and its chain.
+func (c *Card) PEM() []byte {
+	return certificatePEM(append([]*x509.Certificate{c.Cert}, c.Chain...)...)
+}
+
+// KeyPEM is the card's private key (PKCS #8).
+func (c *Card) KeyPEM() ([]byte, error) { return keyPEM(c.Key) }
+
+// P12 is the card for a browser or an operating system (PKCS #12, AES). It has
+// no friendly name, so browsers make one up; see P12ViaOpenSSL.
+func (c *Card) P12(password string) ([]byte, error) {
+	return pkcs12.Modern2023.Encode(c.Key, c.Cert, c.Chain, password)
+}
+
+// P12Legacy is the same with 3DES and SHA-1, for software that knows no better
+// (among it older macOS).
+func (c *Card) P12Legacy(password string) ([]byte, error) {
+	return pkcs12.LegacyDES.Encode(c.Key, c.Cert, c.Chain, password)
+}
+
+// P12ViaOpenSSL is P12 with the card's name as friendly name. The NSS tools use
+// it as the nickname: after
+//
+//	pk12util -i FILE -W PASSWORD -d sql:DB
+//
+// the card is taken out again, key and certificate, by
+//
+//	certutil -F -n NAME -d sql:DB
+func (c *Card) P12ViaOpenSSL(password string) ([]byte, error) {
+	key, err := c.KeyPEM()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("openssl", "pkcs12", "-export", "-name", c.Name, "-passout", "env:P12_PASSWORD")
+	cmd.Env = append(os.Environ(), "P12_PASSWORD="+password)
+	cmd.Stdin = bytes.NewReader(append(key, c.PEM()...))
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("openssl pkcs12: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
+	}
+	return out, nil
+}
+
+// TrustConfig is the settings by which a provider accepts the cards of a PKI
+// that was saved in dir: organisation and health professional cards, while
+// citizen cards are refused by name. Revocation is not waived:
+// AcceptWithoutRevocationCheck is for the caller to set.
+func TrustConfig(dir string) card.TrustConfig {
+	return card.TrustConfig{
+		Folder: dir,
+		Roots:  []string{"ca-root.crt"},
+		Issuers: []card.Issuer{
+			{File: "ca-organisation.crt", Name: "Portti TEST Organisation Cards", Kind: card.OrganisationCard, Policies: []string{OrganisationPolicy}},
+			{File: "ca-health.crt", Name: "Portti TEST Health Professional Cards", Kind: card.HealthProfessionalCard, Policies: []string{HealthPolicy}},
+			{File: "ca-citizen.crt", Name: "Portti TEST Citizen Cards", Kind: card.CitizenCard},
+		},
+		AcceptTestCAs: true,
+	}
+}
+
+// index lists what a folder holds; it is written last and read first, so that
+// a folder whose saving was cut short is not taken for a PKI.
+type index struct {
+	Made  time.Time   `json:"made"`
+	Cards []cardEntry `json:"cards"`
+}
+
+type cardEntry struct {
+	Name   string `json:"name"`
+	Person Person `json:"person"`
+}
+
+const indexFile = "pki.json"
+
+// Save writes everything to the folder dir, which it makes: ca-NAME.crt and
+// .key, card-NAME.crt and .key. Only the owner can read them; for TrustConfig
+// nothing else is needed.
+func (p *PKI) Save(dir string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	list := index{Made: p.now, Cards: []cardEntry{}}
+	for _, place := range p.places() {
+		ca := *place
+		if err := put(dir, "ca-"+ca.Name, ca.PEM(), ca.Key); err != nil {
+			return err
+		}
+	}
+	for _, c := range p.cards {
+		if err := put(dir, "card-"+c.Name, c.PEM(), c.Key); err != nil {
+			return err
+		}
+		list.Cards = append(list.Cards, cardEntry{c.Name, c.Person})
+	}
+	data, err := json.MarshalIndent(list, "", "\t")
+	if err != nil {
+		return err
+	}
+	// Renamed into place: Save over an older state must not break it either.
+	half := filepath.Join(dir, indexFile+".new")
+	if err := os.WriteFile(half, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(half, filepath.Join(dir, indexFile))
+}
+
+// Load reads what Save wrote; new cards are valid around now. A folder without
+// a PKI gives fs.ErrNotExist.
+func Load(dir string, now time.Time) (*PKI, error) {
+	data, err := os.ReadFile(filepath.Join(dir, indexFile))
+	if err != nil {
+		return nil, err
+	}
+	var list index
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, indexFile), err)
+	}
+
+	p := &PKI{now: now.UTC().Truncate(time.Second)}
+	for i, a := range shape {
+		chain, key, err := get(dir, "ca-"+a.name)
+		if err != nil {
+			return nil, err
+		}
+		ca := &CA{Name: a.name, Cert: chain[0], Key: key, Policy: a.policy}
+		if !a.root {
+			ca.parent = p.Root
+		}
+		*p.places()[i] = ca
+	}
+	for _, entry := range list.Cards {
+		chain, key, err := get(dir, "card-"+entry.Name)
+		if err != nil {
+			return nil, err
+		}
+		p.cards = append(p.cards, &Card{Name: entry.Name, Person: entry.Person, Cert: chain[0], Key: key, Chain: chain[1:]})
+	}
+	return p, nil
+}
+
+// LoadOrNew loads the PKI of dir; when there is none yet it makes one and saves
+// it there.
+func LoadOrNew(dir string, now time.Time) (*PKI, error) {
+	p, err := Load(dir, now)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return p, err
+	}
+	if p, err = New(now); err != nil {
+		return nil, err
+	}
+	return p, p.Save(dir)
+}
+
+func put(dir, name string, certificates []byte, key crypto.Signer) error {
+	secret, err := keyPEM(key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".crt"), certificates, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".key"), secret, 0o600)
+}
+
+func get(dir, name string) ([]*x509.Certificate, crypto.Signer, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name+".crt"))
+	if err != nil {
+		return nil, nil, err
+	}
+	var chain []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s.crt: %w", name, err)
+		}
+		chain = append(chain, cert)
+	}
+	if len(chain) == 0 {
+		return nil, nil, fmt.Errorf("%s.crt holds no certificate", name)
+	}
+	if data, err = os.ReadFile(filepath.Join(dir, name+".key")); err != nil {
+		return nil, nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, nil, fmt.Errorf("%s.key holds no key", name)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s.key: %w", name, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s.key: a %T cannot sign", name, key)
+	}
+	return chain, signer, nil
+}
+
+func certificatePEM(certs ...*x509.Certificate) []byte {
+	var out []byte
+	for _, c := range certs {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return out
+}
+
+func keyPEM(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}

@@ -1,0 +1,139 @@
+package openid
+
+import (
+	"context"
+	"crypto/subtle"
+	"net/url"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/keys"
+)
+
+// clientsKnownFor is how long a client is taken from memory: a disabled one
+// stops within it, on every replica.
+const clientsKnownFor = 5 * time.Second
+
+// clientCache keeps registered clients for a moment. Unknown ones are not kept,
+// so strangers cannot fill it.
+type clientCache struct {
+	store Store
+	now   func() time.Time
+
+	mu      sync.RWMutex
+	clients map[string]cachedClient
+}
+
+type cachedClient struct {
+	client Client
+	until  time.Time
+}
+
+var clientID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$`)
+
+func (c *clientCache) get(ctx context.Context, id string) (Client, error) {
+	if !clientID.MatchString(id) {
+		return Client{}, errNotFound
+	}
+	now := c.now()
+	c.mu.RLock()
+	known, ok := c.clients[id]
+	c.mu.RUnlock()
+	if ok && now.Before(known.until) {
+		return known.client, nil
+	}
+	client, err := c.store.Client(ctx, id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		delete(c.clients, id)
+		return Client{}, err
+	}
+	if c.clients == nil {
+		c.clients = make(map[string]cachedClient)
+	}
+	c.clients[id] = cachedClient{client, now.Add(clientsKnownFor)}
+	return client, nil
+}
+
+// credentials is what a request to the token endpoint says of its client.
+type credentials struct {
+	ID        string
+	Secret    string
+	Method    AuthMethod
+	Assertion bool // a client_assertion came along
+}
+
+var errClient = Error{"invalid_client", "The client is unknown, or its authentication failed."}
+
+// authenticate checks a client's proof. Only the registered method will do: a
+// client that could choose would let an attacker choose the weakest.
+func (p *Provider) authenticate(ctx context.Context, proof credentials) (Client, error) {
+	refused := func(reason string) (Client, error) {
+		p.Log.WarnContext(ctx, "client authentication failed", "client", proof.ID, "reason", reason)
+		return Client{}, errClient
+	}
+	if proof.Assertion {
+		return refused("client_assertion is not supported")
+	}
+	c, err := p.client(ctx, proof.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return refused("unknown")
+	case fault.Is(err, fault.Denied):
+		return refused("disabled")
+	case err != nil:
+		return Client{}, err
+	case proof.Method != c.AuthMethod:
+		return refused("method is not the registered one")
+	case c.AuthMethod == AuthNone:
+		return c, nil
+	case c.SecretHash == "" || subtle.ConstantTimeCompare([]byte(digest(proof.Secret)), []byte(c.SecretHash)) != 1:
+		return refused("wrong secret")
+	}
+	return c, nil
+}
+
+// may tells whether the client is registered for a grant.
+func (c Client) may(g GrantType) bool { return slices.Contains(c.GrantTypes, g) }
+
+// algorithm is what the client's ID tokens are signed with.
+func (c Client) algorithm() keys.Algorithm {
+	if c.Algorithm == "" {
+		return keys.RS256
+	}
+	return c.Algorithm
+}
+
+// redirectsTo tells whether an address is registered, character by character
+// (RFC 9700 §4.1.3). A native app's loopback address may have any port, since
+// the app learns its port at run time (RFC 8252 §7.3).
+func (c Client) redirectsTo(uri string) bool {
+	if slices.Contains(c.RedirectURIs, uri) {
+		return true
+	}
+	if !c.Native {
+		return false
+	}
+	bare, ok := withoutPort(uri)
+	return ok && slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
+		r, ok := withoutPort(registered)
+		return ok && r == bare
+	})
+}
+
+var loopback = regexp.MustCompile(`^(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::[0-9]{1,5})?((?:[/?].*)?)$`)
+
+// withoutPort cuts the port out of a loopback address, and changes nothing else:
+// parsing it would let two spellings of one address meet.
+func withoutPort(uri string) (string, bool) {
+	m := loopback.FindStringSubmatch(uri)
+	if m == nil {
+		return "", false
+	}
+	_, err := url.Parse(uri)
+	return m[1] + m[2], err == nil && readable(uri)
+}

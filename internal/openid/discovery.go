@@ -1,0 +1,115 @@
+package openid
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/portti-id/portti/internal/keys"
+)
+
+// configuration is the provider's metadata (OpenID Connect Discovery §3, RFC
+// 8414 §2): what is true today and nothing else.
+type configuration struct {
+	Issuer                   string           `json:"issuer"`
+	Authorization            string           `json:"authorization_endpoint"`
+	Token                    string           `json:"token_endpoint"`
+	Userinfo                 string           `json:"userinfo_endpoint"`
+	JWKS                     string           `json:"jwks_uri"`
+	EndSession               string           `json:"end_session_endpoint"`
+	Scopes                   []string         `json:"scopes_supported"`
+	ResponseTypes            []string         `json:"response_types_supported"`
+	ResponseModes            []string         `json:"response_modes_supported"`
+	Grants                   []GrantType      `json:"grant_types_supported"`
+	ACRs                     []string         `json:"acr_values_supported"`
+	SubjectTypes             []string         `json:"subject_types_supported"`
+	Algorithms               []keys.Algorithm `json:"id_token_signing_alg_values_supported"`
+	AuthMethods              []AuthMethod     `json:"token_endpoint_auth_methods_supported"`
+	ClaimTypes               []string         `json:"claim_types_supported"`
+	Claims                   []string         `json:"claims_supported"`
+	Locales                  []string         `json:"ui_locales_supported,omitempty"`
+	ClaimsParameter          bool             `json:"claims_parameter_supported"`
+	RequestParameter         bool             `json:"request_parameter_supported"`
+	RequestURIParameter      bool             `json:"request_uri_parameter_supported"` // true when left out
+	Challenges               []string         `json:"code_challenge_methods_supported"`
+	IssuerParameter          bool             `json:"authorization_response_iss_parameter_supported"`
+	BackChannelLogout        bool             `json:"backchannel_logout_supported"`
+	BackChannelLogoutSession bool             `json:"backchannel_logout_session_supported"`
+}
+
+// document is prepared bytes.
+type document struct {
+	body []byte
+	etag string
+}
+
+func (p *Provider) describe() document {
+	body, err := json.Marshal(configuration{
+		Issuer:                   p.Issuer,
+		Authorization:            p.url(AuthorizePath),
+		Token:                    p.url(TokenPath),
+		Userinfo:                 p.url(UserinfoPath),
+		JWKS:                     p.url(JWKSPath),
+		EndSession:               p.url(EndSessionPath),
+		Scopes:                   []string{"openid", "profile", "email", "offline_access"},
+		ResponseTypes:            []string{"code"},
+		ResponseModes:            responseModes,
+		Grants:                   grants,
+		ACRs:                     p.ACR.Supported(),
+		SubjectTypes:             []string{"public"},
+		Algorithms:               p.Keys.Algorithms(),
+		AuthMethods:              []AuthMethod{AuthBasic, AuthPost, AuthNone},
+		ClaimTypes:               []string{"normal"},
+		Claims:                   claimsSupported,
+		Locales:                  p.Locales,
+		Challenges:               []string{"S256"},
+		IssuerParameter:          true,
+		BackChannelLogout:        true,
+		BackChannelLogoutSession: true,
+	})
+	if err != nil {
+		panic("openid: metadata: " + err.Error()) // strings and booleans always marshal
+	}
+	sum := sha256.Sum256(body)
+	return document{body: body, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+}
+
+// How long others may keep what we publish. A signing key is published for
+// longer than this before it signs.
+const (
+	metadataAge = "public, max-age=3600"
+	jwksAge     = "public, max-age=300"
+)
+
+func (p *Provider) metadata(w http.ResponseWriter, r *http.Request) {
+	publish(w, r, p.discovery.body, p.discovery.etag, "application/json", metadataAge)
+}
+
+func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
+	body, etag := p.Keys.JWKS()
+	publish(w, r, body, etag, "application/jwk-set+json", jwksAge)
+}
+
+func publish(w http.ResponseWriter, r *http.Request, body []byte, etag, kind, age string) {
+	if preflight(w, r, "GET") {
+		return
+	}
+	h := w.Header()
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD, OPTIONS")
+		h.Set("Cache-Control", "no-store")
+		writeError(w, http.StatusMethodNotAllowed, Error{"invalid_request", "Use GET."})
+		return
+	}
+	h.Set("Cache-Control", age)
+	h.Set("ETag", etag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if match := r.Header.Get("If-None-Match"); match != "" && strings.Contains(match, etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", kind)
+	_, _ = w.Write(body) // net/http leaves the body of a HEAD out
+}

@@ -1,0 +1,324 @@
+package openid
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/keys"
+)
+
+// Clients registers relying parties, for the operator's tool. Every change
+// commits with its audit event. A dry run checks everything and writes nothing.
+type Clients struct {
+	Store interface {
+		Client(ctx context.Context, id string) (Client, error)
+		ChangeClient(ctx context.Context, c Client, e audit.Event) error
+	}
+	ACR ACRs
+	Now func() time.Time
+}
+
+// Create registers a client and returns its secret, which is shown once and
+// stored as a hash; "" for a public client. actor is as in audit.Event.
+func (s *Clients) Create(ctx context.Context, actor string, c Client, dryRun bool) (secret string, err error) {
+	if c.Algorithm == "" {
+		c.Algorithm = keys.RS256
+	}
+	c.SecretHash, c.Disabled, c.Created, c.Version = "", time.Time{}, s.Now().UTC(), 0
+	if c.AuthMethod != AuthNone {
+		secret = newSecret()
+		c.SecretHash = digest(secret)
+	}
+	if err := ValidateClient(c, s.ACR); err != nil {
+		return "", err
+	}
+	if dryRun {
+		_, err := s.Store.Client(ctx, c.ID)
+		switch {
+		case err == nil:
+			return "", fault.New(fault.Conflict, "client_exists", "id: a client %s is registered already.", c.ID).In("id")
+		case !fault.Is(err, fault.NotFound):
+			return "", err
+		}
+		return "", nil
+	}
+	if err := s.Store.ChangeClient(ctx, c, s.event(audit.ClientCreated, actor, c)); err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+// Change lets edit change a client's registration; ID, secret and state stay. A
+// change between secret and none is refused: that is another client.
+func (s *Clients) Change(ctx context.Context, actor, id string, edit func(c *Client) error, dryRun bool) (Client, error) {
+	return s.change(ctx, actor, id, audit.ClientChanged, dryRun, func(c *Client) error {
+		before := *c
+		if err := edit(c); err != nil {
+			return err
+		}
+		if (before.AuthMethod == AuthNone) != (c.AuthMethod == AuthNone) {
+			return invalid("auth_method", "a client cannot move between public and confidential; register another one")
+		}
+		c.ID, c.SecretHash, c.Disabled, c.Created, c.Version = before.ID, before.SecretHash, before.Disabled, before.Created, before.Version
+		return nil
+	})
+}
+
+// Disable stops a client: no sign-in, no token, within seconds on every replica.
+func (s *Clients) Disable(ctx context.Context, actor, id string, dryRun bool) (Client, error) {
+	return s.change(ctx, actor, id, audit.ClientDisabled, dryRun, func(c *Client) error {
+		if !c.Disabled.IsZero() {
+			return fault.New(fault.Conflict, "client_disabled", "The client %s is disabled already.", id)
+		}
+		c.Disabled = s.Now().UTC()
+		return nil
+	})
+}
+
+// Enable opens a disabled client again.
+func (s *Clients) Enable(ctx context.Context, actor, id string, dryRun bool) (Client, error) {
+	return s.change(ctx, actor, id, audit.ClientEnabled, dryRun, func(c *Client) error {
+		if c.Disabled.IsZero() {
+			return fault.New(fault.Conflict, "client_enabled", "The client %s is not disabled.", id)
+		}
+		c.Disabled = time.Time{}
+		return nil
+	})
+}
+
+// RotateSecret gives a confidential client a new secret, shown once. The old one
+// stops within seconds.
+func (s *Clients) RotateSecret(ctx context.Context, actor, id string, dryRun bool) (secret string, err error) {
+	_, err = s.change(ctx, actor, id, audit.ClientChanged, dryRun, func(c *Client) error {
+		if c.AuthMethod == AuthNone {
+			return invalid("auth_method", "a public client has no secret")
+		}
+		secret = newSecret()
+		c.SecretHash = digest(secret)
+		return nil
+	})
+	if err != nil || dryRun {
+		return "", err
+	}
+	return secret, nil
+}
+
+func (s *Clients) change(ctx context.Context, actor, id string, what audit.Type, dryRun bool, edit func(c *Client) error) (Client, error) {
+	before, err := s.Store.Client(ctx, id)
+	if err != nil {
+		return Client{}, err
+	}
+	after := before
+	if err := edit(&after); err != nil {
+		return Client{}, err
+	}
+	if err := ValidateClient(after, s.ACR); err != nil {
+		return Client{}, err
+	}
+	if dryRun {
+		return after, nil
+	}
+	e := s.event(what, actor, after)
+	if changed := differences(before, after); len(changed) > 0 {
+		e.Details = map[string]string{"changed": strings.Join(changed, ",")}
+	}
+	return after, s.Store.ChangeClient(ctx, after, e)
+}
+
+func (s *Clients) event(what audit.Type, actor string, c Client) audit.Event {
+	return audit.Event{At: s.Now().UTC(), Type: what, Actor: actor, Client: c.ID}
+}
+
+// differences names the fields that a change touched, for the audit trail.
+func differences(a, b Client) []string {
+	var names []string
+	note := func(name string, same bool) {
+		if !same {
+			names = append(names, name)
+		}
+	}
+	note("name", fmt.Sprint(a.Name) == fmt.Sprint(b.Name))
+	note("secret", a.SecretHash == b.SecretHash)
+	note("auth_method", a.AuthMethod == b.AuthMethod)
+	note("native", a.Native == b.Native)
+	note("redirect_uris", slices.Equal(a.RedirectURIs, b.RedirectURIs))
+	note("post_logout_redirect_uris", slices.Equal(a.PostLogoutRedirectURIs, b.PostLogoutRedirectURIs))
+	note("backchannel_logout_uri", a.BackChannelLogoutURI == b.BackChannelLogoutURI)
+	note("grant_types", slices.Equal(a.GrantTypes, b.GrantTypes))
+	note("scopes", slices.Equal(a.Scopes, b.Scopes))
+	note("minimum_acr", a.MinimumACR == b.MinimumACR)
+	note("methods", a.Methods == b.Methods)
+	note("algorithm", a.Algorithm == b.Algorithm)
+	note("require_pkce", a.RequirePKCE == b.RequirePKCE)
+	note("access_token_ttl", a.AccessTokenTTL == b.AccessTokenTTL)
+	note("home_uri", a.HomeURI == b.HomeURI)
+	return names
+}
+
+// Limits of a registration.
+const (
+	shortestAccessToken = time.Minute
+	longestAccessToken  = time.Hour
+	longestURI          = 2000
+)
+
+var secretHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// ValidateClient checks a registration and names the field that is wrong, as
+// porttictl spells it. The rules are those of RFC 9700 and of what this provider
+// serves.
+func ValidateClient(c Client, acr ACRs) error {
+	if !clientID.MatchString(c.ID) {
+		return invalid("id", "use 1 to 128 letters, digits and . _ ~ -, the first a letter or digit")
+	}
+	for _, check := range []func(Client, ACRs) error{validateName, validateAuth, validateAddresses, validateGrants, validateLevel} {
+		if err := check(c, acr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func invalid(field, format string, args ...any) error {
+	return fault.New(fault.Invalid, "client_invalid", field+": "+format+".", args...).In(field)
+}
+
+func validateName(c Client, _ ACRs) error {
+	if len(c.Name) == 0 {
+		return invalid("name", "give the name that sign-in pages show, in at least one of fi, sv, en")
+	}
+	for lang, name := range c.Name {
+		switch {
+		case lang != "fi" && lang != "sv" && lang != "en":
+			return invalid("name", "%q is not one of fi, sv, en", lang)
+		case strings.TrimSpace(name) == "" || len([]rune(name)) > 100 || !readable(name):
+			return invalid("name", "the name in %s must be 1 to 100 characters without line breaks", lang)
+		}
+	}
+	return nil
+}
+
+func validateAuth(c Client, _ ACRs) error {
+	switch c.AuthMethod {
+	case AuthBasic, AuthPost:
+		if !secretHash.MatchString(c.SecretHash) {
+			return invalid("secret", "the hash of a generated secret is missing")
+		}
+	case AuthNone:
+		if c.SecretHash != "" {
+			return invalid("secret", "a client with auth_method none has no secret")
+		}
+	default:
+		return invalid("auth_method", "%q is not one of %s, %s, %s", c.AuthMethod, AuthBasic, AuthPost, AuthNone)
+	}
+	switch {
+	case !slices.Contains(keys.Algorithms, c.Algorithm) && c.Algorithm != "":
+		return invalid("algorithm", "%q is not one of %v", c.Algorithm, keys.Algorithms)
+	case c.AccessTokenTTL != 0 && (c.AccessTokenTTL < shortestAccessToken || c.AccessTokenTTL > longestAccessToken):
+		return invalid("access_token_ttl", "%s is not between %s and %s", c.AccessTokenTTL, shortestAccessToken, longestAccessToken)
+	}
+	return nil
+}
+
+func validateAddresses(c Client, _ ACRs) error {
+	if len(c.RedirectURIs) == 0 {
+		return invalid("redirect_uris", "at least one is needed")
+	}
+	for field, list := range map[string][]string{"redirect_uris": c.RedirectURIs, "post_logout_redirect_uris": c.PostLogoutRedirectURIs} {
+		for i, uri := range list {
+			if err := checkURI(uri); err != nil {
+				return invalid(field, "%q %s", uri, err)
+			}
+			if slices.Contains(list[:i], uri) {
+				return invalid(field, "%q is there twice", uri)
+			}
+		}
+	}
+	for field, uri := range map[string]string{"backchannel_logout_uri": c.BackChannelLogoutURI, "home_uri": c.HomeURI} {
+		if uri == "" {
+			continue
+		}
+		if err := checkURI(uri); err != nil {
+			return invalid(field, "%q %s", uri, err)
+		}
+	}
+	return nil
+}
+
+// checkURI says what is wrong with an address that we send browsers or notices to.
+func checkURI(uri string) error {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || len(uri) > longestURI || !plainURI(uri):
+		return fmt.Errorf("is not an address of ASCII characters, %d at most", longestURI)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
+		return fmt.Errorf("must begin with https:// and a host")
+	case u.User != nil:
+		return fmt.Errorf("must not hold a name or password")
+	case strings.Contains(uri, "#"):
+		return fmt.Errorf("must not have a fragment") // RFC 6749 §3.1.2
+	case strings.Contains(uri, "*"):
+		return fmt.Errorf("must not have a wildcard: addresses are compared exactly")
+	case u.Scheme == "http" && !local(u.Hostname()):
+		return fmt.Errorf("must be https; http is for localhost and loopback addresses")
+	}
+	return nil
+}
+
+// plainURI tells whether an address holds only characters that no browser
+// rewrites: a backslash becomes a slash in some (WHATWG URL §4.4).
+func plainURI(uri string) bool {
+	return !strings.ContainsFunc(uri, func(r rune) bool { return r <= 0x20 || r > 0x7e || strings.ContainsRune("\\\"<>^`{|}", r) })
+}
+
+func validateGrants(c Client, _ ACRs) error {
+	if !c.may(GrantCode) {
+		return invalid("grant_types", "%s is needed", GrantCode)
+	}
+	for i, g := range c.GrantTypes {
+		if !slices.Contains(grants, g) {
+			return invalid("grant_types", "%q is not one of %v", g, grants)
+		}
+		if slices.Contains(c.GrantTypes[:i], g) {
+			return invalid("grant_types", "%q is there twice", g)
+		}
+	}
+	for i, s := range c.Scopes {
+		if !scopeForm.MatchString(s) || len(s) > 100 {
+			return invalid("scopes", "%q is not a scope", s)
+		}
+		if slices.Contains(c.Scopes[:i], s) {
+			return invalid("scopes", "%q is there twice", s)
+		}
+	}
+	switch {
+	case !slices.Contains(c.Scopes, "openid"):
+		return invalid("scopes", "openid is needed")
+	case slices.Contains(c.Scopes, "offline_access") && !c.may(GrantRefresh):
+		return invalid("scopes", "offline_access needs the grant type %s", GrantRefresh)
+	}
+	return nil
+}
+
+func validateLevel(c Client, acr ACRs) error {
+	const every = identity.Methods(identity.MethodCard | identity.MethodApp | identity.MethodToken)
+	need, known := acr.strength(c.MinimumACR)
+	methods := identity.Methods(c.Methods)
+	switch {
+	case c.MinimumACR != "" && !known:
+		return invalid("minimum_acr", "%q is not one of %s", c.MinimumACR, strings.Join(acr.Supported(), ", "))
+	case methods&^every != 0:
+		return invalid("methods", "unknown method")
+	case need == certificate && methods != 0 && !methods.Has(identity.MethodCard):
+		return invalid("methods", "the minimum_acr demands the card, but card is not among the methods")
+	}
+	return nil
+}

@@ -4,6 +4,8 @@
 //
 //	master.go   Master: seal and open small secrets (AES-256-GCM), from a file
 //	ring.go     Ring: an immutable snapshot of the signing keys, swapped at rotation
+//	signing.go  one key pair: tokens, signatures, thumbprint
+//	rotate.go   prepare, promote, retire
 //
 // Signing keys live in SQL, sealed by the master key; all replicas share them.
 package keys

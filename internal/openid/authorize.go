@@ -139,7 +139,7 @@ func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client C
 	case tellClient:
 		return d.Error
 	}
-	if err := p.keep(ctx, &q, p.Browser.Binding(w, r)); err != nil {
+	if err := p.keep(ctx, &q, p.Binding(w, r)); err != nil {
 		return err
 	}
 	private(w)
@@ -149,7 +149,7 @@ func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client C
 
 // whoIsHere returns the browser's session with its person, or nil.
 func (p *Provider) whoIsHere(ctx context.Context, r *http.Request) (*session.Session, identity.Person, error) {
-	secret := p.Browser.Session(r)
+	secret := p.SessionSecret(r)
 	if secret == "" {
 		return nil, identity.Person{}, nil
 	}

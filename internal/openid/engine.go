@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -132,7 +133,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var answer recorder
-	p.engine.ServeHTTP(&answer, r.WithContext(withAddress(r.Context(), p.Browser.Address(r))))
+	p.engine.ServeHTTP(&answer, r.WithContext(withAddress(r.Context(), address(p.ClientAddr(r)))))
 	if answer.status < http.StatusBadRequest {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(answer.status)
@@ -282,6 +283,14 @@ type addressKey struct{}
 
 func withAddress(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
+}
+
+// address is an address as the audit trail has it, "" when it is unknown.
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func addressOf(ctx context.Context) string {

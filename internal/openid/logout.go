@@ -48,7 +48,7 @@ func (p *Provider) ParseLogout(r *http.Request) (Logout, error) {
 	if err := r.ParseForm(); err != nil {
 		return Logout{}, errLogout
 	}
-	l := Logout{Params: url.Values{}, from: p.Browser.Address(r)}
+	l := Logout{Params: url.Values{}, from: address(p.ClientAddr(r))}
 	for _, name := range logoutParams {
 		switch values := r.Form[name]; {
 		case len(values) > 1 || len(values) == 1 && !readable(values[0]):

@@ -72,7 +72,14 @@ type Deps struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 
-	Browser Browser
+	// Of package web and of the pages:
+	// Binding returns the secret of this browser's cookie, and sets one where
+	// there is none (web.Site.Browser).
+	Binding func(w http.ResponseWriter, r *http.Request) string
+	// SessionSecret returns what the session cookie holds, "" without one.
+	SessionSecret func(r *http.Request) string
+	// ClientAddr is the browser's address, for the audit trail (web.Site.ClientAddr).
+	ClientAddr func(r *http.Request) netip.Addr
 	// ErrorPage shows a problem that no client may be told of. Nil: plain HTML.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
 	// Continue is the reader's language and the word on the button of pages
@@ -98,17 +105,6 @@ type People interface {
 	// Standing returns the person, or fault.Unauthenticated when account or
 	// organisation are closed or the session is of a dead epoch.
 	Standing(ctx context.Context, id identity.UserID, epoch int64, sid string) (identity.Person, error)
-}
-
-// Browser is what package web knows of a browser.
-type Browser interface {
-	// Binding returns the secret of this browser's cookie, and sets one where
-	// there is none.
-	Binding(w http.ResponseWriter, r *http.Request) string
-	// Session returns the secret of the session cookie, "" without one.
-	Session(r *http.Request) string
-	// Address returns the browser's address, for the audit trail.
-	Address(r *http.Request) string
 }
 
 // Problem is an error that only the person in front of the browser can be told:
@@ -145,7 +141,8 @@ func New(c Config, d Deps) (*Provider, error) {
 		return nil, errors.New("openid: acr: all three levels need a name")
 	case c.CodeTTL > time.Minute:
 		return nil, fmt.Errorf("openid: codes may live 60 s at most, not %s", c.CodeTTL)
-	case d.Store == nil || d.Ephemeral == nil || d.Keys == nil || d.Sessions == nil || d.People == nil || d.Audit == nil || d.Now == nil || d.Browser == nil:
+	case d.Store == nil || d.Ephemeral == nil || d.Keys == nil || d.Sessions == nil || d.People == nil || d.Audit == nil || d.Now == nil ||
+		d.Binding == nil || d.SessionSecret == nil || d.ClientAddr == nil:
 		return nil, errors.New("openid: a part is missing")
 	}
 	for alias, name := range c.ACR.Aliases {

@@ -125,7 +125,7 @@ func (p *Provider) Request(ctx context.Context, id, browser string) (Request, er
 // once one answers the client, and the other gets fault.Gone.
 func (p *Provider) Complete(w http.ResponseWriter, r *http.Request, id string, s session.Session) error {
 	ctx := r.Context()
-	q, raw, client, err := p.waiting(ctx, id, p.Browser.Binding(w, r))
+	q, raw, client, err := p.waiting(ctx, id, p.Binding(w, r))
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func notEnough(reason string) error {
 // Refuse ends a waiting request with an error to the client: AccessDenied when
 // the person cancels. The faults are those of Request.
 func (p *Provider) Refuse(w http.ResponseWriter, r *http.Request, id string, e Error) error {
-	q, raw, client, err := p.waiting(r.Context(), id, p.Browser.Binding(w, r))
+	q, raw, client, err := p.waiting(r.Context(), id, p.Binding(w, r))
 	if err != nil {
 		return err
 	}

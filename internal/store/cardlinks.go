@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/portti-id/portti/internal/identity"
+)
+
+type cardLinkRow struct {
+	ID            string
+	UserID        string
+	Fingerprint   string
+	SPKI          string
+	Issuer        string
+	IssuerDN      string
+	Serial        string
+	SubjectSerial string
+	HolderName    string
+	HolderOrg     string
+	NotAfter      moment
+	Linked        moment
+	Removed       moment
+	RemovedReason string
+}
+
+func (cardLinkRow) TableName() string { return "card_links" }
+
+func (r cardLinkRow) link() identity.CardLink {
+	return identity.CardLink{ID: identity.LinkID(r.ID), User: identity.UserID(r.UserID), Fingerprint: r.Fingerprint, SPKI: r.SPKI,
+		Issuer: r.Issuer, IssuerDN: r.IssuerDN, Serial: r.Serial, SubjectSerial: r.SubjectSerial, HolderName: r.HolderName, HolderOrg: r.HolderOrg,
+		NotAfter: r.NotAfter.t, Linked: r.Linked.t, Removed: r.Removed.t, RemovedReason: r.RemovedReason}
+}
+
+var selectCardLink = "select " + columns(&cardLinkRow{}, "", "") + " from card_links "
+
+// CardLink finds the link of a certificate: the active one, or the last that was.
+func (s *Store) CardLink(ctx context.Context, fingerprint string) (identity.CardLink, error) {
+	var row cardLinkRow
+	err := s.ask(ctx, "find card link", func(db *gorm.DB) error {
+		r := db.Raw(selectCardLink+`where fingerprint = ?
+			order by case when removed is null then 0 else 1 end, removed desc limit 1`, fingerprint).Scan(&row)
+		if r.Error == nil && r.RowsAffected == 0 {
+			return errCardNotLinked
+		}
+		return r.Error
+	})
+	return row.link(), err
+}
+
+// AddCardLink leaves it to the two unique indexes to decide between any number
+// of callers (S27).
+func (c *change) AddCardLink(l identity.CardLink) error {
+	if err := c.hold(l.User); err != nil {
+		return err
+	}
+	row := cardLinkRow{ID: string(l.ID), UserID: string(l.User), Fingerprint: l.Fingerprint, SPKI: l.SPKI,
+		Issuer: l.Issuer, IssuerDN: l.IssuerDN, Serial: l.Serial, SubjectSerial: l.SubjectSerial, HolderName: l.HolderName, HolderOrg: l.HolderOrg,
+		NotAfter: at(l.NotAfter), Linked: at(l.Linked), Removed: at(l.Removed), RemovedReason: l.RemovedReason}
+	r := c.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
+	if r.Error != nil || r.RowsAffected > 0 {
+		return c.did("add card link", r.Error)
+	}
+	var own int64
+	if err := c.db.Raw("select count(*) from card_links where user_id = ? and removed is null", row.UserID).Scan(&own).Error; err != nil {
+		return c.did("add card link", err)
+	}
+	if own > 0 {
+		return errCardIs
+	}
+	return errCardElsewhere
+}
+
+func (c *change) RemoveCardLink(id identity.UserID, reason string) (bool, error) {
+	return c.removeLink("card_links", id, reason)
+}
+
+// removeLink removes a user's active link, holding the user first.
+func (c *change) removeLink(table string, id identity.UserID, reason string) (bool, error) {
+	if err := c.hold(id); err != nil {
+		return false, err
+	}
+	n, err := c.exec("remove link", "update "+table+" set removed = ?, removed_reason = ? where user_id = ? and removed is null",
+		at(c.s.now()), reason, string(id))
+	return n > 0, err
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/session"
+)
+
+// grantKept is how long a grant stays after its last token: a late replay still
+// finds it, and a later logout its client.
+const grantKept = 24 * time.Hour
+
+type grantRow struct {
+	ID          string
+	Client      string
+	UserID      optional // none: the mark of a revocation that came first
+	SessionID   optional
+	Epoch       int64
+	Level       string
+	Method      string
+	Scopes      words
+	ACR         string
+	AMR         words
+	Nonce       string
+	AuthTime    moment
+	Created     moment
+	Expires     moment
+	RefreshHash optional
+	Revoked     moment
+}
+
+func (r grantRow) grant() openid.Grant {
+	return openid.Grant{ID: r.ID, Client: r.Client, User: string(r.UserID), Session: string(r.SessionID), Epoch: r.Epoch,
+		Level: session.Level(r.Level), Method: session.Method(r.Method), Scopes: r.Scopes, ACR: r.ACR, AMR: r.AMR, Nonce: r.Nonce,
+		AuthTime: r.AuthTime.t, Created: r.Created.t, Expires: r.Expires.t, RefreshHash: string(r.RefreshHash), Revoked: r.Revoked.t}
+}
+
+// What a grant must meet, over u its user, o the user's organisation and the
+// grant's own values. An ended session is as dead as one of another epoch.
+const (
+	enabled = `u.disabled is null and o.disabled is null`
+	alive   = `u.disabled is null and o.disabled is null and (u.epoch = g.epoch or u.kept_session = g.session_id)
+		and not exists (select 1 from ended_sessions e where e.id = g.session_id)`
+	// permitted leaves out none: organisations permit at least one method, and
+	// level Enrol asks for any (S5).
+	permitted = `(o.methods & case when g.level = 'enrol' then 7 when g.method = 'card' then 1
+		when g.method = 'app' then 2 when g.method = 'token' then 4 else 0 end) <> 0`
+)
+
+// methodMask is what permitted asks of the organisation's methods, for a grant
+// that is not stored yet.
+func methodMask(g openid.Grant) int64 {
+	if g.Level == session.Enrol {
+		return int64(identity.MethodsOf(identity.AllMethods...))
+	}
+	for _, m := range identity.AllMethods {
+		if string(g.Method) == m.String() {
+			return int64(m)
+		}
+	}
+	return 0
+}
+
+// issueGrant stores the grant if its user still may, completing the mark of an
+// earlier RevokeGrant if there is one; it never touches a grant that was issued.
+// EndSessions wants the locked row too, and first: it either finds this grant or
+// has moved the epoch, which is then looked at again.
+func (s *Store) issueGrant() string {
+	return `insert into grants (id, client, user_id, session_id, epoch, level, method, scopes, acr, amr, nonce, auth_time, created, expires, refresh_hash, keep_until)
+		select @id, @client, u.id, @session, @epoch, @level, @method, @scopes, @acr, @amr, @nonce, @auth_time, @created, @expires, @refresh, @keep
+		from users u join organisations o on o.id = u.organisation
+		where u.id = @user and ` + enabled + ` and (u.epoch = @epoch or u.kept_session = @session)
+			and (o.methods & @mask) <> 0 and not exists (select 1 from ended_sessions e where e.id = @session) ` + s.lock("for share of u") + `
+		on conflict (id) do update set client = excluded.client, user_id = excluded.user_id, session_id = excluded.session_id,
+			epoch = excluded.epoch, level = excluded.level, method = excluded.method, scopes = excluded.scopes, acr = excluded.acr,
+			amr = excluded.amr, nonce = excluded.nonce, auth_time = excluded.auth_time, created = excluded.created,
+			expires = excluded.expires, refresh_hash = excluded.refresh_hash, keep_until = excluded.keep_until
+			where grants.user_id is null`
+}
+
+const addToken = `insert into access_tokens (hash, grant_id, expires) `
+
+// Issue stores a grant with its first access token (openid.Store): one
+// statement on PostgreSQL, and a second only to find out why it stored nothing.
+func (s *Store) Issue(ctx context.Context, g openid.Grant, t openid.AccessToken) error {
+	a := args{
+		"id": g.ID, "client": g.Client, "user": g.User, "session": optional(g.Session), "epoch": g.Epoch, "level": string(g.Level), "method": string(g.Method),
+		"scopes": words(g.Scopes), "acr": g.ACR, "amr": words(g.AMR), "nonce": g.Nonce, "auth_time": at(g.AuthTime), "created": at(g.Created),
+		"expires": at(g.Expires), "refresh": optional(g.RefreshHash), "keep": at(latest(g.Created, g.Expires, t.Expires).Add(grantKept)),
+		"mask": methodMask(g), "hash": t.Hash, "token_expires": at(t.Expires),
+	}
+	if s.postgres {
+		return s.tell(ctx, "issue grant", func(db *gorm.DB) error {
+			r := db.Exec(`with stored as (`+s.issueGrant()+` returning id) `+addToken+`select @hash, id, @token_expires from stored`, a)
+			if r.Error == nil && r.RowsAffected == 0 {
+				return whyNotIssued(db, g)
+			}
+			return r.Error
+		})
+	}
+	return s.transact(ctx, "issue grant", func(db *gorm.DB) error {
+		r := db.Exec(s.issueGrant(), a)
+		if r.Error != nil {
+			return r.Error
+		}
+		if r.RowsAffected == 0 {
+			return whyNotIssued(db, g)
+		}
+		return db.Exec(addToken+`values (@hash, @id, @token_expires)`, a).Error
+	})
+}
+
+func whyNotIssued(db *gorm.DB, g openid.Grant) error {
+	var there int64
+	if err := db.Raw("select count(*) from grants where id = ? and user_id is not null", g.ID).Scan(&there).Error; err != nil {
+		return err
+	}
+	if there > 0 {
+		return errors.New("a grant with this ID was issued before")
+	}
+	return whyRefused(db, g)
+}
+
+// whyRefused says which of Issue's conditions a grant does not meet.
+func whyRefused(db *gorm.DB, g openid.Grant) error {
+	var now struct {
+		Enabled, Alive bool
+		Methods        int64
+	}
+	err := db.Raw(`select `+enabled+` as enabled, o.methods as methods,
+			(u.epoch = @epoch or coalesce(u.kept_session = @session, false))
+			and not exists (select 1 from ended_sessions e where e.id = @session) as alive
+		from users u join organisations o on o.id = u.organisation where u.id = @user`,
+		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session)}).Scan(&now).Error
+	switch {
+	case err != nil:
+		return err
+	case !now.Enabled:
+		return errDisabled
+	case now.Alive && now.Methods&methodMask(g) == 0:
+		return errNotPermitted
+	}
+	return errSessionEnded // also when it would be allowed by now: the person signs in again
+}
+
+// Rotate exchanges a refresh token (openid.Store). One update decides between
+// any number of callers: whoever finds the grant with another token than the
+// one it was given revokes it (RFC 9700 §4.14.2).
+func (s *Store) Rotate(ctx context.Context, grant, client, oldHash, newHash string, t openid.AccessToken, now time.Time) (openid.Grant, error) {
+	a := args{"id": grant, "client": client, "old": oldHash, "new": newHash, "hash": t.Hash, "token_expires": at(t.Expires), "now": at(now)}
+	turn := `update grants as g set
+			refresh_hash = case when g.refresh_hash = @old then @new else g.refresh_hash end,
+			revoked = case when g.refresh_hash = @old then g.revoked else @now end
+		where g.id = @id and g.client = @client and g.user_id is not null and g.revoked is null and g.expires > @now
+			and (coalesce(g.refresh_hash, '') <> @old or exists (select 1 from users u join organisations o on o.id = u.organisation
+				where u.id = g.user_id and ` + alive + ` and ` + permitted + `))
+		returning ` + columns(&grantRow{}, "", "")
+	var row grantRow
+	const what = "rotate refresh token"
+	var err error
+	if s.postgres {
+		err = s.tell(ctx, what, func(db *gorm.DB) error {
+			return db.Raw(`with turned as (`+turn+`),
+				token as (`+addToken+`select @hash, id, @token_expires from turned where refresh_hash = @new )
+				select * from turned`, a).Scan(&row).Error
+		})
+	} else {
+		err = s.transact(ctx, what, func(db *gorm.DB) error {
+			if err := db.Raw(turn, a).Scan(&row).Error; err != nil || string(row.RefreshHash) != newHash {
+				return err
+			}
+			return db.Exec(addToken+`values (@hash, @id, @token_expires)`, a).Error
+		})
+	}
+	switch {
+	case err != nil:
+		return openid.Grant{}, err
+	case row.ID == "":
+		return openid.Grant{}, s.ask(ctx, what, func(db *gorm.DB) error { return whyNotRotated(db, grant, client, now) })
+	case string(row.RefreshHash) != newHash:
+		return openid.Grant{}, errReused
+	}
+	return row.grant(), nil
+}
+
+func whyNotRotated(db *gorm.DB, id, client string, now time.Time) error {
+	var row grantRow
+	r := db.Raw("select "+columns(&grantRow{}, "", "")+" from grants where id = ?", id).Scan(&row)
+	switch {
+	case r.Error != nil:
+		return r.Error
+	case r.RowsAffected == 0:
+		return errNoGrant
+	case row.UserID == "":
+		return errRevoked
+	case row.Client != client:
+		return errOtherClient
+	case !row.Revoked.t.IsZero():
+		return errRevoked
+	case !row.Expires.t.After(now):
+		return errExpired
+	}
+	return whyRefused(db, row.grant())
+}
+
+// RevokeGrant kills a grant, or leaves the mark that kills it at birth.
+func (s *Store) RevokeGrant(ctx context.Context, id string, when time.Time) error {
+	return s.tell(ctx, "revoke grant", func(db *gorm.DB) error {
+		return db.Exec(`insert into grants (id, created, revoked, keep_until) values (@id, @at, @at, @keep)
+			on conflict (id) do update set revoked = coalesce(grants.revoked, excluded.revoked)`,
+			args{"id": id, "at": at(when), "keep": at(when.Add(grantKept))}).Error
+	})
+}
+
+func latest(times ...time.Time) (last time.Time) {
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/portti-id/portti/internal/keys"
+)
+
+// Keys is the store of signing keys. It is a view, since keys.Store and
+// openid.Store each have a Rotate.
+func (s *Store) Keys() keys.Store { return signingKeys{s} }
+
+type signingKeys struct{ s *Store }
+
+type signingKeyRow struct {
+	ID      string
+	Kind    string
+	State   string
+	Sealed  string
+	Created moment
+	Moved   moment
+}
+
+// SigningKeys lists all keys, oldest first.
+func (k signingKeys) SigningKeys(ctx context.Context) ([]keys.Stored, error) {
+	var rows []signingKeyRow
+	err := k.s.ask(ctx, "list signing keys", func(db *gorm.DB) error {
+		return db.Raw("select " + columns(&signingKeyRow{}, "", "") + " from signing_keys order by created, id").Scan(&rows).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]keys.Stored, len(rows))
+	for i, r := range rows {
+		list[i] = keys.Stored{ID: r.ID, Kind: keys.Kind(r.Kind), State: keys.State(r.State), Sealed: r.Sealed, Created: r.Created.t, Moved: r.Moved.t}
+	}
+	return list, nil
+}
+
+// AddSigningKey leaves it to the unique indexes to decide between replicas that
+// start at once.
+func (k signingKeys) AddSigningKey(ctx context.Context, key keys.Stored) error {
+	return k.s.tell(ctx, "add signing key", func(db *gorm.DB) error {
+		r := db.Exec(`insert into signing_keys (id, kind, state, sealed, created, moved) values (@id, @kind, @state, @sealed, @created, @moved)
+			on conflict do nothing`, args{"id": key.ID, "kind": string(key.Kind), "state": string(key.State), "sealed": key.Sealed,
+			"created": at(key.Created), "moved": at(key.Moved)})
+		if r.Error == nil && r.RowsAffected == 0 {
+			return errKeyIs
+		}
+		return r.Error
+	})
+}
+
+// Rotate retires the current key first: of any number of replicas one finds it
+// current. An empty current says that there is none yet.
+func (k signingKeys) Rotate(ctx context.Context, kind keys.Kind, next, current string, when time.Time) error {
+	return k.s.transact(ctx, "rotate signing keys", func(db *gorm.DB) error {
+		if current != "" {
+			if err := move(db, kind, current, keys.Current, keys.Retired, when); err != nil {
+				return err
+			}
+		}
+		return move(db, kind, next, keys.Next, keys.Current, when)
+	})
+}
+
+func move(db *gorm.DB, kind keys.Kind, id string, from, to keys.State, when time.Time) error {
+	r := db.Exec("update signing_keys set state = @to, moved = @at where id = @id and kind = @kind and state = @from",
+		args{"id": id, "kind": string(kind), "from": string(from), "to": string(to), "at": at(when)})
+	if breaks(r.Error, "signing_keys_one_current", "signing_keys.kind") || r.Error == nil && r.RowsAffected == 0 {
+		return errKeysMoved
+	}
+	return r.Error
+}
+
+// DropSigningKey deletes a retired key; one that is gone is no error.
+func (k signingKeys) DropSigningKey(ctx context.Context, id string) error {
+	return k.s.tell(ctx, "drop signing key", func(db *gorm.DB) error {
+		r := db.Exec("delete from signing_keys where id = ? and state = 'retired'", id)
+		if r.Error != nil || r.RowsAffected > 0 {
+			return r.Error
+		}
+		var there int64
+		if err := db.Raw("select count(*) from signing_keys where id = ?", id).Scan(&there).Error; err != nil {
+			return err
+		}
+		if there > 0 {
+			return errKeyInUse
+		}
+		return nil
+	})
+}

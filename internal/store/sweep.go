@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+const (
+	sweepAtOnce = 1000                // rows a transaction, so that nobody waits for the broom
+	endedKept   = 24 * time.Hour      // longer than any session, and than a code can be on its way
+	noticesKept = 30 * 24 * time.Hour // dead logout notices, for the operator
+)
+
+// Sweep deletes what is long over (openid.Store), a batch at a time. First it
+// ends grants that slipped in while their session ended: their tokens are dead
+// already, but their clients have not been told.
+func (s *Store) Sweep(ctx context.Context, now time.Time) error {
+	err := s.transact(ctx, "end late grants", func(db *gorm.DB) error {
+		return s.endGrants(db, "session_id in (select id from ended_sessions)", args{"now": at(now)})
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range []struct {
+		table, key, where string
+		before            time.Time
+	}{
+		{"access_tokens", "hash", "expires < @before", now},
+		{"grants", "id", "keep_until < @before and not exists (select 1 from access_tokens t where t.grant_id = grants.id)", now},
+		{"ended_sessions", "id", "at < @before", now.Add(-endedKept)},
+		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},
+	} {
+		if err := s.sweep(ctx, b.table, b.key, b.where, b.before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) sweep(ctx context.Context, table, key, where string, before time.Time) error {
+	for {
+		var swept int64
+		err := s.tell(ctx, "sweep "+table, func(db *gorm.DB) error {
+			r := db.Exec(`with over as materialized (select `+key+` from `+table+` where `+where+` limit @n `+s.lock("for update skip locked")+`)
+				delete from `+table+` where `+key+` in (select `+key+` from over)`, args{"before": at(before), "n": sweepAtOnce})
+			swept = r.RowsAffected
+			return r.Error
+		})
+		if err != nil || swept < sweepAtOnce {
+			return err
+		}
+	}
+}

@@ -148,7 +148,7 @@ func Load(dir string, now time.Time) (*PKI, error) {
 	for i, a := range shape {
 		chain, key, err := get(dir, "ca-"+a.name)
 		if err != nil {
-			return nil, err
+			return nil, damaged(dir, err)
 		}
 		ca := &CA{Name: a.name, Cert: chain[0], Key: key, Policy: a.policy}
 		if !a.root {
@@ -159,11 +159,17 @@ func Load(dir string, now time.Time) (*PKI, error) {
 	for _, entry := range list.Cards {
 		chain, key, err := get(dir, "card-"+entry.Name)
 		if err != nil {
-			return nil, err
+			return nil, damaged(dir, err)
 		}
 		p.cards = append(p.cards, &Card{Name: entry.Name, Person: entry.Person, Cert: chain[0], Key: key, Chain: chain[1:]})
 	}
 	return p, nil
+}
+
+// damaged hides what kind of error it was: a missing key does not mean that
+// there is no PKI, and that a new one may be put in its place.
+func damaged(dir string, err error) error {
+	return fmt.Errorf("the test PKI in %s is damaged: %v", dir, err)
 }
 
 // LoadOrNew loads the PKI of dir; when there is none yet it makes one and saves

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -29,7 +30,11 @@ func Rebuild(cert *x509.Certificate, key crypto.Signer, algorithm asn1.ObjectIde
 		return nil, err
 	}
 	if algorithm != nil {
-		der, err := asn1.Marshal(pkix.AlgorithmIdentifier{Algorithm: algorithm, Parameters: asn1.NullRawValue})
+		id := pkix.AlgorithmIdentifier{Algorithm: algorithm}
+		if _, ok := key.(*rsa.PrivateKey); ok {
+			id.Parameters = asn1.NullRawValue // RFC 4055 §5; ECDSA has none
+		}
+		der, err := asn1.Marshal(id)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,97 @@
+package card_test
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/asn1"
+	"slices"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/cardtest"
+)
+
+// Whatever a certificate holds: no panic, a verdict that exists, texts fit to be
+// shown. The certificate is judged twice: as it is, when nobody has signed it
+// and so it cannot be good; and signed by a CA that we trust, so that the checks
+// behind the first are reached.
+func FuzzCheck(f *testing.F) {
+	now := time.Now()
+	p := cardtest.ForTest(f)
+	root := must(cardtest.NewCA("root", "Portti TEST Fuzz Root", cardtest.P256, nil, now))
+	ca := must(cardtest.NewCA("ca", "Portti TEST Fuzz Cards", cardtest.P256, root, now))
+	ca.Policy = cardtest.OrganisationPolicy
+	trust := trustIn(f, now, root, ca)
+	for _, c := range cardtest.Cases() {
+		f.Add(p.TestCase(f, c.Name).Cert.Raw)
+	}
+
+	f.Fuzz(func(t *testing.T, der []byte) {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return
+		}
+		if got := fuzzed(t, trust, cert, now); got == card.Good {
+			t.Error("good, though our CA never signed it")
+		}
+		signed, err := adopt(cert, ca)
+		if err != nil {
+			return
+		}
+		if got := fuzzed(t, trust, signed, now); got == card.Good && !plausible(signed, now) {
+			t.Error("good, against the rules")
+		}
+	})
+}
+
+func fuzzed(t *testing.T, trust *card.Trust, cert *x509.Certificate, now time.Time) card.Verdict {
+	verdict, h, reason := trust.Check([]*x509.Certificate{cert}, now)
+	if !slices.Contains(card.Verdicts, verdict) {
+		t.Errorf("verdict %q", verdict)
+	}
+	for _, text := range []string{h.Issuer, h.IssuerDN, h.Serial, h.SubjectSerial, h.Name, h.Organisation, reason} {
+		if !utf8.ValidString(text) || utf8.RuneCountInString(text) > 500 {
+			t.Errorf("text %q", text)
+		}
+		for _, r := range text {
+			if !unicode.IsGraphic(r) {
+				t.Errorf("text %q has %U", text, r)
+			}
+		}
+	}
+	return verdict
+}
+
+// adopt makes the certificate one of ca's.
+func adopt(cert *x509.Certificate, ca *cardtest.CA) (*x509.Certificate, error) {
+	ecdsaWithSHA256 := asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
+	return cardtest.Rebuild(cert, ca.Key, ecdsaWithSHA256, crypto.SHA256, func(fields []asn1.RawValue) []asn1.RawValue {
+		fields[3] = asn1.RawValue{FullBytes: ca.Cert.RawSubject}
+		return fields
+	})
+}
+
+// plausible says again, in other words, what a good card is.
+func plausible(c *x509.Certificate, now time.Time) bool {
+	policy := must(x509.ParseOID(cardtest.OrganisationPolicy))
+	return c.KeyUsage&x509.KeyUsageDigitalSignature > 0 && !c.IsCA && c.Version == 3 && slices.ContainsFunc(c.Policies, policy.Equal) &&
+		!now.Before(c.NotBefore) && !now.After(c.NotAfter) && len(c.UnhandledCriticalExtensions) == 0
+}
+
+// The fuzzer's way to the later checks is open.
+func TestFuzzReachesTheLaterChecks(t *testing.T) {
+	now := time.Now()
+	p := cardtest.ForTest(t)
+	root := must(cardtest.NewCA("root", "Portti TEST Fuzz Root", cardtest.P256, nil, now))
+	ca := must(cardtest.NewCA("ca", "Portti TEST Fuzz Cards", cardtest.P256, root, now))
+	ca.Policy = cardtest.OrganisationPolicy
+	trust := trustIn(t, now, root, ca)
+	for name, want := range map[string]card.Verdict{"good-p384": card.Good, "critical": card.WeakOrMalformed, "signature": card.SignatureCertificate} {
+		if got := fuzzed(t, trust, must(adopt(p.TestCase(t, name).Cert, ca)), now); got != want {
+			t.Errorf("%s: verdict %s, want %s", name, got, want)
+		}
+	}
+}

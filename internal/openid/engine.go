@@ -216,7 +216,7 @@ func (a *recorder) Write(b []byte) (int, error) {
 }
 
 // error reads an error answer back. What is not in the grammar of RFC 6749 §5.2
-// is left out: the library quotes input in some of its texts.
+// is replaced: the library quotes input in some of its texts.
 func (a *recorder) error() Error {
 	var answer struct {
 		Code        string `json:"error"`
@@ -226,7 +226,7 @@ func (a *recorder) error() Error {
 		return errServer
 	}
 	if !plainText(answer.Description) {
-		answer.Description = ""
+		answer.Description = "The request is not valid."
 	}
 	return Error{answer.Code, answer.Description}
 }

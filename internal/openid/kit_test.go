@@ -319,7 +319,9 @@ func (k *kit) read(r *http.Response) answer {
 	return a
 }
 
-func (k *kit) authorize(b *http.Client, q url.Values) answer { return k.get(b, openid.AuthorizePath, q) }
+func (k *kit) authorize(b *http.Client, q url.Values) answer {
+	return k.get(b, openid.AuthorizePath, q)
+}
 
 // code signs in and returns the code.
 func (k *kit) code(b *http.Client, q url.Values) string {
@@ -481,10 +483,21 @@ var makeRing = sync.OnceValues(func() (*keys.Ring, error) {
 
 type keyStore struct{ rows []keys.Stored }
 
-func (s *keyStore) SigningKeys(context.Context) ([]keys.Stored, error) { return slices.Clone(s.rows), nil }
+func (s *keyStore) SigningKeys(context.Context) ([]keys.Stored, error) {
+	return slices.Clone(s.rows), nil
+}
 func (s *keyStore) AddSigningKey(_ context.Context, k keys.Stored) error {
 	s.rows = append(s.rows, k)
 	return nil
 }
 func (s *keyStore) Rotate(context.Context, keys.Kind, string, string, time.Time) error { return nil }
 func (s *keyStore) DropSigningKey(context.Context, string) error                       { return nil }
+
+// probe runs f as a handler would be run, from a browser without cookies.
+func probe(f http.HandlerFunc) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	f(w, httptest.NewRequest(http.MethodPost, "/", nil))
+	return w
+}
+
+func codeOf(err error) string { return fault.Code(err) }

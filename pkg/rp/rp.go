@@ -24,6 +24,7 @@
 package rp
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -150,16 +151,13 @@ func New(ctx context.Context, c Config) (*RP, error) {
 	if c.ClientID == "" {
 		return nil, errors.New("rp: Config.ClientID is empty")
 	}
-	if c.Home == "" {
-		c.Home = "/"
+	c.Home = cmp.Or(c.Home, "/")
+	if !local(c.Home) {
+		return nil, fmt.Errorf("rp: Config.Home %q is not a path of this application", c.Home)
 	}
-	if c.SignedOut == "" {
-		c.SignedOut = c.Home
-	}
-	for name, path := range map[string]string{"Home": c.Home, "SignedOut": c.SignedOut} {
-		if !local(path) {
-			return nil, fmt.Errorf("rp: Config.%s %q is not a path of this application", name, path)
-		}
+	c.SignedOut = cmp.Or(c.SignedOut, c.Home)
+	if !local(c.SignedOut) {
+		return nil, fmt.Errorf("rp: Config.SignedOut %q is not a path of this application", c.SignedOut)
 	}
 	for _, alg := range c.Algorithms {
 		if !slices.Contains(asymmetric, alg) {

@@ -341,6 +341,10 @@ func TestIDTokenHint(t *testing.T) {
 		"somebody else signs in": request("prompt", "login", "id_token_hint", annas),
 		"not a token":            request("id_token_hint", "abc"),
 	} {
+		b := k.browser()
+		k.as(anna)
+		k.signedIn(b)
+		k.as(bosse)
 		if a := k.authorize(b, q); a.params.Get("error") != "login_required" {
 			t.Errorf("%s: %v %d", what, a.to, a.status)
 		}

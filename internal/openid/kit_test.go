@@ -501,3 +501,7 @@ func probe(f http.HandlerFunc) *httptest.ResponseRecorder {
 }
 
 func codeOf(err error) string { return fault.Code(err) }
+
+func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}

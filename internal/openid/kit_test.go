@@ -505,3 +505,19 @@ func codeOf(err error) string { return fault.Code(err) }
 func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithCancel(t.Context())
 }
+
+func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
+
+func newGet(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, nil) }
+
+func newPost(path, form string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+func parse(w *httptest.ResponseRecorder) reply {
+	r := reply{status: w.Code, header: w.Header(), raw: w.Body.String()}
+	_ = json.Unmarshal(w.Body.Bytes(), &r.json)
+	return r
+}

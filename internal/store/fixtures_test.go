@@ -186,7 +186,7 @@ func lives(t testing.TB, s *store.Store, at openid.AccessToken) bool {
 	return err == nil
 }
 
-// same compares two values with their times as instants.
+// utc is a time as the store gives it back.
 func utc(t time.Time) time.Time {
 	if t.IsZero() {
 		return t

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -26,11 +25,11 @@ func (c *change) Send(l mail.Letter) error {
 	}
 	plain, err := json.Marshal(l)
 	if err != nil {
-		return fmt.Errorf("letter: %w", err)
+		return c.did("write letter", err)
 	}
 	sealed, err := c.s.seal(plain, l.ID)
 	if err != nil {
-		return fmt.Errorf("seal letter: %w", err)
+		return c.did("seal letter", err)
 	}
 	_, err = c.exec("queue letter", `insert into letters (id, sealed, created, due, attempts, reason) values (@id, @sealed, @now, @now, 0, '')`,
 		args{"id": l.ID, "sealed": sealed, "now": at(c.s.now())})

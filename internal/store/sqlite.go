@@ -51,10 +51,13 @@ func (s *Store) openSQLite(ctx context.Context, c Config) error {
 		c.MaxConns = 4
 	}
 	var err error
-	if s.write, err = s.sqlitePool(ctx, c.Path, writer, 1); err != nil {
+	// GORM keeps prepared statements for the readers alone. With the writer's one
+	// connection it would stand still: a statement on its way to being prepared waits for
+	// the connection, and the transaction that has it waits for the statement.
+	if s.write, err = s.sqlitePool(ctx, c.Path, writer, 1, false); err != nil {
 		return err
 	}
-	s.read, err = s.sqlitePool(ctx, c.Path, reader, c.MaxConns)
+	s.read, err = s.sqlitePool(ctx, c.Path, reader, c.MaxConns, true)
 	return err
 }
 
@@ -68,7 +71,7 @@ func private(path string) error {
 	return f.Close()
 }
 
-func (s *Store) sqlitePool(ctx context.Context, path string, query url.Values, conns int) (*gorm.DB, error) {
+func (s *Store) sqlitePool(ctx context.Context, path string, query url.Values, conns int, prepare bool) (*gorm.DB, error) {
 	connector, err := sqlite.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("database.path: %w", err)
@@ -80,5 +83,5 @@ func (s *Store) sqlitePool(ctx context.Context, path string, query url.Values, c
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, unreachable("database.path", "The database file cannot be opened.", err)
 	}
-	return gorm.Open(dialect{pool}, gormConfig(true))
+	return gorm.Open(dialect{pool}, gormConfig(prepare))
 }

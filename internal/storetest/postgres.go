@@ -16,12 +16,21 @@ import (
 	"github.com/portti-id/portti/internal/store"
 )
 
-// server is the PostgreSQL of the environment: a pool on its own database for
-// creating others, and the name of the migrated template.
+// Creating and dropping a database costs the server a checkpoint each, which is
+// more than most tests take. So databases are kept on the server, numbered, and
+// lent: whoever holds the advisory lock of a number has the database to itself,
+// and wipes it before use. A test process that dies gives its locks back.
+const (
+	lentLock     = 0x706f7274 // class of the locks of lent databases; the number is the key
+	templateLock = 0x706f7469 // held while the first database is migrated
+	mostLent     = 500
+)
+
+// server is the PostgreSQL of the environment.
 type server struct {
-	dsn      *url.URL
-	admin    *sql.DB
-	template string
+	dsn   *url.URL
+	admin *sql.DB // a pool on the database of the environment
+	name  string  // of lent databases and of their template, without the number: it changes with the schema
 }
 
 // connectOnce looks at PORTTI_TEST_POSTGRES, a URL of a role that may create
@@ -35,15 +44,29 @@ var connectOnce = sync.OnceValues(func() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("PORTTI_TEST_POSTGRES: not a URL")
 	}
+	id, err := store.SchemaID(store.Postgres)
+	if err != nil {
+		return nil, err
+	}
 	admin, err := sql.Open("pgx", env)
 	if err != nil {
 		return nil, fmt.Errorf("PORTTI_TEST_POSTGRES: %w", err)
 	}
-	admin.SetMaxOpenConns(2)
-	admin.SetMaxIdleConns(1)
-	s := &server{dsn: dsn, admin: admin}
+	s := &server{dsn: dsn, admin: admin, name: "portti_test_" + id}
 	return s, s.migrateTemplate(context.Background())
 })
+
+func connectServer(t testing.TB) *server {
+	t.Helper()
+	s, err := connectOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s == nil {
+		missing(t, "PORTTI_TEST_POSTGRES (a URL of a PostgreSQL role that may create databases) is not set; make test sets it")
+	}
+	return s
+}
 
 // config is how to reach a database of the server.
 func (s *server) config(database string) store.Config {
@@ -53,25 +76,18 @@ func (s *server) config(database string) store.Config {
 }
 
 // migrateTemplate makes the template unless an earlier run or a package that is
-// tested at the same time has made it. It appears under its name when it is whole.
+// tested at the same time has made it. It gets its name when it is whole.
 func (s *server) migrateTemplate(ctx context.Context) error {
-	id, err := store.SchemaID(store.Postgres)
-	if err != nil {
-		return err
-	}
-	s.template = "portti_template_" + id
 	conn, err := s.admin.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("PORTTI_TEST_POSTGRES: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // goes back to the pool
-	const lock = 0x706f72747469
-	if _, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", lock); err != nil {
+	if _, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", templateLock); err != nil {
 		return err
 	}
-	defer conn.ExecContext(ctx, "select pg_advisory_unlock($1)", lock) //nolint:errcheck // ends with the session at the latest
-	var there bool
-	if err := conn.QueryRowContext(ctx, "select exists (select 1 from pg_database where datname = $1)", s.template).Scan(&there); err != nil || there {
+	defer conn.ExecContext(ctx, "select pg_advisory_unlock($1)", templateLock) //nolint:errcheck // ends with the session at the latest
+	if there, err := exists(ctx, conn, s.name); err != nil || there {
 		return err
 	}
 	draft := newName()
@@ -85,34 +101,83 @@ func (s *server) migrateTemplate(ctx context.Context) error {
 	if err := migrated.Close(); err != nil {
 		return err
 	}
-	_, err = conn.ExecContext(ctx, "alter database "+draft+" rename to "+s.template)
+	_, err = conn.ExecContext(ctx, "alter database "+draft+" rename to "+s.name)
 	return err
 }
 
-func freshPostgres(t testing.TB) store.Config {
+// lend finds a database that nobody uses and empties it.
+func (s *server) lend(t testing.TB) store.Config {
 	t.Helper()
-	s, err := connectOnce()
+	conn, err := s.admin.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s == nil {
-		missing(t, "PORTTI_TEST_POSTGRES (a URL of a PostgreSQL role that may create databases) is not set; make test sets it")
+	number := -1
+	for i := 0; number < 0 && i < mostLent; i++ {
+		var got bool
+		if err := conn.QueryRowContext(t.Context(), "select pg_try_advisory_lock($1, $2)", lentLock, i).Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got {
+			number = i
+		}
 	}
-	return s.create(t, " template "+s.template)
+	if number < 0 {
+		t.Fatalf("all %d databases are lent", mostLent)
+	}
+	t.Cleanup(func() {
+		if _, err := conn.ExecContext(context.Background(), "select pg_advisory_unlock($1, $2)", lentLock, number); err != nil {
+			t.Error(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	name := fmt.Sprintf("%s_%d", s.name, number)
+	there, err := exists(t.Context(), conn, name)
+	if err == nil && !there {
+		_, err = conn.ExecContext(t.Context(), "create database "+name+" template "+s.name)
+	}
+	if err == nil && there {
+		err = s.wipe(t.Context(), conn, name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.config(name)
+}
+
+// wipe deletes every row, of the audit trail too, which takes its owner's right to
+// turn the trigger off. Whoever the last borrower left connected is thrown out.
+func (s *server) wipe(ctx context.Context, conn *sql.Conn, name string) error {
+	if _, err := conn.ExecContext(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name); err != nil {
+		return err
+	}
+	db, err := sql.Open("pgx", s.config(name).DSN)
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // nothing was left open
+	_, err = db.ExecContext(ctx, `do $$
+		declare name text;
+		begin
+			alter table audit_events disable trigger user;
+			for name in select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'goose_db_version'
+					order by case relname when 'organisations' then 2 when 'users' then 1 else 0 end
+			loop
+				execute format('delete from %I', name);
+			end loop;
+			alter table audit_events enable trigger user;
+		end $$`)
+	return err
 }
 
 // EmptyPostgres is Config for a PostgreSQL database without any table.
 func EmptyPostgres(t testing.TB) store.Config {
 	t.Helper()
-	freshPostgres(t) // for its checks of the environment
-	s, _ := connectOnce()
-	return s.create(t, "")
-}
-
-func (s *server) create(t testing.TB, from string) store.Config {
-	t.Helper()
+	s := connectServer(t)
 	name := newName()
-	if _, err := s.admin.ExecContext(t.Context(), "create database "+name+from); err != nil {
+	if _, err := s.admin.ExecContext(t.Context(), "create database "+name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -121,6 +186,11 @@ func (s *server) create(t testing.TB, from string) store.Config {
 		}
 	})
 	return s.config(name)
+}
+
+func exists(ctx context.Context, conn *sql.Conn, database string) (there bool, err error) {
+	err = conn.QueryRowContext(ctx, "select exists (select 1 from pg_database where datname = $1)", database).Scan(&there)
+	return there, err
 }
 
 func newName() string { return "portti_test_" + strings.ToLower(rand.Text()) }

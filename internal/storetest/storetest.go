@@ -1,8 +1,8 @@
 // Package storetest gives tests real databases: a file of SQLite and a database
-// of PostgreSQL, fresh for each test and gone after it.
+// of PostgreSQL, each empty and alone with its test.
 //
 //	storetest.go   Each, Open, Config, Connect
-//	postgres.go    databases made from a migrated template
+//	postgres.go    databases that are lent, EmptyPostgres
 package storetest
 
 import (
@@ -47,7 +47,7 @@ func Open(t testing.TB, driver string) *store.Store {
 func Config(t testing.TB, driver string) store.Config {
 	t.Helper()
 	if driver == store.Postgres {
-		return freshPostgres(t)
+		return connectServer(t).lend(t)
 	}
 	return store.Config{Driver: driver, Path: filepath.Join(t.TempDir(), "portti.db")}
 }

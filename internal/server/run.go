@@ -1,0 +1,44 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/portti-id/portti/internal/mail"
+)
+
+// sweepEvery is how often what is long over is deleted.
+const sweepEvery = 10 * time.Minute
+
+// Run does the background work until ctx ends, and returns when it has stopped.
+// Any number of replicas may run it side by side.
+func (s *Server) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { s.Provider.Run(ctx) })
+	all.Go(func() { s.ring.Run(ctx) })
+	all.Go(func() { s.sweep(ctx) })
+	if s.outbox != nil {
+		all.Go(func() { s.outbox.Run(ctx) })
+	}
+	all.Wait()
+}
+
+func (s *Server) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.deps.Store.Sweep(ctx, s.deps.Now()); err != nil && ctx.Err() == nil {
+				s.deps.Log.WarnContext(ctx, "sweep", "error", err)
+			}
+		}
+	}
+}
+
+func (s *Server) letters(carrier mail.Carrier) *mail.Outbox {
+	return &mail.Outbox{Store: s.deps.Store, Open: s.deps.Master.Open, Texts: s.Site.Texts(), Carrier: carrier, Every: s.config.LettersEvery, Now: s.deps.Now, Log: s.deps.Log}
+}

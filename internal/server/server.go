@@ -1,0 +1,206 @@
+// Package server assembles the provider from its rooms and does its background
+// work. It is wiring by name: what decides lies in the rooms.
+//
+//	server.go    Config, Deps, New
+//	routes.go    every route on one screen
+//	health.go    /healthz and /readyz
+//	run.go       letters, logout notices, keys, sweeping: what happens without a request
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/api"
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/ephemeral"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/login"
+	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/password"
+	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/signin"
+	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/web"
+)
+
+// Config is what an operator decides, as cmd/portti and cmd/demo read it.
+// Issuer and Brand are required; the zero value of the rest works.
+type Config struct {
+	Issuer       string       // https://id.example.fi; also where the pages are
+	Brand        string       // shown on pages, and what the account in the authenticator app begins with
+	Account      string       // that account's name; "": BRAND-1 TOTP-2FA (S39)
+	AccountUser  bool         // show the username there as well
+	SupportPhone string       // the help desk's phone
+	Footer       web.Footer   // addresses of pages that the law asks for
+	UserServices UserServices //
+	ACRPrefix    string       // "": urn:portti:acr:
+	ACRAliases   map[string]string
+	Proxies      []netip.Prefix  // peers whose forwarding header is believed
+	Forwarded    string          // that header, X-Forwarded-For (default) or Forwarded
+	Passwords    password.Params // cost of a hash
+	MinPassword  int             // 0: 15
+	Blocklists   []string        // files of common passwords, one a line
+	AccessTokens time.Duration   // 0: 5 min
+	Outgoing     openid.Outgoing // calls to relying parties
+	CardHost     *card.Host      // nil: no card sign-in
+	CardMaxTLS   uint16          // 0: TLS 1.3
+	KeyKinds     []keys.Kind     // nil: all
+	LettersEvery time.Duration   // how often the outbox looks for letters; 0: 10 s
+}
+
+// UserServices is the app that a password alone opens (S19).
+type UserServices struct {
+	URL      string // its origin, "" when there is none
+	ClientID string // "": user-services
+}
+
+// Store is everything that the provider keeps in SQL: package store.
+type Store interface {
+	identity.Store
+	openid.Store
+	mail.Store
+	audit.Recorder
+	Ping(ctx context.Context) error
+}
+
+// Deps are the opened parts. Trust may be nil where there is no card host.
+type Deps struct {
+	Store     Store
+	Keys      keys.Store
+	Ephemeral ephemeral.Store
+	Master    *keys.Master
+	Carrier   mail.Carrier // nil: letters wait in the outbox
+	Trust     *card.Trust
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Server is one replica of the provider.
+type Server struct {
+	Directory *identity.Directory
+	Provider  *openid.Provider
+	Site      *web.Site
+	Door      *card.Door // nil without a card host; set its Certificate before serving
+
+	config  Config
+	deps    Deps
+	ring    *keys.Ring
+	outbox  *mail.Outbox
+	handler http.Handler
+}
+
+// New assembles a replica. It makes the signing keys that are missing.
+func New(ctx context.Context, c Config, d Deps) (*Server, error) {
+	if d.Store == nil || d.Keys == nil || d.Ephemeral == nil || d.Master == nil {
+		return nil, errors.New("server: store, keys, ephemeral and master are needed")
+	}
+	d.Log = cmp.Or(d.Log, slog.Default())
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	c.Issuer = strings.TrimSuffix(c.Issuer, "/")
+	c.ACRPrefix = cmp.Or(c.ACRPrefix, "urn:portti:acr:")
+	c.UserServices.ClientID = cmp.Or(c.UserServices.ClientID, "user-services")
+	s := &Server{config: c, deps: d}
+	var err error
+	s.Site, err = web.New(web.Settings{Brand: c.Brand, PublicURL: c.Issuer, SupportPhone: c.SupportPhone, Home: c.UserServices.URL, Footer: c.Footer,
+		Proxies: c.Proxies, Forwarded: c.Forwarded, Log: d.Log})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.directory(); err != nil {
+		return nil, err
+	}
+	s.ring, err = keys.OpenRing(ctx, d.Keys, d.Master, keys.Options{Kinds: c.KeyKinds, Audit: d.Store, Now: d.Now, Log: d.Log})
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	sessions := &session.Sessions{Store: d.Ephemeral, Now: d.Now}
+	signIn, err := s.signIn(sessions)
+	if err != nil {
+		return nil, err
+	}
+	pages := &signin.Pages{Site: s.Site, Login: signIn, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
+	if s.Door != nil {
+		pages.CardHost = c.CardHost.String()
+	}
+	acr := openid.NewACRs(c.ACRPrefix)
+	acr.Aliases = c.ACRAliases
+	s.Provider, err = openid.New(openid.Config{
+		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
+		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
+	}, openid.Deps{
+		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Now: d.Now, Log: d.Log,
+		Browser: signin.Browser{Site: s.Site}, ErrorPage: pages.OAuthError, Continue: pages.Continue,
+	})
+	if err != nil {
+		return nil, err
+	}
+	pages.Provider = s.Provider
+	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Issuer: c.Issuer,
+		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON}
+	if d.Carrier != nil {
+		s.outbox = s.letters(d.Carrier)
+	}
+	s.handler = s.routes(pages, resources)
+	return s, nil
+}
+
+// Handler serves the main host.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+func (s *Server) directory() error {
+	hasher, err := password.NewHasher(s.config.Passwords)
+	if err != nil {
+		return err
+	}
+	rules, err := password.NewRules(s.config.MinPassword, s.config.Blocklists...)
+	if err != nil {
+		return err
+	}
+	names, err := totp.NewNames(s.config.Brand, s.config.Account, s.config.AccountUser)
+	if err != nil {
+		return err
+	}
+	s.Directory = &identity.Directory{Store: s.deps.Store, Hasher: hasher, Rules: rules, Sealer: s.deps.Master, Ephemeral: s.deps.Ephemeral,
+		Throttle: &throttle.Throttle{Store: s.deps.Ephemeral}, Audit: s.deps.Store, Now: s.deps.Now, Names: names,
+		Support: s.config.SupportPhone, Services: []string{s.config.Brand}}
+	return nil
+}
+
+// signIn makes the sign-in, and with it the card host's door where there is one.
+func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
+	signIn := &login.Service{Directory: s.Directory, Sessions: sessions, Ephemeral: s.deps.Ephemeral, Throttle: s.Directory.Throttle, Audit: s.deps.Store,
+		Now: s.deps.Now, CardBack: func(tx string) string { return s.config.Issuer + "/signin/" + url.PathEscape(tx) + "/card" }}
+	if s.config.CardHost == nil {
+		return signIn, nil
+	}
+	if s.deps.Trust == nil {
+		return nil, errors.New("server: a card host needs the CAs whose cards it accepts")
+	}
+	s.Door = &card.Door{Trust: s.deps.Trust, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
+		MaxVersion: s.config.CardMaxTLS, Log: s.deps.Log, Now: s.deps.Now}
+	signIn.CardURL = s.Door.URL
+	return signIn, nil
+}
+
+func origins(app string) []string {
+	u, err := url.Parse(app)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	return []string{u.Scheme + "://" + u.Host}
+}

@@ -1,16 +1,25 @@
 // Package openid is the OpenID Provider: zitadel/oidc behind one door.
 //
-//	openid.go      the words: Client, Grant, Request
-//	provider.go    New, Handler: the routes, with the library's engine inside
-//	authorize.go   the authorization endpoint: parse, validate, Decide
-//	decide.go      Decide(request, session, person): issue, sign in, step up, refuse (pure)
-//	response.go    the one writer of authorization responses, success and error
-//	token.go       code exchange and refresh, our own minting
-//	client.go      client authentication and registration rules
-//	userinfo.go    claims by scope
-//	logout.go      RP-initiated logout
-//	discovery.go   metadata and JWKS as prepared bytes
-//	store.go       what it needs of SQL
+//	openid.go        the words: Client, Grant, Request, Store
+//	provider.go      New, Register: settings, parts, routes
+//	authorize.go     the authorization endpoint: who asks, what is asked
+//	acr.go           the levels of a sign-in and their names
+//	decide.go        decide(demand, session, person): issue, sign in, refuse (pure)
+//	request.go       requests that wait for the pages: Request, Complete, Refuse
+//	response.go      the one writer of authorization responses, success and error
+//	engine.go        the library's token endpoint, what stands before it and behind it
+//	token.go         code exchange and refresh, our own minting
+//	client.go        client authentication, redirect addresses
+//	registration.go  ValidateClient, Clients: what operators do with clients
+//	userinfo.go      claims by scope
+//	logout.go        RP-initiated logout, the end of a session
+//	backchannel.go   logout notices to relying parties
+//	outgoing.go      the guarded HTTP client that carries them
+//	discovery.go     metadata and JWKS as prepared bytes
+//
+//	browser ─▶ authorize ─▶ decide ─▶ code ─────────────▶ client ─▶ token ─▶ userinfo
+//	                          │          ▲
+//	                          └▶ sign-in pages: Request … Complete
 //
 // Only this package imports zitadel's pkg/op. It knows no password and no page:
 // package signin asks Request what is wanted and calls Complete when somebody

@@ -447,6 +447,9 @@ func TestEveryAttemptIsAHandshake(t *testing.T) {
 
 func TestOldTLSIsRefused(t *testing.T) {
 	b := open(t)
+	if v := b.TLSConfig().MinVersion; v != tls.VersionTLS12 { // the suites alone would refuse the older ones, too
+		t.Errorf("from %s on", tls.VersionName(v))
+	}
 	for name, c := range map[string]struct {
 		config  *tls.Config
 		refused bool

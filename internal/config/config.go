@@ -54,15 +54,25 @@ func (p *Problems) Need(setting string, given bool, what string) {
 	}
 }
 
+// Err returns what was found, or nil. Load does it by itself; this is for settings
+// that come from elsewhere, such as flags.
+func (p *Problems) Err(from string) error {
+	if len(p.found) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.found, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return &Error{From: from, Problems: onePerSetting(p.found)}
+}
+
 // Error is a settings file with problems.
 type Error struct {
-	File     string
+	From     string // "settings file /etc/portti.yaml"
 	Problems []Problem
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "settings file %s:", e.File)
+	fmt.Fprintf(&b, "%s:", e.From)
 	for _, p := range e.Problems {
 		b.WriteString("\n  ")
 		if p.Line > 0 {
@@ -99,11 +109,7 @@ func Load(path string, into any) error {
 			c.Check(p)
 		}
 	}
-	if len(p.found) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(p.found, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return &Error{File: path, Problems: onePerSetting(p.found)}
+	return p.Err("settings file " + path)
 }
 
 func read(path string) ([]byte, error) {

@@ -64,7 +64,9 @@ type Store interface {
 	LetterFailed(ctx context.Context, id, reason string, next time.Time) error
 }
 
-// Carrier delivers one rendered message: SMTP, or the demo's desk.
+// Carrier delivers one rendered message: SMTP, or the demo's desk. An error that
+// no later attempt can mend wraps ErrRefused. Errors must not quote the letter:
+// they are kept and logged.
 type Carrier interface {
 	Deliver(ctx context.Context, m Message) error
 }
@@ -72,5 +74,6 @@ type Carrier interface {
 // Message is a letter as the reader sees it. Plain text: no picture, no link
 // that a mail scanner could follow into a change.
 type Message struct {
+	ID                          string // the letter's; the same in every attempt, so that a duplicate can be told
 	To, Subject, Body, Language string
 }

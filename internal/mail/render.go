@@ -1,0 +1,54 @@
+package mail
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Texts is the catalogue (templates.Texts). Lookup fails for a key that does
+// not exist and for a placeholder without a value.
+type Texts interface {
+	Lookup(lang, key string, pairs ...string) (string, error)
+}
+
+// Render writes a letter in its reader's language. Where the catalogue has a
+// "body.handover", that one is taken for a letter without a password: somebody
+// hands it over (S55).
+func Render(t Texts, l Letter) (Message, error) {
+	var pairs []string
+	for name, value := range l.Args {
+		pairs = append(pairs, name, oneLine(value))
+	}
+	subject, err := t.Lookup(l.Language, "mail."+string(l.Template)+".subject", pairs...)
+	if err != nil {
+		return Message{}, fmt.Errorf("subject of letter %q: %w", l.Template, err)
+	}
+	body, err := t.Lookup(l.Language, bodyKey(t, l), pairs...)
+	if err != nil {
+		return Message{}, fmt.Errorf("body of letter %q: %w", l.Template, err)
+	}
+	return Message{ID: l.ID, To: l.To, Subject: oneLine(subject), Body: body, Language: l.Language}, nil
+}
+
+func bodyKey(t Texts, l Letter) string {
+	key := "mail." + string(l.Template) + ".body"
+	if l.Args["password"] != "" {
+		return key
+	}
+	if handover, _ := t.Lookup(l.Language, key+".handover"); handover != "" {
+		return key + ".handover"
+	}
+	return key
+}
+
+// oneLine takes line ends and other control characters out, so that a value can
+// neither begin a header nor pass for a paragraph of ours.
+func oneLine(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s))
+}

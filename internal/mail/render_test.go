@@ -1,0 +1,106 @@
+package mail
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/portti-id/portti/templates"
+)
+
+var _ Texts = (*templates.Texts)(nil)
+
+// catalogue is a small one of our own: language, then key.
+type catalogue map[string]map[string]string
+
+func (c catalogue) Lookup(lang, key string, pairs ...string) (string, error) {
+	text, ok := c[lang][key]
+	if !ok {
+		return "", fmt.Errorf("no text %s", key)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
+	}
+	if strings.Contains(text, "{") {
+		return text, fmt.Errorf("text %s has a placeholder without a value", key)
+	}
+	return text, nil
+}
+
+// args is what identity gives to letters, and what some letters have besides.
+var args = map[string]string{
+	"name": "Aino Ääkkönen", "username": "aino.aakkonen", "organisation": "Esimerkkivirasto", "support": "020 343 433",
+	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234",
+}
+
+func without(name string) map[string]string {
+	some := map[string]string{}
+	for k, v := range args {
+		if k != name {
+			some[k] = v
+		}
+	}
+	return some
+}
+
+// The catalogues are held to every letter, in every language.
+func TestEveryLetterInEveryLanguage(t *testing.T) { // S55, strings.md
+	texts, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, letter := range Templates {
+		seen := map[string]bool{}
+		for _, lang := range []string{"fi", "sv", "en"} {
+			m, err := Render(texts, Letter{ID: "1", To: "aino@example.fi", Language: lang, Template: letter, Args: args})
+			if err != nil {
+				t.Errorf("%s %s: %v", letter, lang, err)
+				continue
+			}
+			if m.Subject == "" || !strings.Contains(m.Body, "aino.aakkonen") || strings.ContainsAny(m.Subject+m.Body, "{}⟦⟧") || m.To != "aino@example.fi" || m.ID != "1" || m.Language != lang {
+				t.Errorf("%s %s: %+v", letter, lang, m)
+			}
+			if strings.Contains(m.Body, "http") {
+				t.Errorf("%s %s has a link that a mail scanner may follow", letter, lang)
+			}
+			if seen[m.Body] {
+				t.Errorf("%s says the same in two languages", letter)
+			}
+			seen[m.Body] = true
+
+			carries := slices.Contains([]Template{Welcome, PasswordOrdered}, letter)
+			if strings.Contains(m.Body, args["password"]) != carries {
+				t.Errorf("%s %s: password in the letter: %v", letter, lang, !carries)
+			}
+			handed, err := Render(texts, Letter{ID: "1", To: "a@example.fi", Language: lang, Template: letter, Args: without("password")})
+			if err != nil || carries == (handed.Body == m.Body) {
+				t.Errorf("%s %s without a password: %v", letter, lang, err)
+			}
+		}
+	}
+}
+
+func TestALetterWithHolesIsNotWritten(t *testing.T) {
+	texts := catalogue{"fi": {"mail.welcome.subject": "Hei {name}", "mail.welcome.body": "{name}: {username}", "mail.half.subject": "x"}}
+	for _, l := range []Letter{
+		{Language: "fi", Template: Welcome, Args: map[string]string{"name": "A", "password": "p"}},
+		{Language: "fi", Template: Welcome, Args: map[string]string{"username": "a"}},
+		{Language: "fi", Template: "half"},
+		{Language: "fi", Template: "none"},
+	} {
+		if m, err := Render(texts, l); err == nil {
+			t.Errorf("%+v became %+v", l, m)
+		} else if strings.Contains(err.Error(), "\"p\"") {
+			t.Errorf("the error holds an argument: %v", err)
+		}
+	}
+}
+
+func TestValuesStayOnTheirLine(t *testing.T) {
+	texts := catalogue{"fi": {"mail.welcome.subject": "Hei {name}", "mail.welcome.body": "Hei {name}\nTerveisin"}}
+	m, err := Render(texts, Letter{Language: "fi", Template: Welcome, Args: map[string]string{"name": "A\r\nBcc: eve@example.com\u2028\n\nSoita 0700", "password": "x"}})
+	if err != nil || strings.ContainsAny(m.Subject, "\r\n\u2028") || strings.Count(m.Body, "\n") != 1 {
+		t.Errorf("%q, %q, %v", m.Subject, m.Body, err)
+	}
+}

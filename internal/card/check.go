@@ -47,7 +47,7 @@ func (t *Trust) Check(certs []*x509.Certificate, now time.Time) (verdict Verdict
 	}
 	leaf := certs[0] // the rest is not looked at: the way up is ours (S23)
 	verdict, reason = t.judge(leaf, now)
-	return verdict, holderOf(leaf), reason
+	return verdict, HolderOf(leaf), reason
 }
 
 func (t *Trust) judge(leaf *x509.Certificate, now time.Time) (Verdict, string) {

@@ -35,9 +35,9 @@ func Fingerprint(cert *x509.Certificate) string {
 	return hexDigest(cert.RawTBSCertificate)
 }
 
-// holderOf reads what the certificate says of its holder. The certificate may
+// HolderOf reads what the certificate says of its holder. The certificate may
 // be anybody's, so texts are shortened and freed of control characters.
-func holderOf(cert *x509.Certificate) Holder {
+func HolderOf(cert *x509.Certificate) Holder {
 	return Holder{
 		Fingerprint:   Fingerprint(cert),
 		SPKI:          hexDigest(cert.RawSubjectPublicKeyInfo),

@@ -92,7 +92,7 @@ type Password struct {
 type CardLink struct {
 	ID            LinkID
 	User          UserID
-	Fingerprint   string // SHA-256 of the certificate; unique among active links
+	Fingerprint   string // SHA-256 over the certificate without its signature (card.Fingerprint); unique among active links
 	SPKI          string
 	Issuer        string
 	IssuerDN      string

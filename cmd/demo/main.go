@@ -1,0 +1,77 @@
+// Command demo is all of Portti in one process: the provider, User Services and
+// two protected services, on SQLite and memory, with people, organisations and
+// virtual cards to try it with. It needs nothing but Go.
+//
+//	main.go     flags, and what is printed
+//	demo.go     Start: the parts put together, one port, one name each
+//	seed.go     organisations, people and clients
+//	pocket.go   what people have in their pockets: letters, authenticators, cards
+//	desk.go     the demo desk: the page that shows the pockets
+//
+// The desk exists here alone. Nothing of it is linked into the real programs.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "demo:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out, errs io.Writer) error {
+	var o Options
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	flags.IntVar(&o.Port, "port", 8080, "`port` of the pages")
+	flags.IntVar(&o.CardPort, "card-port", 8443, "`port` of the card host")
+	flags.StringVar(&o.Data, "data", "", "`folder` that keeps people, keys and cards; none: everything is forgotten at the end")
+	verbose := flags.Bool("verbose", false, "log every request")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	level := slog.LevelWarn
+	if *verbose {
+		level = slog.LevelInfo
+	}
+	o.Log = slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
+	d, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("services"), d.Origin("id"), d.cardOrigin())
+	err = d.Wait()
+	fmt.Fprintln(out, "Stopped.")
+	return err
+}
+
+const welcome = `
+Portti is ready.
+
+  Start here    %s   letters, codes and cards of the people in the demo
+  Service       %s   the protected service
+  User Services %s
+  Provider      %s   the issuer
+  Card host     %s   the browser warns of its certificate: it is the demo's own
+
+The demo does not check whether cards were revoked, and trusts test cards only it has made.
+Stop it with Ctrl-C.
+`

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/base32"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/store"
+	"github.com/portti-id/portti/internal/totp"
+)
+
+// ownPassword is the password of everybody in the demo who has chosen one.
+const ownPassword = "punainen tupa ja perunamaa"
+
+// Organisations and people are invented.
+var organisations = []identity.Organisation{
+	{ID: "kuntala", Name: "Kuntalan kaupunki", Methods: identity.MethodsOf(identity.AllMethods...), PersonalPhones: true, Delivery: identity.ByLetter,
+		ITContact: "it-tuki@kuntala.example"},
+	{ID: "saaristo", Name: "Saariston hyvinvointialue", Methods: identity.MethodsOf(identity.MethodCard), SharedWorkstations: true, Delivery: identity.ByLetter,
+		ITContact: "it@saaristo.example"},
+	{ID: "tietoapu", Name: "Tietoapu Oy", Methods: identity.MethodsOf(identity.MethodApp, identity.MethodToken), Delivery: identity.ByLetter},
+}
+
+// person is somebody in the demo, and where she stands.
+type person struct {
+	identity.User
+	Own      bool          // has changed the temporary password for ownPassword
+	App      bool          // has an authenticator
+	Card     bool          // has her card linked
+	Disabled bool          //
+	Since    time.Duration // how long ago the account was made
+}
+
+const day = 24 * time.Hour
+
+var people = []person{
+	{User: identity.User{Username: "aino.alku", Organisation: "kuntala", GivenName: "Aino", FamilyName: "Alku", Language: "fi"}, Since: time.Hour},
+	{User: identity.User{Username: "kai.kustaa", Organisation: "saaristo", GivenName: "Kai", FamilyName: "Kustaa", Language: "sv"}, Since: time.Hour},
+	{User: identity.User{Username: "otto.ohjelma", Organisation: "tietoapu", GivenName: "Otto", FamilyName: "Ohjelma", Language: "fi"}, Own: true, App: true, Since: time.Hour},
+	{User: identity.User{Username: "kaisa.kortti", Organisation: "saaristo", GivenName: "Kaisa", FamilyName: "Kortti", Language: "fi"}, Own: true, Card: true, Since: time.Hour},
+	{User: identity.User{Username: "molla.molemmat", Organisation: "kuntala", GivenName: "Molla", FamilyName: "Molemmat", Language: "en"}, Own: true, App: true, Card: true, Since: time.Hour},
+	{User: identity.User{Username: "viivi.vanha", Organisation: "kuntala", GivenName: "Viivi", FamilyName: "Vanha", Language: "fi"}, Since: 15 * day},
+	{User: identity.User{Username: "lasse.lopetti", Organisation: "kuntala", GivenName: "Lasse", FamilyName: "Lopetti", Language: "fi"}, Own: true, Card: true, Disabled: true, Since: time.Hour},
+}
+
+var seeder = identity.Actor{Name: "operator:demo", Operator: true}
+
+// seed fills an empty database. One that holds organisations already is left
+// as it is.
+func seed(ctx context.Context, directory *identity.Directory, db *store.Store, p *pocket) error {
+	there, err := db.Organisations(ctx)
+	if err != nil || len(there) > 0 {
+		return err
+	}
+	for _, o := range organisations {
+		if _, err := directory.CreateOrganisation(ctx, seeder, o); err != nil {
+			return fmt.Errorf("organisation %s: %w", o.ID, err)
+		}
+	}
+	for _, who := range people {
+		if err := who.settle(ctx, directory, p); err != nil {
+			return fmt.Errorf("%s: %w", who.Username, err)
+		}
+	}
+	return p.save()
+}
+
+// settle brings a person to where she stands, in the past: the codes of now are
+// not spent.
+func (who person) settle(ctx context.Context, directory *identity.Directory, p *pocket) error {
+	at := time.Now().Add(-who.Since)
+	d := *directory
+	d.Now = func() time.Time { return at }
+	who.Email = who.Username + "@" + string(who.Organisation) + ".example"
+	u, _, err := d.CreateUser(ctx, seeder, who.User)
+	if err != nil || !who.Own {
+		return err
+	}
+	before, err := d.Store.Person(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if _, err := d.ReplaceTemporary(ctx, before, ownPassword, ""); err != nil {
+		return err
+	}
+	self := identity.Self{User: u.ID, Session: "seed-" + string(u.ID), AuthTime: at}
+	if who.App {
+		key, err := link(ctx, &d, self, at)
+		if err != nil {
+			return err
+		}
+		p.addKey(who.Username, key)
+		self.Full, self.Proved = true, identity.MethodApp
+	}
+	if who.Card {
+		if err := d.LinkCard(ctx, self, card.Result{Verdict: card.Good, Holder: p.holder(who.Username), At: at}); err != nil {
+			return err
+		}
+	}
+	if who.Disabled {
+		return d.DisableUser(ctx, seeder, u.ID, "työsuhde päättyi")
+	}
+	return nil
+}
+
+// link does what a person does in User Services, and returns the key that her
+// phone has then.
+func link(ctx context.Context, d *identity.Directory, self identity.Self, at time.Time) ([]byte, error) {
+	e, err := d.BeginAuthenticator(ctx, self)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(e.Base32, " ", ""))
+	if err != nil {
+		return nil, err
+	}
+	code, err := totp.Code(key, totp.Step(at))
+	if err != nil {
+		return nil, err
+	}
+	return key, d.ConfirmAuthenticator(ctx, self, code, identity.Statement{Kind: identity.MethodApp, OwnDevice: true, WorkPhone: true})
+}
+
+// registerClients registers the demo's apps, and gives each a new secret: nobody
+// has to keep one.
+func registerClients(ctx context.Context, db *store.Store, origin func(name string) string) (map[string]string, error) {
+	acr := openid.NewACRs("urn:portti:acr:")
+	clients := &openid.Clients{Store: db, ACR: acr, Now: time.Now}
+	app := func(name string, title map[string]string, change func(c *openid.Client)) openid.Client {
+		c := openid.Client{ID: name, Name: title, AuthMethod: openid.AuthBasic, RequirePKCE: true, Algorithm: keys.ES256, GrantTypes: []openid.GrantType{openid.GrantCode, openid.GrantRefresh},
+			RedirectURIs: []string{origin(name) + "/callback"}, PostLogoutRedirectURIs: []string{origin(name) + "/logout/callback"},
+			BackChannelLogoutURI: origin(name) + "/logout/backchannel", HomeURI: origin(name) + "/", Scopes: []string{"openid", "profile", "email"}}
+		change(&c)
+		return c
+	}
+	all := []openid.Client{
+		app("services", map[string]string{"en": "User Services", "fi": "Käyttäjäpalvelut", "sv": "Användartjänster"}, func(c *openid.Client) {
+			c.ID, c.Scopes = "user-services", []string{"openid", "profile", "us", "us.enrol"}
+		}),
+		app("service", map[string]string{"en": "The Service", "fi": "Palvelu", "sv": "Tjänsten"}, func(*openid.Client) {}),
+		app("records", map[string]string{"en": "The Records", "fi": "Rekisteri", "sv": "Registret"}, func(c *openid.Client) { c.MinimumACR = acr.Card }),
+	}
+	secrets := map[string]string{}
+	for _, c := range all {
+		secret, err := clients.Create(ctx, seeder.Name, c, false)
+		if fault.Code(err) == "client_exists" {
+			// The ports of this run may be others than those of the last one.
+			_, err = clients.Change(ctx, seeder.Name, c.ID, func(old *openid.Client) error {
+				old.RedirectURIs, old.PostLogoutRedirectURIs, old.BackChannelLogoutURI, old.HomeURI = c.RedirectURIs, c.PostLogoutRedirectURIs, c.BackChannelLogoutURI, c.HomeURI
+				return nil
+			}, false)
+			if err == nil {
+				secret, err = clients.RotateSecret(ctx, seeder.Name, c.ID, false)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.ID, err)
+		}
+		secrets[c.ID] = secret
+	}
+	return secrets, nil
+}

@@ -1,0 +1,307 @@
+package web_test
+
+import (
+	"html/template"
+	"time"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/web"
+)
+
+// The structs that the pages are written for, each with everything set. Packages
+// signin and userservices have their own; a template's comment is what binds both.
+
+type hidden struct{ Name, Value string }
+
+type loginPage struct {
+	web.Page
+	Action, Cancel, CardStart, Username, Order, Account string
+	Password, PasswordFirst, Again                      bool
+}
+
+type codePage struct {
+	web.Page
+	Action, Restart, Account, AccountPrefix string
+	BeforeChange, Linked                    bool
+}
+
+type changePage struct {
+	web.Page
+	Action, Restart, Username string
+	Min                       int
+}
+
+type cardPage struct {
+	web.Page
+	CardStart, Restart, Cancel, Order, Reason string
+}
+
+type cardFailedPage struct {
+	web.Page
+	Verdict, Tail, CardStart, Restart, Order string
+}
+
+type orderPage struct {
+	web.Page
+	Back string
+}
+
+type returnPage struct {
+	web.Page
+	Return string
+}
+
+type enrolPage struct {
+	web.Page
+	Services, Reason string
+}
+
+type logoutPage struct {
+	web.Page
+	Action, Stay string
+	Hidden       []hidden
+}
+
+type oauthPage struct {
+	web.Page
+	Code, Description, Return string
+}
+
+type failurePage struct {
+	web.Page
+	Heading, Message string
+	Steps            []string
+	Fresh            bool
+}
+
+type cardLink struct {
+	Holder, Issuer, Tail string
+	Expires, Linked      time.Time
+	Expired, Permitted   bool
+}
+
+type authenticator struct {
+	Kind      string
+	Linked    time.Time
+	Permitted bool
+}
+
+type homePage struct {
+	web.Page
+	Name, Username, Organisation, Account, Service string
+	Card                                           *cardLink
+	Authenticator                                  *authenticator
+	CanLinkCard, CanLinkAuthenticator              bool
+}
+
+type choosePage struct {
+	web.Page
+	Organisation, Blocked string
+	Card, App, Token      bool
+}
+
+type authenticatorPage struct {
+	web.Page
+	App, Token, PersonalPhones          bool
+	Kind, Model, Serial                 string
+	OwnDevice, WorkPhone, PersonalPhone bool
+}
+
+type keyPage struct {
+	web.Page
+	QR           template.URL
+	Key, Account string
+	Hidden       []hidden
+}
+
+type linkedPage struct {
+	web.Page
+	Kind, Account, Service string
+}
+
+type tryPage struct {
+	web.Page
+	Account, Result, Service string
+	Minutes                  int
+}
+
+type linkCardPage struct {
+	web.Page
+	CardStart string
+}
+
+type confirmCardPage struct {
+	web.Page
+	Username, Holder, Organisation, Issuer, Tail string
+	Expires                                      time.Time
+	Hidden                                       []hidden
+}
+
+type cardLinkedPage struct {
+	web.Page
+	Tail, Service string
+}
+
+type passwordPage struct {
+	web.Page
+	Username string
+	Min      int
+}
+
+type plainPage struct{ web.Page }
+
+// sample is one page to show.
+type sample struct {
+	name    string                         // of the template
+	label   string                         // of this variant
+	ids     []string                       // that must be on it (conformance.md 1)
+	content func(words string) web.Content // words: what a hostile person would type everywhere
+}
+
+var day = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+// samples is every page in its variants. %s-like text comes from words, so that
+// the same pages serve as the target of injection.
+func samples() []sample {
+	verdicts := func(name, verdict string, tail string) func(string) web.Content {
+		return func(w string) web.Content {
+			return &cardFailedPage{Page: web.Page{Client: w}, Verdict: verdict, Tail: w + tail, CardStart: "/signin/TX/card", Restart: "/signin/TX/restart", Order: "/order"}
+		}
+	}
+	list := []sample{
+		{"signin/login", "both", []string{"username", "password", "login-submit", "login-cancel", "card-start"}, func(w string) web.Content {
+			return &loginPage{Page: web.Page{Client: "Testipalvelu" + w}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", CardStart: "/signin/TX/card", Username: w, Order: "/order", Account: "PORTTI-1 TOTP-2FA", Password: true}
+		}},
+		{"signin/login", "wrong", []string{"username", "password", "login-submit", "login-cancel", "problems"}, func(w string) web.Content {
+			p := &loginPage{Page: web.Page{}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", CardStart: "/signin/TX/card", Username: "matti" + w, Order: "/order", Account: "PORTTI-1 TOTP-2FA" + w, Password: true, PasswordFirst: true, Again: true}
+			p.Wrong(fault.New(fault.Unauthenticated, "wrong_credentials", "wrong").In("username"), fault.New(fault.Invalid, "required", "required").In("password"),
+				fault.New(fault.Throttled, "throttled", "wait").After(90*time.Second))
+			p.Tell(web.Info, "login.again")
+			return p
+		}},
+		{"signin/login", "password only", []string{"username", "password", "login-submit", "login-cancel"}, func(w string) web.Content {
+			return &loginPage{Action: "/signin/TX", Cancel: "/signin/TX/cancel", Username: w, Order: "/order", Account: w, Password: true}
+		}},
+		{"signin/code", "", []string{"code", "code-submit"}, func(w string) web.Content {
+			return &codePage{Action: "/signin/TX/code", Restart: "/signin/TX/restart", Account: "PORTTI-1 TOTP-2FA" + w, AccountPrefix: "PORTTI" + w}
+		}},
+		{"signin/code", "wrong", []string{"code", "code-submit"}, func(w string) web.Content {
+			p := &codePage{Action: "/signin/TX/code", Restart: "/signin/TX/restart", Account: "PORTTI-1 TOTP-2FA" + w, AccountPrefix: "PORTTI" + w, BeforeChange: true, Linked: true}
+			p.Wrong(fault.New(fault.Invalid, "otp_clock_slow", "slow").In("code").With("n", "3"))
+			return p
+		}},
+		{"signin/change_password", "", []string{"new", "repeat", "change-submit"}, func(w string) web.Content {
+			return &changePage{Action: "/signin/TX/change", Restart: "/signin/TX/restart", Username: w, Min: 15}
+		}},
+		{"signin/change_password", "wrong", []string{"new", "repeat"}, func(w string) web.Content {
+			p := &changePage{Action: "/signin/TX/change", Restart: "/signin/TX/restart", Username: w, Min: 15}
+			p.Wrong(fault.New(fault.Invalid, "password_too_short", "short").In("new").With("n", "15"+w), fault.New(fault.Invalid, "password_mismatch", "mismatch").In("repeat"))
+			return p
+		}},
+		{"signin/restart", "", []string{"restart", "return"}, func(w string) web.Content {
+			return &returnPage{Page: web.Page{Client: "Testipalvelu" + w}, Return: "https://service.example.test/" + w}
+		}},
+		{"signin/logged_out", "", []string{"logged-out"}, func(w string) web.Content {
+			return &returnPage{Return: "https://service.example.test/" + w}
+		}},
+		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},
+		{"signin/logout_confirm", "named", []string{"logout-confirm"}, func(w string) web.Content {
+			return &logoutPage{Page: web.Page{Client: w + "Testipalvelu"}, Action: "/logout", Stay: "/" + w, Hidden: []hidden{{"state", w}}}
+		}},
+		{"signin/logout_confirm", "all", []string{"logout-confirm"}, func(w string) web.Content { return &logoutPage{Action: "/logout"} }},
+		{"signin/oauth_error", "", []string{"oauth-error"}, func(w string) web.Content {
+			return &oauthPage{Page: web.Page{Client: w}, Code: "invalid_request" + w, Description: "The redirect_uri is not registered for this client." + w, Return: "https://service.example.test/" + w}
+		}},
+		{"error", "", []string{"error"}, func(w string) web.Content {
+			return &failurePage{Heading: "Heading" + w, Message: "Message" + w, Steps: []string{"One" + w, "Two"}, Fresh: true}
+		}},
+		{"userservices/home", "linked", []string{"try", "change-password", "logout", "service"}, func(w string) web.Content {
+			return &homePage{Page: web.Page{Client: "Testipalvelu" + w}, Name: "Matti Meikäläinen" + w, Username: "matti" + w, Organisation: "Esimerkkivirasto" + w, Account: "PORTTI-1 TOTP-2FA" + w, Service: "https://id.example.test/signin/TX" + w,
+				Card:          &cardLink{Holder: "Matti Meikäläinen" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Linked: day, Expired: true},
+				Authenticator: &authenticator{Kind: "app", Linked: day}}
+		}},
+		{"userservices/home", "empty", []string{"link-card", "link-authenticator"}, func(w string) web.Content {
+			return &homePage{Name: w, Username: w, Organisation: w, CanLinkCard: true, CanLinkAuthenticator: true}
+		}},
+		{"userservices/home", "in order", []string{"try"}, func(w string) web.Content {
+			return &homePage{Name: w, Username: w, Organisation: w, Account: w, Card: &cardLink{Permitted: true, Expires: day, Linked: day, Holder: w}, Authenticator: &authenticator{Kind: "token", Linked: day, Permitted: true}}
+		}},
+		{"userservices/choose", "all", []string{"link-card", "link-authenticator"}, func(w string) web.Content {
+			return &choosePage{Page: web.Page{Client: "Testipalvelu" + w}, Organisation: "Esimerkkivirasto" + w, Card: true, App: true, Token: true}
+		}},
+		{"userservices/choose", "card", []string{"link-card"}, func(w string) web.Content { return &choosePage{Organisation: w, Card: true} }},
+		{"userservices/choose", "app", []string{"link-authenticator"}, func(w string) web.Content { return &choosePage{Organisation: w, App: true} }},
+		{"userservices/choose", "token", []string{"link-authenticator"}, func(w string) web.Content { return &choosePage{Organisation: w, Token: true} }},
+		{"userservices/choose", "blocked", []string{"blocked"}, func(w string) web.Content { return &choosePage{Organisation: w, Blocked: "link_closed"} }},
+		{"userservices/authenticator", "work phones", []string{"kind-app", "kind-token", "own_device", "work_phone", "model", "serial", "authenticator-start"}, func(w string) web.Content {
+			p := &authenticatorPage{App: true, Token: true, Model: w, Serial: w}
+			p.Wrong(fault.New(fault.Invalid, "kind_required", "kind").In("kind"), fault.New(fault.Invalid, "own_device_required", "own").In("own_device"), fault.New(fault.Invalid, "work_phone_required", "work").In("work_phone"))
+			return p
+		}},
+		{"userservices/authenticator", "personal phones", []string{"kind-app", "own_device", "personal_phone"}, func(w string) web.Content {
+			return &authenticatorPage{App: true, PersonalPhones: true, OwnDevice: true, PersonalPhone: true}
+		}},
+		{"userservices/authenticator", "token", []string{"kind-token", "own_device"}, func(w string) web.Content {
+			return &authenticatorPage{Token: true, Kind: "token", Model: w}
+		}},
+		{"userservices/authenticator_key", "", []string{"qr", "key", "code", "code-submit"}, func(w string) web.Content {
+			return &keyPage{QR: qr, Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP" + w, Account: "PORTTI-1 TOTP-2FA" + w, Hidden: []hidden{{"kind", "app" + w}}}
+		}},
+		{"userservices/authenticator_key", "again", []string{"code", "again"}, func(w string) web.Content {
+			p := &keyPage{Account: w}
+			p.Wrong(fault.New(fault.Invalid, "otp_wrong", "wrong").In("code"))
+			return p
+		}},
+		{"userservices/authenticator_linked", "app", []string{"linked", "try", "service"}, func(w string) web.Content {
+			return &linkedPage{Page: web.Page{Client: "Testipalvelu" + w}, Kind: "app", Account: "PORTTI-1 TOTP-2FA" + w, Service: "https://id.example.test/signin/TX" + w}
+		}},
+		{"userservices/authenticator_linked", "token", []string{"linked", "try"}, func(w string) web.Content { return &linkedPage{Kind: "token", Account: w} }},
+		{"userservices/card", "", []string{"card-start"}, func(w string) web.Content { return &linkCardPage{CardStart: "/card" + w} }},
+		{"userservices/card_confirm", "", []string{"card-confirm", "card-again", "tail", "holder"}, func(w string) web.Content {
+			return &confirmCardPage{Username: "matti" + w, Holder: "Matti Meikäläinen" + w, Organisation: "Esimerkkivirasto" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Hidden: []hidden{{"fingerprint", w}}}
+		}},
+		{"userservices/card_linked", "", []string{"linked", "service"}, func(w string) web.Content {
+			return &cardLinkedPage{Page: web.Page{Client: "Testipalvelu" + w}, Tail: "9f31" + w, Service: "https://id.example.test/signin/TX" + w}
+		}},
+		{"userservices/password", "", []string{"current", "new", "repeat", "change-submit"}, func(w string) web.Content {
+			p := &passwordPage{Username: w, Min: 15}
+			p.Wrong(fault.New(fault.Invalid, "current_password_wrong", "wrong").In("current"))
+			p.Tell(web.Success, "pw.changed")
+			p.Tell(web.Warning, "order.warn")
+			return p
+		}},
+		{"userservices/password_changed", "", []string{"changed"}, func(string) web.Content { return &plainPage{} }},
+		{"userservices/signed_out", "", []string{"logged-out"}, func(string) web.Content { return &plainPage{} }},
+	}
+	for _, reason := range []string{"", "account", "stepup", "linked"} {
+		list = append(list, sample{"signin/card", reason, []string{"card-start", "login-cancel"}, func(w string) web.Content {
+			return &cardPage{CardStart: "/signin/TX/card" + w, Restart: "/signin/TX/restart" + w, Cancel: "/signin/TX/cancel" + w, Order: "/order" + w, Reason: reason}
+		}})
+	}
+	for _, reason := range []string{"no_link", "card_unusable", "barred"} {
+		list = append(list, sample{"signin/enrol", reason, []string{"enrol-go"}, func(w string) web.Content {
+			return &enrolPage{Page: web.Page{Client: "Testipalvelu" + w}, Services: "https://services.example.test/" + w, Reason: reason}
+		}})
+	}
+	for _, result := range []string{"", "ok", "used", "old", "fast", "slow"} {
+		list = append(list, sample{"userservices/try", result, []string{"code", "code-submit"}, func(w string) web.Content {
+			return &tryPage{Page: web.Page{Client: "Testipalvelu"}, Account: "PORTTI-1 TOTP-2FA" + w, Result: result, Minutes: 4, Service: "https://id.example.test/signin/TX" + w}
+		}})
+	}
+	for _, verdict := range failures {
+		for _, name := range []string{"signin/card_failed", "userservices/card_failed"} {
+			list = append(list, sample{name, verdict, []string{"card-failed", "card-start"}, verdicts(name, verdict, "9f31")})
+		}
+	}
+	return list
+}
+
+// failures is what may become of a card: card.Verdicts, which package card owns,
+// and the outcomes of sign-in around them (behaviour.md, "Card verdicts").
+var failures = []string{
+	"all_good", "no_certificate", "weak_or_malformed", "untrusted_issuer", "not_yet_valid", "expired", "signature_certificate_chosen", "card_kind_not_accepted", "revoked", "suspended", "revocation_unavailable",
+	"handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent",
+}
+
+// qr is a picture of one dot: package totp makes the real one.
+const qr template.URL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -1,0 +1,215 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/portti-id/portti/templates"
+)
+
+// pages holds the templates of one language by name, e.g. "signin/login". Each
+// is the layout with one page's parts in it.
+type pages map[string]*template.Template
+
+const layout = "layout"
+
+// parse reads every page in every language. What a template calls is bound to
+// its language here, so that a page says {{t "login.title"}} and no more.
+func (s *Site) parse(tree fs.FS) error {
+	read := make([]pages, len(templates.Languages))
+	errs := make([]error, len(templates.Languages))
+	var all sync.WaitGroup
+	for i, lang := range templates.Languages {
+		all.Go(func() { read[i], errs[i] = s.parseIn(lang, tree) })
+	}
+	all.Wait()
+	s.pages = make(map[string]pages, len(templates.Languages))
+	for i, lang := range templates.Languages {
+		s.pages[lang] = read[i]
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("web: templates: %w", err)
+	}
+	return nil
+}
+
+func (s *Site) parseIn(lang string, tree fs.FS) (pages, error) {
+	frame, err := template.New(layout).Funcs(s.functions(lang)).ParseFS(tree, "layout.html", "partials.html")
+	if err != nil {
+		return nil, err
+	}
+	names := []string{"error.html"}
+	for _, folder := range s.settings.Pages {
+		found, err := fs.Glob(tree, folder+"/*.html")
+		if err != nil || len(found) == 0 {
+			return nil, fmt.Errorf("there are no pages in %q", folder)
+		}
+		names = append(names, found...)
+	}
+	parsed := make(pages, len(names))
+	for _, name := range names {
+		page, err := frame.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := page.ParseFS(tree, name); err != nil {
+			return nil, err
+		}
+		parsed[strings.TrimSuffix(name, ".html")] = page.Lookup(layout)
+	}
+	return parsed, nil
+}
+
+// Template is a page's template in the first language, for type checks. Do not
+// execute it.
+func (s *Site) Template(name string) (*template.Template, bool) {
+	t, ok := s.pages[templates.Languages[0]][name]
+	return t, ok
+}
+
+// PageNames lists every page.
+func (s *Site) PageNames() []string {
+	return slices.Sorted(maps.Keys(s.pages[templates.Languages[0]]))
+}
+
+// functions is what templates may call:
+//
+//	t KEY NAME VALUE…      the text of KEY with its placeholders
+//	lines KEY NAME VALUE…  the same, cut into its lines
+//	field PAGE NAME VALUE… a Field with what PAGE has to say about it
+//	asset NAME             the URL of a static file
+//	date TIME              a day, as the language writes it
+//	groups STRING          in groups of four
+//	tel PHONE              a number as tel: links take it
+func (s *Site) functions(lang string) template.FuncMap {
+	text := func(key string, pairs ...any) (string, error) {
+		words := make([]string, len(pairs))
+		for i, p := range pairs {
+			words[i] = fmt.Sprint(p)
+		}
+		return s.texts.Lookup(lang, key, words...)
+	}
+	return template.FuncMap{
+		"t": text,
+		"lines": func(key string, pairs ...any) ([]string, error) {
+			all, err := text(key, pairs...)
+			return strings.Split(all, "\n"), err
+		},
+		"field": newField,
+		"asset": func(name string) (string, error) {
+			url, ok := s.assets[name]
+			if !ok {
+				return "", fmt.Errorf("static file %s: there is none", name)
+			}
+			return url, nil
+		},
+		"date": func(t time.Time) string {
+			if lang == "en" {
+				return t.Local().Format("2 January 2006")
+			}
+			return t.Local().Format("2.1.2006")
+		},
+		"groups": groups,
+		"tel": func(phone string) string {
+			return strings.Map(func(r rune) rune {
+				if r >= '0' && r <= '9' || r == '+' {
+					return r
+				}
+				return -1
+			}, phone)
+		},
+	}
+}
+
+// groups makes "ABCD EFGH" of "ABCDEFGH", or of "AB CDEF GH".
+func groups(s string) string {
+	s = strings.ReplaceAll(s, " ", "")
+	var b strings.Builder
+	for i, r := range []rune(s) {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Field is one input with its words, for the partials "field" and "tick".
+type Field struct {
+	ID           string // also the name that is posted
+	Label        string
+	Hint         string
+	Type         string // text, password
+	Value        string
+	Autocomplete string
+	InputMode    string
+	Problem      string // what is wrong with it
+	Autofocus    bool   // unless the page has problems: then those are read first
+	Code         bool   // wide, spaced digits
+	Checked      bool   // of a tick
+}
+
+// newField reads name/value pairs; a name it does not know is a mistake in the
+// template.
+func newField(p Page, pairs ...any) (Field, error) {
+	f := Field{Type: "text"}
+	if len(pairs)%2 != 0 {
+		return f, fmt.Errorf("field: values come in pairs of name and value, not %d", len(pairs))
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		value := fmt.Sprint(pairs[i+1])
+		switch name := fmt.Sprint(pairs[i]); name {
+		case "id":
+			f.ID = value
+		case "label":
+			f.Label = value
+		case "hint":
+			f.Hint = value
+		case "type":
+			f.Type = value
+		case "value":
+			f.Value = value
+		case "autocomplete":
+			f.Autocomplete = value
+		case "inputmode":
+			f.InputMode = value
+		case "autofocus":
+			f.Autofocus = len(p.Problems) == 0
+		case "code":
+			f.Code = true
+		case "checked":
+			f.Checked = value == "true"
+		default:
+			return f, fmt.Errorf("field: %q is not known", name)
+		}
+	}
+	if f.ID == "" || f.Label == "" {
+		return f, fmt.Errorf("field %q: give it an id and a label", f.ID)
+	}
+	for _, problem := range p.Problems {
+		if problem.Field == f.ID {
+			f.Problem = problem.Text
+			break
+		}
+	}
+	return f, nil
+}
+
+// Described is the ids of what explains the input, for aria-describedby.
+func (f Field) Described() string {
+	var ids []string
+	if f.Problem != "" {
+		ids = append(ids, f.ID+"-problem")
+	}
+	if f.Hint != "" {
+		ids = append(ids, f.ID+"-hint")
+	}
+	return strings.Join(ids, " ")
+}

@@ -261,11 +261,12 @@ func (s *Service) StartOver(ctx context.Context, d Demand) (Flow, error) {
 type Ending struct {
 	Secret  string // for the browser's cookie
 	Session session.Session
-	More    bool // the session does not reach what the request demands: ask for the rest
+	Former  *session.Session // another person's, which the caller must end with everything under it; nil mostly
+	More    bool             // the session does not reach what the request demands: ask for the rest
 }
 
-// Finish starts the session that the flow has earned and ends the browser's
-// former one. Of any number of callers one starts it; the rest get errStep's
+// Finish starts the session that the flow has earned. The same person's former
+// session is replaced and keeps its public ID. Of any number of callers one starts it; the rest get errStep's
 // fault and find the browser signed in.
 func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session) (Ending, error) {
 	f, raw, err := s.load(ctx, d)
@@ -310,17 +311,15 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 			return Ending{}, err
 		}
 	}
-	secret, started, err := s.Sessions.Start(ctx, n)
-	if err != nil {
-		return Ending{}, err
+	end := Ending{More: n.Level == session.Full && d.CardOnly && n.Method != session.Card}
+	switch {
+	case former != nil && former.User == n.User:
+		end.Secret, end.Session, err = s.Sessions.Renew(ctx, *former, n)
+	default:
+		end.Secret, end.Session, err = s.Sessions.Start(ctx, n)
+		end.Former = former
 	}
-	if former != nil {
-		if err := s.Sessions.End(ctx, former.ID); err != nil {
-			return Ending{}, err
-		}
-	}
-	more := n.Level == session.Full && d.CardOnly && n.Method != session.Card
-	return Ending{Secret: secret, Session: started, More: more}, nil
+	return end, err
 }
 
 // earned makes the session. It checks once more what the table promises: a full

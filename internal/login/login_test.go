@@ -223,6 +223,9 @@ func TestFirstDayWithAnAuthenticator(t *testing.T) {
 		if _, err := b.Sessions.Find(ctx, end.Secret); fault.Code(err) != "session_expired" {
 			t.Errorf("the enrol session lives on: %v", err)
 		}
+		if now, err := b.Sessions.Find(ctx, full.Secret); err != nil || now.ID != end.Session.ID || now.Level != session.Full {
+			t.Errorf("renewed as %+v, %v", now, err)
+		}
 	})
 }
 

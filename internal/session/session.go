@@ -77,10 +77,15 @@ type Sessions struct {
 // Start stores a new session and returns the secret for the browser's cookie
 // (43 characters, base64url of 256 bits) with the session as stored: ID,
 // Started, Seen and, where zero, Idle and Ends are filled in. A sign-in always
-// starts a new session; the caller ends the one that the browser had (ASVS 7.2.4).
+// starts a new session; the caller ends the one that the browser had (ASVS
+// 7.2.4), or calls Renew.
 func (s *Sessions) Start(ctx context.Context, n Session) (secret string, _ Session, err error) {
+	return s.start(ctx, rand.Text(), n)
+}
+
+func (s *Sessions) start(ctx context.Context, id string, n Session) (secret string, _ Session, err error) {
 	now := s.Now().UTC()
-	n.ID, n.Started, n.Seen = rand.Text(), now, now
+	n.ID, n.Started, n.Seen = id, now, now
 	if n.Ends.IsZero() {
 		n.Ends = now.Add(FullAbsolute)
 		if n.Level == Enrol {
@@ -99,6 +104,20 @@ func (s *Sessions) Start(ctx context.Context, n Session) (secret string, _ Sessi
 		return "", Session{}, err
 	}
 	return secret, n, nil
+}
+
+// Renew replaces a session of the same person by a new one under the same
+// public ID, with another secret: relying parties that know the sid stay signed
+// in, and the old cookie opens nothing. For a step-up, a repeated sign-in, and
+// an enrol session that becomes a full one.
+func (s *Sessions) Renew(ctx context.Context, former, n Session) (secret string, _ Session, err error) {
+	if former.ID == "" || former.User != n.User {
+		return "", Session{}, fmt.Errorf("renew a session of another user")
+	}
+	if err := s.End(ctx, former.ID); err != nil {
+		return "", Session{}, err
+	}
+	return s.start(ctx, former.ID, n)
 }
 
 // Find returns the session of a cookie's secret and notes that it was used, at

@@ -137,3 +137,24 @@ func TestParallelUse(t *testing.T) {
 		}
 	})
 }
+
+func TestRenewKeepsTheNameAndChangesTheSecret(t *testing.T) {
+	s, _ := sessions(t)
+	old, former, err := s.Start(t.Context(), Session{User: "u", Level: Enrol})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Renew(t.Context(), former, Session{User: "other", Level: Full}); err == nil {
+		t.Error("another user took the session over")
+	}
+	secret, renewed, err := s.Renew(t.Context(), former, Session{User: "u", Level: Full})
+	if err != nil || renewed.ID != former.ID || secret == old {
+		t.Fatalf("%+v, %v", renewed, err)
+	}
+	if _, err := s.Find(t.Context(), old); fault.Code(err) != "session_expired" {
+		t.Errorf("the old cookie still works: %v", err)
+	}
+	if got, err := s.Find(t.Context(), secret); err != nil || got.Level != Full {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

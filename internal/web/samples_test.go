@@ -46,6 +46,11 @@ type orderPage struct {
 	Back string
 }
 
+type startPage struct {
+	web.Page
+	Services string
+}
+
 type returnPage struct {
 	web.Page
 	Return string
@@ -204,6 +209,7 @@ func samples() []sample {
 		{"signin/logged_out", "", []string{"logged-out"}, func(w string) web.Content {
 			return &returnPage{Return: "https://service.example.test/" + w}
 		}},
+		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
 		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},
 		{"signin/logout_confirm", "named", []string{"logout-confirm"}, func(w string) web.Content {
 			return &logoutPage{Page: web.Page{Client: w + "Testipalvelu"}, Action: "/logout", Stay: "/" + w, Hidden: []hidden{{"state", w}}}

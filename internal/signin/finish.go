@@ -1,0 +1,66 @@
+package signin
+
+import (
+	"net/http"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/session"
+)
+
+// finish starts the session that was earned and answers the service with it.
+// Whoever has proved too little for this service is led on: to User Services, to
+// link a way of signing in (S18, S30), or to the card, where only that will do.
+func (p *Pages) finish(w http.ResponseWriter, r *http.Request, in *waiting) error {
+	end, err := p.Login.Finish(r.Context(), in.demand, in.session)
+	if refused, ok := fault.Of(err); ok && refused.Kind != fault.Unavailable {
+		return p.notFinished(w, r, in, refused)
+	}
+	if err != nil {
+		return err
+	}
+	p.signedIn(w, end.Secret, end.Session)
+	in.session = &end.Session
+	switch {
+	case end.Session.Level == session.Enrol && !in.EnrolOK:
+		if p.UserServices == "" {
+			return p.again(w, r, in, errNoUserServices)
+		}
+		return see(w, p.UserServices)
+	case end.More:
+		return see(w, in.path())
+	}
+	err = p.Provider.Complete(w, r, in.ID, end.Session)
+	switch refused, _ := fault.Of(err); {
+	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Gone):
+		return p.restart(w, r)
+	case fault.Is(err, fault.Denied), fault.Is(err, fault.Unauthenticated):
+		return p.again(w, r, in, refused)
+	}
+	return err
+}
+
+// notFinished is a sign-in that has not come so far, or no session for it: another
+// tab was first, the account changed under it, the employer forbade the method.
+func (p *Pages) notFinished(w http.ResponseWriter, r *http.Request, in *waiting, refused *fault.Fault) error {
+	switch refused.Code {
+	case "signin_moved_on", "signin_expired":
+		return see(w, in.path())
+	case "session_expired":
+		refused = told["session_expired"]
+	}
+	if _, err := p.Login.StartOver(r.Context(), in.demand); err != nil {
+		return err
+	}
+	return p.again(w, r, in, refused)
+}
+
+// again shows the sign-in from where it can go on, and says why.
+func (p *Pages) again(w http.ResponseWriter, r *http.Request, in *waiting, why *fault.Fault) error {
+	f, err := p.Login.Start(r.Context(), in.demand, in.session)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, in, f, why)
+}
+
+var errNoUserServices = fault.New(fault.Denied, "enrol_unavailable", "No way of signing in is linked to the username, and there are no User Services to link one in.")

@@ -1,0 +1,46 @@
+package signin
+
+import (
+	"net/http"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/openid"
+)
+
+// restartPage is for a sign-in that cannot go on: too late, finished, begun in
+// another browser, or its cookies are gone (S68).
+type restartPage struct {
+	servicePage
+	Return string
+}
+
+// Client is the service's name, "" when it is not known which one it was.
+func (p *restartPage) Client() string {
+	if p.service.ID == "" {
+		return ""
+	}
+	return p.servicePage.Client()
+}
+
+// restart tells how to begin again. Only the service can: it holds what it asked
+// for. Its address and name are no secret, so a browser that lost its cookies is
+// told them too.
+func (p *Pages) restart(w http.ResponseWriter, r *http.Request) error {
+	var client openid.Client
+	if tx := r.PathValue("tx"); tx != "" {
+		q, err := p.Provider.Peek(r.Context(), tx)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		client = q.Client
+	}
+	page := &restartPage{servicePage: servicePage{service: client}, Return: client.HomeURI}
+	switch tx := r.PathValue("tx"); {
+	case r.Method != http.MethodPost: // the links of the languages lead here
+	case tx != "":
+		page.Here = signInPath(tx)
+	default:
+		page.Here = openid.EndSessionPath
+	}
+	return p.Site.Render(w, r, http.StatusGone, "signin/restart", page)
+}

@@ -68,7 +68,7 @@ func (c *change) FailCode(id identity.AuthenticatorID) (int, error) {
 		return 0, err
 	}
 	var failures int
-	err := c.db.Raw("update authenticators set failures = failures + 1 where id = ? returning failures", string(id)).Scan(&failures).Error
+	err := c.db.Raw("update authenticators set failures = failures + 1 where id = ? returning failures", string(id)).Find(&failures).Error
 	return failures, c.did("count wrong code", err)
 }
 

@@ -41,7 +41,7 @@ func (s *Store) CardLink(ctx context.Context, fingerprint string) (identity.Card
 	var row cardLinkRow
 	err := s.ask(ctx, "find card link", func(db *gorm.DB) error {
 		r := db.Raw(selectCardLink+`where fingerprint = ?
-			order by case when removed is null then 0 else 1 end, removed desc limit 1`, fingerprint).Scan(&row)
+			order by case when removed is null then 0 else 1 end, removed desc limit 1`, fingerprint).Find(&row)
 		if r.Error == nil && r.RowsAffected == 0 {
 			return errCardNotLinked
 		}
@@ -64,7 +64,7 @@ func (c *change) AddCardLink(l identity.CardLink) error {
 		return c.did("add card link", r.Error)
 	}
 	var own int64
-	if err := c.db.Raw("select count(*) from card_links where user_id = ? and removed is null", row.UserID).Scan(&own).Error; err != nil {
+	if err := c.db.Raw("select count(*) from card_links where user_id = ? and removed is null", row.UserID).Find(&own).Error; err != nil {
 		return c.did("add card link", err)
 	}
 	if own > 0 {

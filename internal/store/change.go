@@ -80,7 +80,7 @@ func (c *change) holdWho(who, id string, missing *fault.Fault) error {
 	var held []identity.UserID
 	err := c.db.Raw(`with o as `+c.lock("materialized")+` (select id from organisations
 			where id = (select organisation from users where id = `+who+` ) `+c.lock("for share")+`)
-		select u.id from users u, o where u.id = `+who+c.lock("for no key update of u"), args{"id": id}).Scan(&held).Error
+		select u.id from users u, o where u.id = `+who+c.lock("for no key update of u"), args{"id": id}).Find(&held).Error
 	if err != nil {
 		return c.did("hold user", err)
 	}

@@ -49,7 +49,7 @@ func rowOfClient(c openid.Client) clientRow {
 func (r clientRow) client() openid.Client {
 	return openid.Client{ID: r.ID, Name: r.Name.v, SecretHash: r.SecretHash, AuthMethod: openid.AuthMethod(r.AuthMethod), Native: r.Native,
 		RedirectURIs: r.RedirectURIs.v, PostLogoutRedirectURIs: r.PostLogoutRedirectURIs.v, BackChannelLogoutURI: r.BackChannelLogoutURI,
-		GrantTypes: r.GrantTypes.v, Scopes: r.Scopes.v, MinimumACR: r.MinimumACR, Methods: uint8(r.Methods), // #nosec G115 -- a set of three bits
+		GrantTypes: r.GrantTypes.v, Scopes: r.Scopes.v, MinimumACR: r.MinimumACR, Methods: uint8(r.Methods),
 		Algorithm: keys.Algorithm(r.Algorithm), RequirePKCE: r.RequirePKCE, AccessTokenTTL: time.Duration(r.AccessTokenTTL), HomeURI: r.HomeURI,
 		Disabled: r.Disabled.t, Created: r.Created.t, Version: r.Version}
 }
@@ -58,7 +58,7 @@ func (r clientRow) client() openid.Client {
 func (s *Store) Client(ctx context.Context, id string) (openid.Client, error) {
 	var row clientRow
 	err := s.ask(ctx, "find client", func(db *gorm.DB) error {
-		r := db.Raw(selectClient+"where id = ?", id).Scan(&row)
+		r := db.Raw(selectClient+"where id = ?", id).Find(&row)
 		if r.Error == nil && r.RowsAffected == 0 {
 			return errNoClient
 		}
@@ -73,7 +73,7 @@ func (s *Store) Client(ctx context.Context, id string) (openid.Client, error) {
 // Clients lists every client by ID.
 func (s *Store) Clients(ctx context.Context) ([]openid.Client, error) {
 	var rows []clientRow
-	err := s.ask(ctx, "list clients", func(db *gorm.DB) error { return db.Raw(selectClient + "order by id").Scan(&rows).Error })
+	err := s.ask(ctx, "list clients", func(db *gorm.DB) error { return db.Raw(selectClient + "order by id").Find(&rows).Error })
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +86,9 @@ func (s *Store) Clients(ctx context.Context) ([]openid.Client, error) {
 
 // ChangeClient adds or saves a client with its event (openid.Store).
 func (s *Store) ChangeClient(ctx context.Context, c openid.Client, e audit.Event) error {
+	if c.Created.IsZero() {
+		c.Created = s.now() // kept from the first time on
+	}
 	row := rowOfClient(c)
 	row.Version++
 	return s.transact(ctx, "change client", func(db *gorm.DB) error {

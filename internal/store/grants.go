@@ -35,6 +35,8 @@ type grantRow struct {
 	Revoked     moment
 }
 
+var grantColumns = columns(&grantRow{}, "", "")
+
 func (r grantRow) grant() openid.Grant {
 	return openid.Grant{ID: r.ID, Client: r.Client, User: string(r.UserID), Session: string(r.SessionID), Epoch: r.Epoch,
 		Level: session.Level(r.Level), Method: session.Method(r.Method), Scopes: r.Scopes, ACR: r.ACR, AMR: r.AMR, Nonce: r.Nonce,
@@ -118,7 +120,7 @@ func (s *Store) Issue(ctx context.Context, g openid.Grant, t openid.AccessToken)
 
 func whyNotIssued(db *gorm.DB, g openid.Grant) error {
 	var there int64
-	if err := db.Raw("select count(*) from grants where id = ? and user_id is not null", g.ID).Scan(&there).Error; err != nil {
+	if err := db.Raw("select count(*) from grants where id = ? and user_id is not null", g.ID).Find(&there).Error; err != nil {
 		return err
 	}
 	if there > 0 {
@@ -137,7 +139,7 @@ func whyRefused(db *gorm.DB, g openid.Grant) error {
 			(u.epoch = @epoch or coalesce(u.kept_session = @session, false))
 			and not exists (select 1 from ended_sessions e where e.id = @session) as alive
 		from users u join organisations o on o.id = u.organisation where u.id = @user`,
-		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session)}).Scan(&now).Error
+		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session)}).Find(&now).Error
 	switch {
 	case err != nil:
 		return err
@@ -160,7 +162,7 @@ func (s *Store) Rotate(ctx context.Context, grant, client, oldHash, newHash stri
 		where g.id = @id and g.client = @client and g.user_id is not null and g.revoked is null and g.expires > @now
 			and (coalesce(g.refresh_hash, '') <> @old or exists (select 1 from users u join organisations o on o.id = u.organisation
 				where u.id = g.user_id and ` + alive + ` and ` + permitted + `))
-		returning ` + columns(&grantRow{}, "", "")
+		returning ` + grantColumns
 	var row grantRow
 	const what = "rotate refresh token"
 	var err error
@@ -168,11 +170,11 @@ func (s *Store) Rotate(ctx context.Context, grant, client, oldHash, newHash stri
 		err = s.tell(ctx, what, func(db *gorm.DB) error {
 			return db.Raw(`with turned as (`+turn+`),
 				token as (`+addToken+`select @hash, id, @token_expires from turned where refresh_hash = @new )
-				select * from turned`, a).Scan(&row).Error
+				select * from turned`, a).Find(&row).Error
 		})
 	} else {
 		err = s.transact(ctx, what, func(db *gorm.DB) error {
-			if err := db.Raw(turn, a).Scan(&row).Error; err != nil || string(row.RefreshHash) != newHash {
+			if err := db.Raw(turn, a).Find(&row).Error; err != nil || string(row.RefreshHash) != newHash {
 				return err
 			}
 			return db.Exec(addToken+`values (@hash, @id, @token_expires)`, a).Error
@@ -191,7 +193,7 @@ func (s *Store) Rotate(ctx context.Context, grant, client, oldHash, newHash stri
 
 func whyNotRotated(db *gorm.DB, id, client string, now time.Time) error {
 	var row grantRow
-	r := db.Raw("select "+columns(&grantRow{}, "", "")+" from grants where id = ?", id).Scan(&row)
+	r := db.Raw("select "+grantColumns+" from grants where id = ?", id).Find(&row)
 	switch {
 	case r.Error != nil:
 		return r.Error

@@ -439,9 +439,6 @@ func TestSweepDeletesWhatIsLongOver(t *testing.T) {
 
 // Batches: more rows than one takes.
 func TestSweepGoesOnUntilAllIsGone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes thousands of rows")
-	}
 	each(t, func(t *testing.T, s *store.Store) {
 		g, _ := issue(t, s, someone(t, s), "rp", "sid")
 		hash := g.RefreshHash

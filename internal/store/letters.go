@@ -18,6 +18,8 @@ type letterRow struct {
 	Created  moment
 }
 
+var letterColumns = columns(&letterRow{}, "", "")
+
 // Send queues a letter in the transaction of the change that it tells about.
 func (c *change) Send(l mail.Letter) error {
 	if l.ID == "" {
@@ -38,7 +40,7 @@ func (c *change) Send(l mail.Letter) error {
 
 // LeaseLetters hands out letters that are due.
 func (s *Store) LeaseLetters(ctx context.Context, n int, now time.Time, lease time.Duration) ([]mail.Queued, error) {
-	rows, err := leaseFrom[letterRow](ctx, s, "letters", n, now, lease)
+	rows, err := leaseFrom[letterRow](ctx, s, "letters", letterColumns, n, now, lease)
 	letters := make([]mail.Queued, len(rows))
 	for i, r := range rows {
 		letters[i] = mail.Queued{ID: r.ID, Sealed: r.Sealed, Attempts: r.Attempts, Created: r.Created.t}
@@ -57,7 +59,7 @@ func (s *Store) LetterFailed(ctx context.Context, id, reason string, next time.T
 // DeadLetters counts the letters that were given up, for the operator to see.
 func (s *Store) DeadLetters(ctx context.Context) (n int64, err error) {
 	err = s.ask(ctx, "count dead letters", func(db *gorm.DB) error {
-		return db.Raw("select count(*) from letters where dead is not null").Scan(&n).Error
+		return db.Raw("select count(*) from letters where dead is not null").Find(&n).Error
 	})
 	return n, err
 }
@@ -65,11 +67,11 @@ func (s *Store) DeadLetters(ctx context.Context) (n int64, err error) {
 // leaseFrom takes up to n rows of an outbox, oldest first. A lease moves due to
 // its end: when nobody reports by then, the row is due again. Rows that another
 // replica is taking right now are passed over.
-func leaseFrom[Row any](ctx context.Context, s *Store, outbox string, n int, now time.Time, lease time.Duration) (rows []Row, err error) {
+func leaseFrom[Row any](ctx context.Context, s *Store, outbox, columns string, n int, now time.Time, lease time.Duration) (rows []Row, err error) {
 	err = s.tell(ctx, "lease "+outbox, func(db *gorm.DB) error {
 		return db.Raw(`with ready as materialized (select id from `+outbox+` where dead is null and due <= @now order by due limit @n `+s.lock("for update skip locked")+`)
-			update `+outbox+` set due = @until where id in (select id from ready) returning `+columns(new(Row), "", ""),
-			args{"now": at(now), "until": at(now.Add(lease)), "n": n}).Scan(&rows).Error
+			update `+outbox+` set due = @until where id in (select id from ready) returning `+columns,
+			args{"now": at(now), "until": at(now.Add(lease)), "n": n}).Find(&rows).Error
 	})
 	return rows, err
 }

@@ -171,8 +171,10 @@ func outboxes(t *testing.T, f func(t *testing.T, o outbox)) {
 				}
 				return ids, attempts, err
 			},
-			sent:   func(s *store.Store, id string) error { return s.LetterSent(t.Context(), id) },
-			failed: func(s *store.Store, id string, next time.Time) error { return s.LetterFailed(t.Context(), id, "451", next) },
+			sent: func(s *store.Store, id string) error { return s.LetterSent(t.Context(), id) },
+			failed: func(s *store.Store, id string, next time.Time) error {
+				return s.LetterFailed(t.Context(), id, "451", next)
+			},
 		})
 	})
 	t.Run("logouts", func(t *testing.T) {
@@ -192,8 +194,10 @@ func outboxes(t *testing.T, f func(t *testing.T, o outbox)) {
 				}
 				return ids, attempts, err
 			},
-			sent:   func(s *store.Store, id string) error { return s.LogoutSent(t.Context(), id) },
-			failed: func(s *store.Store, id string, next time.Time) error { return s.LogoutFailed(t.Context(), id, "503", next) },
+			sent: func(s *store.Store, id string) error { return s.LogoutSent(t.Context(), id) },
+			failed: func(s *store.Store, id string, next time.Time) error {
+				return s.LogoutFailed(t.Context(), id, "503", next)
+			},
 		})
 	})
 }

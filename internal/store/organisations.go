@@ -40,7 +40,7 @@ var selectOrganisation = "select " + columns(&organisationRow{}, "", "") + " fro
 
 func findOrganisation(db *gorm.DB, id identity.OrganisationID, lock string) (identity.Organisation, error) {
 	var row organisationRow
-	r := db.Raw(selectOrganisation+"where id = ?"+lock, string(id)).Scan(&row)
+	r := db.Raw(selectOrganisation+"where id = ?"+lock, string(id)).Find(&row)
 	if r.Error == nil && r.RowsAffected == 0 {
 		return identity.Organisation{}, errNoOrganisation
 	}
@@ -60,7 +60,7 @@ func (s *Store) Organisation(ctx context.Context, id identity.OrganisationID) (o
 func (s *Store) Organisations(ctx context.Context) ([]identity.Organisation, error) {
 	var rows []organisationRow
 	err := s.ask(ctx, "list organisations", func(db *gorm.DB) error {
-		return db.Raw(selectOrganisation + "order by lower(name), id").Scan(&rows).Error
+		return db.Raw(selectOrganisation + "order by lower(name), id").Find(&rows).Error
 	})
 	if err != nil {
 		return nil, err

@@ -24,11 +24,13 @@ type signingKeyRow struct {
 	Moved   moment
 }
 
+var selectSigningKey = "select " + columns(&signingKeyRow{}, "", "") + " from signing_keys "
+
 // SigningKeys lists all keys, oldest first.
 func (k signingKeys) SigningKeys(ctx context.Context) ([]keys.Stored, error) {
 	var rows []signingKeyRow
 	err := k.s.ask(ctx, "list signing keys", func(db *gorm.DB) error {
-		return db.Raw("select " + columns(&signingKeyRow{}, "", "") + " from signing_keys order by created, id").Scan(&rows).Error
+		return db.Raw(selectSigningKey + "order by created, id").Find(&rows).Error
 	})
 	if err != nil {
 		return nil, err
@@ -84,7 +86,7 @@ func (k signingKeys) DropSigningKey(ctx context.Context, id string) error {
 			return r.Error
 		}
 		var there int64
-		if err := db.Raw("select count(*) from signing_keys where id = ?", id).Scan(&there).Error; err != nil {
+		if err := db.Raw("select count(*) from signing_keys where id = ?", id).Find(&there).Error; err != nil {
 			return err
 		}
 		if there > 0 {

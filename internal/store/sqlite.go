@@ -64,7 +64,7 @@ func (s *Store) openSQLite(ctx context.Context, c Config) error {
 // private makes the file, readable by its owner alone; SQLite gives its log and
 // index the same permissions.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // #nosec G304 -- the operator's own setting
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return unreachable("database.path", "The database file cannot be opened.", err)
 	}

@@ -25,7 +25,7 @@ var selectToken = `select ` + columns(&grantRow{}, "g", "") + `, t.expires as to
 func (s *Store) Token(ctx context.Context, hash string, now time.Time) (openid.Grant, openid.AccessToken, error) {
 	var row tokenRow
 	err := s.ask(ctx, "find access token", func(db *gorm.DB) error {
-		r := db.Raw(selectToken, args{"hash": hash, "now": at(now)}).Scan(&row)
+		r := db.Raw(selectToken, args{"hash": hash, "now": at(now)}).Find(&row)
 		if r.Error == nil && r.RowsAffected == 0 {
 			return errToken
 		}

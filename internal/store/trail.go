@@ -24,6 +24,8 @@ type eventRow struct {
 	Details      doc[map[string]string]
 }
 
+var eventColumns = columns(&eventRow{}, "", "")
+
 func (r eventRow) event() audit.Event {
 	return audit.Event{At: r.At.t, Type: audit.Type(r.Type), Actor: r.Actor, User: r.UserID, Organisation: r.Organisation, Client: r.Client,
 		Session: r.SessionID, Method: r.Method, Reason: r.Reason, Address: r.Address, Details: r.Details.v}
@@ -77,7 +79,7 @@ func (s *Store) AuditEvents(ctx context.Context, t Trail) ([]audit.Event, error)
 	}
 	var rows []eventRow
 	err := s.ask(ctx, "read the audit trail", func(db *gorm.DB) error {
-		q := db.Table("audit_events").Select(columns(&eventRow{}, "", "")).Order("id desc").Limit(t.Limit)
+		q := db.Table("audit_events").Select(eventColumns).Order("id desc").Limit(t.Limit)
 		if t.User != "" {
 			q = q.Where("user_id = ? and user_id <> ''", t.User) // the second half lets the partial index serve
 		}

@@ -83,7 +83,7 @@ func (r personRow) person() identity.Person {
 
 func findPerson(db *gorm.DB, where string, arg string) (identity.Person, error) {
 	var row personRow
-	r := db.Raw(selectPerson+where, arg).Scan(&row)
+	r := db.Raw(selectPerson+where, arg).Find(&row)
 	if r.Error == nil && r.RowsAffected == 0 {
 		return identity.Person{}, errNoUser
 	}
@@ -113,9 +113,9 @@ func (s *Store) People(ctx context.Context, org identity.OrganisationID) ([]iden
 	var rows []personRow
 	err := s.ask(ctx, "list people", func(db *gorm.DB) error {
 		if org == "" {
-			return db.Raw(selectPerson + "order by u.username_folded").Scan(&rows).Error
+			return db.Raw(selectPerson + "order by u.username_folded").Find(&rows).Error
 		}
-		return db.Raw(selectPerson+"where u.organisation = ? order by u.username_folded", string(org)).Scan(&rows).Error
+		return db.Raw(selectPerson+"where u.organisation = ? order by u.username_folded", string(org)).Find(&rows).Error
 	})
 	if err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (c *change) PeopleOf(org identity.OrganisationID) ([]identity.UserID, error
 	if _, err := c.Organisation(org); err != nil {
 		return nil, err
 	}
-	err := c.db.Raw("select id from users where organisation = ? order by id"+c.lock("for no key update"), string(org)).Scan(&ids).Error
+	err := c.db.Raw("select id from users where organisation = ? order by id"+c.lock("for no key update"), string(org)).Find(&ids).Error
 	for _, id := range ids {
 		c.held[id] = true
 	}

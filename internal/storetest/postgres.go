@@ -82,11 +82,11 @@ func (s *server) migrateTemplate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("PORTTI_TEST_POSTGRES: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // goes back to the pool
+	defer conn.Close() // goes back to the pool
 	if _, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", templateLock); err != nil {
 		return err
 	}
-	defer conn.ExecContext(ctx, "select pg_advisory_unlock($1)", templateLock) //nolint:errcheck // ends with the session at the latest
+	defer conn.ExecContext(ctx, "select pg_advisory_unlock($1)", templateLock) // ends with the session at the latest
 	if there, err := exists(ctx, conn, s.name); err != nil || there {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *server) wipe(ctx context.Context, conn *sql.Conn, name string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // nothing was left open
+	defer db.Close() // nothing was left open
 	_, err = db.ExecContext(ctx, `do $$
 		declare name text;
 		begin

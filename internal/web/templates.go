@@ -46,7 +46,11 @@ func (s *Site) parseIn(lang string, tree fs.FS) (pages, error) {
 		return nil, err
 	}
 	names := []string{"error.html"}
-	for _, folder := range s.settings.Pages {
+	folders := s.settings.Pages
+	if folders == nil {
+		folders = []string{"signin", "userservices"}
+	}
+	for _, folder := range folders {
 		found, err := fs.Glob(tree, folder+"/*.html")
 		if err != nil || len(found) == 0 {
 			return nil, fmt.Errorf("there are no pages in %q", folder)

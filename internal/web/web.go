@@ -43,7 +43,7 @@ import (
 type Settings struct {
 	Brand        string           // shown in the header of every page
 	App          string           // key of the app's own name, "" for none
-	Pages        []string         // the folders of templates/ to serve: signin, userservices; the error page is always there
+	Pages        []string         // the folders of templates/ that the program shows, beside the error page: nil for all; fewer start faster
 	PublicURL    string           // scheme://host[:port] as browsers see it; http is for localhost names only
 	SupportPhone string           // "" when there is none
 	Home         string           // where "go to the start page" leads, "" for nowhere

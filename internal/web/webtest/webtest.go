@@ -22,7 +22,7 @@ import (
 // its settings first. It logs nowhere unless edit says so.
 func NewSite(t testing.TB, edit ...func(s *web.Settings)) *web.Site {
 	t.Helper()
-	settings := web.Settings{Brand: "Portti", Pages: []string{"signin", "userservices"}, PublicURL: "https://id.example.test", SupportPhone: "020 343 433", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	settings := web.Settings{Brand: "Portti", PublicURL: "https://id.example.test", SupportPhone: "020 343 433", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range edit {
 		f(&settings)
 	}

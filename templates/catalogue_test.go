@@ -1,0 +1,306 @@
+package templates
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The embedded catalogues against everything that uses them. That the three
+// languages have the same keys and placeholders is Load's own check.
+
+func load(t *testing.T) *Texts {
+	t.Helper()
+	texts, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
+// families are keys that are put together while the program runs, and how.
+var families = []string{
+	"fault.",   // web: "fault." + the code of a fault, with ".title", ".do" and the field
+	"error.",   // web: the family of a kind of fault
+	"verdict.", // templates: print "verdict." .Verdict ".title"
+	"mail.",    // mail: "mail." + the letter
+}
+
+var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)
+
+func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
+	texts := load(t)
+	used := map[string]bool{}
+	err := fs.WalkDir(Pages(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, ".html") {
+			return err
+		}
+		source, err := fs.ReadFile(Pages(), name)
+		for _, m := range inTemplate.FindAllStringSubmatch(string(source), -1) {
+			used[m[1]] = true
+			if !texts.Has(m[1]) {
+				t.Errorf("%s uses %s: there is no such text", name, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(used) < 100 {
+		t.Fatalf("only %d keys found in the templates: has their form changed?", len(used))
+	}
+	goFiles(t, func(path string, f *ast.File) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				if s, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING && texts.Has(s) {
+					used[s] = true
+				}
+			case *ast.CallExpr:
+				// p.Tell(kind, key, …) and texts.Text(lang, key, …)
+				name := called(n)
+				if (name == "Tell" || name == "Text") && len(n.Args) > 1 {
+					if s, ok := literal(n.Args[1]); ok && key.MatchString(s) && !texts.Has(s) {
+						t.Errorf("%s uses %s: there is no such text", path, s)
+					}
+				}
+			}
+			return true
+		})
+	})
+	for _, k := range texts.Keys() {
+		if !used[strings.TrimSuffix(k, ".one")] && !slices.ContainsFunc(families, func(f string) bool { return strings.HasPrefix(k, f) }) {
+			t.Errorf("%s is used nowhere", k)
+		}
+	}
+}
+
+// rooms are the packages whose faults reach a person's pages. Faults of the
+// others reach operators and programs, in English; if one comes to a page after
+// all, it is shown with the sentence of its kind.
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go"}
+
+// inside are faults that no page shows: the caller acts on them.
+var inside = []string{
+	"ephemeral_conflict", "ephemeral_not_found", "method_unknown", "card_", // card_ + verdict: package signin shows the verdict's page
+	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "refresh_reused",
+	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
+}
+
+// S71: what a person can act on is said in the person's language.
+func TestEveryFaultThatReachesAPersonHasItsText(t *testing.T) {
+	texts := load(t)
+	found := 0
+	goFiles(t, func(path string, f *ast.File) {
+		if !slices.ContainsFunc(rooms, func(r string) bool { return strings.HasPrefix(path, "internal/"+r) }) {
+			return
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if c, ok := n.(*ast.CallExpr); ok && called(c) == "New" && len(c.Args) >= 3 && qualifier(c) == "fault" {
+				if code, ok := literal(c.Args[1]); ok && !slices.Contains(inside, code) {
+					found++
+					if !texts.Has("fault." + code) {
+						t.Errorf("%s makes the fault %s: write fault.%s in the catalogues", path, code, code)
+					}
+				}
+			}
+			return true
+		})
+	})
+	if found < 30 {
+		t.Errorf("only %d faults found: has their form changed?", found)
+	}
+}
+
+func TestEveryVerdictHasItsTexts(t *testing.T) {
+	texts := load(t)
+	verdicts := constants(t, "internal/card/card.go", "Verdict")
+	verdicts = append(verdicts, "handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent")
+	if len(verdicts) < 18 {
+		t.Errorf("only %v", verdicts)
+	}
+	for _, v := range verdicts {
+		for _, part := range []string{"title", "meaning", "do", "who"} {
+			if k := "verdict." + v + "." + part; !texts.Has(k) {
+				t.Errorf("there is no %s", k)
+			}
+		}
+	}
+	for _, k := range texts.Keys() {
+		if v, ok := strings.CutPrefix(k, "verdict."); ok {
+			if v, _, _ = strings.Cut(v, "."); !slices.Contains(verdicts, v) {
+				t.Errorf("%s is of no verdict", k)
+			}
+		}
+	}
+}
+
+func TestEveryLetterHasItsTexts(t *testing.T) {
+	texts := load(t)
+	letters := constants(t, "internal/mail/mail.go", "Template")
+	if len(letters) < 7 {
+		t.Errorf("only %v", letters)
+	}
+	given := []string{"name", "username", "organisation", "support", "password", "tail"}
+	for _, l := range letters {
+		for _, part := range []string{"subject", "body"} {
+			if k := "mail." + l + "." + part; !texts.Has(k) {
+				t.Errorf("there is no %s", k)
+			}
+		}
+	}
+	for _, k := range texts.Keys() {
+		if !strings.HasPrefix(k, "mail.") {
+			continue
+		}
+		for _, p := range texts.Placeholders(k) {
+			if !slices.Contains(given, p) {
+				t.Errorf("%s wants {%s}, which no letter is given", k, p)
+			}
+		}
+		if strings.HasSuffix(k, ".handover") && slices.Contains(texts.Placeholders(k), "password") {
+			t.Errorf("%s wants the password that it does not carry (S55)", k)
+		}
+	}
+}
+
+// sameInTwo are texts that two languages spell alike.
+var sameInTwo = []string{"us.organisation"}
+
+// The tone: plain, calm, and a language of one's own.
+func TestTone(t *testing.T) {
+	texts := load(t)
+	for _, k := range texts.Keys() {
+		said := map[string]string{}
+		for _, lang := range Languages {
+			s := texts.Text(lang, k)
+			switch {
+			case strings.Contains(s, "!"):
+				t.Errorf("%s in %s shouts", k, lang)
+			case strings.Contains(s, "  ") || strings.ContainsAny(s, "\t\u00a0"):
+				t.Errorf("%s in %s has odd space", k, lang)
+			case strings.Contains(s, "<") || strings.Contains(s, "&"):
+				t.Errorf("%s in %s has markup", k, lang)
+			case strings.HasPrefix(k, "fault.") && !strings.HasSuffix(k, ".title") && !strings.HasSuffix(s, "."):
+				t.Errorf("%s in %s is not a sentence", k, lang)
+			case strings.HasSuffix(k, ".title") && strings.HasSuffix(s, "."):
+				t.Errorf("%s in %s is a title and ends in a stop", k, lang)
+			}
+			if other, ok := said[s]; ok && !slices.Contains(sameInTwo, k) {
+				t.Errorf("%s is the same in %s and %s", k, other, lang)
+			}
+			said[s] = lang
+		}
+	}
+}
+
+// S3: nothing asks for a PIN; S12: nothing offers codes by message.
+func TestWhatIsPromisedInThreeLanguages(t *testing.T) {
+	texts := load(t)
+	for _, k := range []string{
+		"card.pin",               // S3
+		"otp.device", "totp.own", // S48, S42
+		"otp.validity",                                // S45
+		"fault.otp_used",                              // S44
+		"totp.removal",                                // S60
+		"help.faq.sms.answer",                         // S12
+		"order.warn",                                  // S54
+		"fault.wrong_credentials",                     // S16
+		"logout.card",                                 // S72
+		"totp.phone.workonly", "totp.kind.token.hint", // S10, S49
+		"verdict.revocation_unavailable.meaning",           // S24: not your fault
+		"verdict.card_link_removed_by_order.meaning",       // S54
+		"fault.card_linked_elsewhere", "fault.link_closed", // S27, S28
+	} {
+		if !texts.Has(k) {
+			t.Errorf("there is no %s", k)
+		}
+	}
+	if p := texts.Placeholders("fault.card_linked_elsewhere"); len(p) != 0 { // S27: without any name
+		t.Errorf("fault.card_linked_elsewhere shows %v", p)
+	}
+}
+
+// goFiles calls f with every Go file of ours that is not a test.
+func goFiles(t *testing.T, f func(path string, file *ast.File)) {
+	t.Helper()
+	set := token.NewFileSet()
+	for _, top := range []string{"internal", "cmd", "templates"} {
+		err := filepath.WalkDir(filepath.Join("..", top), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			file, err := parser.ParseFile(set, path, source, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			f(filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator))), file)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// constants returns the string constants of a type in a file: the rows keep this
+// package from importing theirs.
+func constants(t *testing.T, path, typ string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", path), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok {
+			if name, ok := v.Type.(*ast.Ident); ok && name.Name == typ {
+				for _, value := range v.Values {
+					if s, ok := literal(value); ok {
+						values = append(values, s)
+					}
+				}
+			}
+		}
+		return true
+	})
+	return values
+}
+
+func called(c *ast.CallExpr) string {
+	if s, ok := c.Fun.(*ast.SelectorExpr); ok {
+		return s.Sel.Name
+	}
+	return ""
+}
+
+func qualifier(c *ast.CallExpr) string {
+	if s, ok := c.Fun.(*ast.SelectorExpr); ok {
+		if x, ok := s.X.(*ast.Ident); ok {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+func literal(e ast.Expr) (string, bool) {
+	b, ok := e.(*ast.BasicLit)
+	if !ok || b.Kind != token.STRING {
+		return "", false
+	}
+	s, err := strconv.Unquote(b.Value)
+	return s, err == nil
+}

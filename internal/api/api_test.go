@@ -1,0 +1,255 @@
+package api_test
+
+import (
+	"context"
+	"encoding/base32"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portti-id/portti/internal/api"
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/ephemeral"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/login"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/password"
+	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/store"
+	"github.com/portti-id/portti/internal/storetest"
+	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
+)
+
+// tokens are the live access tokens of a test, by their text.
+type tokens map[string]openid.Grant
+
+func (t tokens) Token(_ context.Context, raw string) (openid.Grant, error) {
+	if g, ok := t[raw]; ok {
+		return g, nil
+	}
+	return openid.Grant{}, fault.New(fault.Unauthenticated, "invalid_token", "The access token is not valid.")
+}
+
+// requests knows one waiting request.
+type requests struct{}
+
+func (requests) Peek(_ context.Context, id string) (openid.Request, error) {
+	if id != "tx" {
+		return openid.Request{}, fault.New(fault.NotFound, "request_unknown", "Unknown.")
+	}
+	return openid.Request{ID: id, Client: openid.Client{Name: map[string]string{"en": "The Service"}}}, nil
+}
+
+// world is the API over a real directory, with a client for it.
+type world struct {
+	*portti.Client
+	t         *testing.T
+	directory *identity.Directory
+	sign      *login.Service
+	sessions  *session.Sessions
+	tokens    tokens
+	user      identity.UserID
+}
+
+const own = "correct horse battery staple"
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, tokens: tokens{}}
+	db := storetest.Open(t, store.SQLite)
+	memory := ephemeral.NewMemory(time.Now)
+	t.Cleanup(func() { _ = memory.Close() })
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1})
+	w.must(err)
+	rules, err := password.NewRules(0)
+	w.must(err)
+	names, err := totp.NewNames("PORTTI", "", false)
+	w.must(err)
+	master, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster() + "\n"))
+	w.must(err)
+	limits := &throttle.Throttle{Store: memory}
+	w.directory = &identity.Directory{Store: db, Hasher: hasher, Rules: rules, Sealer: master, Ephemeral: memory, Throttle: limits, Audit: db, Now: time.Now, Names: names}
+	w.sessions = &session.Sessions{Store: memory, Now: time.Now}
+	w.sign = &login.Service{Directory: w.directory, Sessions: w.sessions, Ephemeral: memory, Throttle: limits, Audit: db, Now: time.Now,
+		CardURL: func(ticket string) string { return "https://card.example/attempt/" + ticket }}
+	site, err := web.New(web.Settings{Brand: "Portti", PublicURL: "http://id.localhost"})
+	w.must(err)
+	mux := http.NewServeMux()
+	(&api.API{Directory: w.directory, Login: w.sign, Sessions: w.sessions, Tokens: w.tokens, Requests: requests{}, Issuer: "https://id.example",
+		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON}).Routes(mux)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	w.Client = &portti.Client{Issuer: server.URL, HTTP: server.Client()}
+
+	ctx, operator := t.Context(), identity.Actor{Name: "operator:test", Operator: true}
+	_, err = w.directory.CreateOrganisation(ctx, operator, identity.Organisation{ID: "org", Name: "Org", Methods: identity.MethodsOf(identity.MethodCard, identity.MethodApp),
+		PersonalPhones: true, Delivery: identity.ByHandover})
+	w.must(err)
+	u, _, err := w.directory.CreateUser(ctx, operator, identity.User{Username: "liisa", Organisation: "org", GivenName: "Liisa", FamilyName: "M", Language: "sv"})
+	w.must(err)
+	w.user = u.ID
+	p, err := db.Person(ctx, u.ID)
+	w.must(err)
+	_, err = w.directory.ReplaceTemporary(ctx, p, own, "")
+	w.must(err)
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// enter starts a session and gives a token of it.
+func (w *world) enter(level session.Level, method session.Method, scopes ...string) (token string, s session.Session) {
+	w.t.Helper()
+	_, s, err := w.sessions.Start(w.t.Context(), session.Session{User: string(w.user), Level: level, Method: method, AuthTime: time.Now(), Waiting: "tx", WaitingUntil: time.Now().Add(time.Hour)})
+	w.must(err)
+	token = "token-" + s.ID
+	w.tokens[token] = openid.Grant{User: string(w.user), Session: s.ID, Level: level, Method: method, AuthTime: s.AuthTime, Scopes: scopes}
+	return token, s
+}
+
+// Every route refuses a caller without the right token, and an app that is not
+// meant for the API (S19).
+func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
+	w := newWorld(t)
+	profile, _ := w.enter(session.Full, session.App, "openid", "profile")
+	enrolAsFull, _ := w.enter(session.Enrol, session.Password, "openid", "us")
+	fullAsEnrol, _ := w.enter(session.Full, session.App, "openid", "us.enrol")
+	for name, call := range map[string]func(token string) error{
+		"me":       func(token string) error { _, err := w.Me(t.Context(), token); return err },
+		"begin":    func(token string) error { _, err := w.BeginAuthenticator(t.Context(), token); return err },
+		"confirm":  func(token string) error { return w.ConfirmAuthenticator(t.Context(), token, portti.Confirmation{}) },
+		"try":      func(token string) error { return w.TryCode(t.Context(), token, "123456") },
+		"attempt":  func(token string) error { _, err := w.BeginCard(t.Context(), token, "https://us.example/"); return err },
+		"seen":     func(token string) error { _, err := w.SeenCard(t.Context(), token, "x"); return err },
+		"link":     func(token string) error { return w.LinkCard(t.Context(), token, "x") },
+		"password": func(token string) error { return w.ChangePassword(t.Context(), token, own, "x") },
+	} {
+		for token, want := range map[string]string{"": "invalid_token", "unknown": "invalid_token", profile: "insufficient_scope", enrolAsFull: "insufficient_scope", fullAsEnrol: "insufficient_scope"} {
+			if err := call(token); portti.Code(err) != want {
+				t.Errorf("%s with %q: %v, want %s", name, token, err, want)
+			}
+		}
+	}
+	res, err := http.Get(w.Issuer + "/api/v1/me")
+	w.must(err)
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != 401 || !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer") || res.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+}
+
+// S18, S20, S37: the first day through the API.
+func TestLinkAnAuthenticator(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	token, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
+	me, err := w.Me(ctx, token)
+	w.must(err)
+	if me.Full || !slices.Equal(me.Organisation.Methods, []portti.Method{portti.Card, portti.App}) || me.May != (portti.May{Token: "policy_denied"}) {
+		t.Errorf("%+v", me)
+	}
+	if me.Waiting == nil || me.Waiting.Service["en"] != "The Service" || me.Waiting.Resume != "https://id.example/signin/resume" {
+		t.Errorf("waiting %+v", me.Waiting)
+	}
+	e, err := w.BeginAuthenticator(ctx, token)
+	w.must(err)
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(e.Key, " ", ""))
+	w.must(err)
+	code, err := totp.Code(key, totp.Step(time.Now()))
+	w.must(err)
+	if err := w.ConfirmAuthenticator(ctx, token, portti.Confirmation{Code: code, Kind: portti.Token, OwnDevice: true}); portti.Code(err) != "policy_denied" || err.(*portti.Error).Status != 403 {
+		t.Errorf("S4: a forged kind: %v", err)
+	}
+	w.must(w.ConfirmAuthenticator(ctx, token, portti.Confirmation{Code: code, Kind: portti.App, OwnDevice: true}))
+	if err := w.TryCode(ctx, token, code); portti.Code(err) != "otp_used" {
+		t.Errorf("S44: %v", err)
+	}
+	me, err = w.Me(ctx, token)
+	w.must(err)
+	if me.App == nil || me.App.Kind != portti.App || me.May.Card != "code_required" {
+		t.Errorf("S28: a password alone links a second way: %+v", me)
+	}
+	if _, err := w.BeginCard(ctx, token, "https://us.example/card/return"); portti.Code(err) != "code_required" {
+		t.Errorf("S28: %v", err)
+	}
+}
+
+// S26: the card's ceremony, and where it may return to.
+func TestLinkACard(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	token, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
+	for _, back := range []string{"", "https://evil.example/", "https://us.example.evil.example/", "https://us.example@evil.example/", "http://us.example/", "//us.example/", "https://us.example/#x", "javascript:alert(1)"} {
+		if _, err := w.BeginCard(ctx, token, back); portti.Code(err) != "return_invalid" {
+			t.Errorf("return to %q: %v", back, err)
+		}
+	}
+	a, err := w.BeginCard(ctx, token, "https://us.example/card/return?lang=sv")
+	w.must(err)
+	door := login.Attempts{Service: w.sign}
+	attempt, err := door.Open(ctx, a.URL[strings.LastIndex(a.URL, "/")+1:])
+	w.must(err)
+	back, err := door.Finish(ctx, attempt, card.Result{Verdict: card.Good, At: time.Now(), Holder: card.Holder{Fingerprint: "ff", SPKI: "s", Issuer: "CA", IssuerDN: "CN=CA",
+		Serial: "12345678", Name: "Liisa M", Organisation: "Org", NotAfter: time.Now().Add(time.Hour)}})
+	w.must(err)
+	if !strings.HasPrefix(back, "https://us.example/card/return?") || !strings.Contains(back, "lang=sv") {
+		t.Errorf("returns to %s", back)
+	}
+	_, code, _ := strings.Cut(back, "code=")
+	code, _, _ = strings.Cut(code, "&")
+	seen, err := w.SeenCard(ctx, token, code)
+	w.must(err)
+	if seen.Card.Holder != "Liisa M" || seen.Card.Tail != "5678" {
+		t.Errorf("seen %+v", seen)
+	}
+	w.must(w.LinkCard(ctx, token, seen.Fingerprint))
+	me, err := w.Me(ctx, token)
+	w.must(err)
+	if me.Card == nil || me.Card.Tail != "5678" || me.May.Card != "card_already_linked" || me.May.App != "link_closed" {
+		t.Errorf("%+v", me)
+	}
+}
+
+// S58.
+func TestChangePassword(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	enrol, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
+	if err := w.ChangePassword(ctx, enrol, own, "another fine long password"); portti.Code(err) != "full_signin_required" {
+		t.Errorf("by a password alone: %v", err)
+	}
+	full, _ := w.enter(session.Full, session.Card, "openid", "us")
+	if err := w.ChangePassword(ctx, full, own, "short"); portti.Code(err) != "password_too_short" || err.(*portti.Error).Field != "new" || err.(*portti.Error).Args["n"] != "15" {
+		t.Errorf("%+v", err)
+	}
+	w.must(w.ChangePassword(ctx, full, own, "another fine long password"))
+}
+
+// Bodies that are not what the address takes are refused, and named as such.
+func TestBadBodies(t *testing.T) {
+	w := newWorld(t)
+	token, _ := w.enter(session.Full, session.Card, "openid", "us")
+	for _, body := range []string{"", "[]", "{", `{"code":1}`, `{"code":"1","admin":true}`, `{"code":"1"}{"code":"2"}`, strings.Repeat(" ", 1<<20) + `{"code":"1"}`} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", w.Issuer+"/api/v1/me/authenticator/trial", strings.NewReader(body))
+		w.must(err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := w.HTTP.Do(req)
+		w.must(err)
+		if err := res.Body.Close(); err != nil || res.StatusCode/100 != 4 {
+			t.Errorf("%.20q: %d", body, res.StatusCode)
+		}
+	}
+}

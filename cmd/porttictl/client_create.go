@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portti-id/portti/internal/openid"
+)
+
+func (t *tool) clientCreate() *cobra.Command {
+	var f clientFlags
+	c := &cobra.Command{Use: "create ID", Short: "Register a service; its secret is printed once", Args: cobra.ExactArgs(1),
+		Example: "  porttictl client create records --name en=Records --name fi=Rekisteri --redirect-uris https://records.example.fi/callback --minimum-acr urn:portti:acr:card --apply"}
+	f.add(c)
+	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
+		client := openid.Client{ID: args[0]}
+		if err := f.edit(c, true)(&client); err != nil {
+			return err
+		}
+		secret, err := d.clients.Create(ctx, d.by.Name, client, !d.apply)
+		if err != nil {
+			return err
+		}
+		notes := warnings(client)
+		if secret != "" {
+			notes = strings.TrimSpace(keepSecret + " " + notes)
+		}
+		return d.done(outcome{Result: viewClient(client), ClientSecret: secret, Note: notes})
+	})
+	return c
+}

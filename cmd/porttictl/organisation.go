@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portti-id/portti/internal/identity"
+)
+
+// organisationView is an organisation as it is printed.
+type organisationView struct {
+	ID                 string    `json:"id"`
+	Name               string    `json:"name"`
+	State              string    `json:"state"`
+	Methods            []string  `json:"methods"`
+	PersonalPhones     bool      `json:"personal_phones"`
+	SharedWorkstations bool      `json:"shared_workstations"`
+	Delivery           string    `json:"delivery"`
+	ITContact          string    `json:"it_contact,omitempty"`
+	Created            time.Time `json:"created,omitzero"`
+	Disabled           time.Time `json:"disabled,omitzero"`
+}
+
+func viewOrganisation(o identity.Organisation) organisationView {
+	return organisationView{ID: string(o.ID), Name: o.Name, State: state(o.Disabled), Methods: methodNames(o.Methods), PersonalPhones: o.PersonalPhones,
+		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, Created: o.Created, Disabled: o.Disabled}
+}
+
+func methodNames(set identity.Methods) []string {
+	names := []string{}
+	for _, m := range set.List() {
+		names = append(names, m.String())
+	}
+	return names
+}
+
+func parseMethods(names []string) (identity.Methods, error) {
+	var set identity.Methods
+	for _, name := range names {
+		m, err := identity.ParseMethod(name)
+		if err != nil {
+			return 0, err
+		}
+		set |= identity.Methods(m)
+	}
+	return set, nil
+}
+
+// organisationFlags are the settings of an organisation, for create and change.
+type organisationFlags struct {
+	name, delivery, itContact          string
+	methods                            []string
+	personalPhones, sharedWorkstations bool
+}
+
+func (f *organisationFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.name, "name", "", "its `name` on pages and in letters")
+	flags.StringSliceVar(&f.methods, "methods", nil, "permitted sign-in `methods`: card,app,token")
+	flags.BoolVar(&f.personalPhones, "personal-phones", false, "employees may use an app on their own phones")
+	flags.BoolVar(&f.sharedWorkstations, "shared-workstations", false, "shorter idle limit of sessions")
+	flags.StringVar(&f.delivery, "delivery", string(identity.ByHandover), "how temporary passwords reach people: letter or handover")
+	flags.StringVar(&f.itContact, "it-contact", "", "own IT support, shown when a sign-in fails")
+}
+
+// edit applies the flags that were given; with all also those that were not.
+func (f *organisationFlags) edit(c *cobra.Command, all bool) (func(o *identity.Organisation), error) {
+	methods, err := parseMethods(f.methods)
+	if err != nil {
+		return nil, err
+	}
+	given := func(flag string) bool { return all || c.Flags().Changed(flag) }
+	return func(o *identity.Organisation) {
+		if given("name") {
+			o.Name = f.name
+		}
+		if given("methods") {
+			o.Methods = methods
+		}
+		if given("personal-phones") {
+			o.PersonalPhones = f.personalPhones
+		}
+		if given("shared-workstations") {
+			o.SharedWorkstations = f.sharedWorkstations
+		}
+		if given("delivery") {
+			o.Delivery = identity.Delivery(f.delivery)
+		}
+		if given("it-contact") {
+			o.ITContact = f.itContact
+		}
+	}, nil
+}
+
+// organisationState is disable or enable.
+func (t *tool) organisationState(use, short string, disabled bool) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), RunE: t.with(func(ctx context.Context, d *desk, args []string) error {
+		id := identity.OrganisationID(args[0])
+		if err := d.directory.SetOrganisationDisabled(ctx, d.by, id, disabled); err != nil {
+			return err
+		}
+		o, err := d.store.Organisation(ctx, id)
+		if err != nil {
+			return err
+		}
+		return d.done(outcome{Result: viewOrganisation(o)})
+	})}
+}

@@ -1,0 +1,191 @@
+package settings
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/portti-id/portti/internal/config"
+	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/password"
+	"github.com/portti-id/portti/internal/totp"
+)
+
+// Load reads the settings file, fills in what it leaves out, and says all that
+// is wrong with it at once.
+func Load(path string) (*Settings, error) {
+	s := &Settings{}
+	if err := config.Load(path, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Check is called by config.Load.
+func (s *Settings) Check(p *config.Problems) {
+	s.defaults()
+	p.Need("issuer", !s.Issuer.IsZero(), "the address of this provider, such as https://id.example.fi")
+	if !s.Issuer.IsZero() && s.Issuer.Origin() != s.Issuer.String() {
+		p.Add("issuer", "%q must be scheme and host only, without a path and without a slash at the end", s.Issuer)
+	}
+	p.Need("brand", s.Brand != "", "the name of the installation, as people know it")
+	p.Need("master_key_file", s.MasterKeyFile.Given(), "the file with the keys that encrypt secrets; portti keygen makes a key")
+	s.Listen.check(s.Issuer, p)
+	s.Database.check(p)
+	if s.Card != nil {
+		s.Card.check(s.Issuer, p)
+	}
+	if s.Redis != nil {
+		s.Redis.check(p)
+	}
+	if s.SMTP != nil {
+		s.SMTP.Carrier().Check(p)
+	}
+	s.people(p)
+	if s.Log.Format != "json" && s.Log.Format != "text" {
+		p.Add("log.format", "%q is not one of json, text", s.Log.Format)
+	}
+}
+
+func (s *Settings) defaults() {
+	s.Listen.Address = cmp.Or(s.Listen.Address, map[bool]string{true: ":8443", false: ":8080"}[s.Listen.CertificateFile != ""])
+	s.Listen.ForwardedHeader = cmp.Or(s.Listen.ForwardedHeader, "X-Forwarded-For")
+	s.Database.Driver = cmp.Or(s.Database.Driver, "sqlite")
+	s.UserServices.ClientID = cmp.Or(s.UserServices.ClientID, "user-services")
+	s.ACR.Prefix = cmp.Or(s.ACR.Prefix, "urn:portti:acr:")
+	s.Log.Format = cmp.Or(s.Log.Format, "json")
+	if s.Card != nil {
+		s.Card.Address = cmp.Or(s.Card.Address, ":9443")
+		s.Card.MaxTLS = cmp.Or(s.Card.MaxTLS, "1.3")
+	}
+	if s.Redis != nil {
+		s.Redis.Prefix = cmp.Or(s.Redis.Prefix, "portti:")
+	}
+	if s.SMTP != nil {
+		s.SMTP.TLS = cmp.Or(s.SMTP.TLS, mail.StartTLS)
+	}
+}
+
+func (l Listen) check(issuer config.URL, p *config.Problems) {
+	address("listen.address", l.Address, p)
+	together("listen.key_file", l.CertificateFile, l.KeyFile, p)
+	if !slices.Contains([]string{"x-forwarded-for", "forwarded"}, strings.ToLower(l.ForwardedHeader)) {
+		p.Add("listen.forwarded_header", "%q is not one of X-Forwarded-For, Forwarded", l.ForwardedHeader)
+	}
+	switch {
+	case issuer.IsZero():
+	case l.CertificateFile != "" && !issuer.Secure():
+		p.Add("listen.certificate_file", "the issuer begins with http://, so browsers would not come by https; change the issuer or take the certificate out")
+	case l.CertificateFile == "" && issuer.Secure() && len(l.Proxies) == 0:
+		p.Add("listen.certificate_file", "it is missing: give certificate_file and key_file; or, when reverse proxies end TLS, name their addresses in listen.proxies")
+	}
+}
+
+func (c *Card) check(issuer config.URL, p *config.Problems) {
+	address("card.address", c.Address, p)
+	p.Need("card.url", c.URL.String() != "https://", "where browsers reach the card host, such as https://*.card.example.fi")
+	if !issuer.IsZero() && c.URL.Matches(issuer.URL().Hostname()) {
+		p.Add("card.url", "the card host needs names of its own: %s is the issuer's", issuer.URL().Hostname())
+	}
+	p.Need("card.certificate_file", c.CertificateFile != "", "the card host's server certificate, for the names of card.url")
+	together("card.key_file", c.CertificateFile, c.KeyFile, p)
+	if c.MaxTLS != "1.2" && c.MaxTLS != "1.3" {
+		p.Add("card.max_tls", "%q is not one of 1.2, 1.3", c.MaxTLS)
+	}
+	p.Need("card.trust.folder", c.Trust.Folder != "", "the folder with the CA certificates")
+	p.Need("card.trust.roots", len(c.Trust.Roots) > 0, "the files of the root CAs")
+	p.Need("card.trust.issuers", len(c.Trust.Issuers) > 0, "the CAs whose cards are accepted")
+}
+
+func (d Database) check(p *config.Problems) {
+	switch d.Driver {
+	case "sqlite":
+		p.Need("database.path", d.Path != "", "the file of the SQLite database; or set database.driver to postgres")
+		if d.DSN != "" || d.PasswordFile.Given() {
+			p.Add("database.driver", "dsn and password_file are for postgres, but the driver is sqlite")
+		}
+	case "postgres":
+		p.Need("database.dsn", d.DSN != "", "where PostgreSQL is: postgres://portti@db.example.fi:5432/portti?sslmode=verify-full")
+		if holdsPassword(d.DSN) {
+			p.Add("database.dsn", "it holds a password; put that into a file and name it in database.password_file")
+		}
+		if d.Path != "" {
+			p.Add("database.path", "it is for sqlite, but the driver is postgres")
+		}
+	default:
+		p.Add("database.driver", "%q is not one of sqlite, postgres", d.Driver)
+	}
+	if d.MaxConns < 0 {
+		p.Add("database.max_conns", "it must not be negative")
+	}
+}
+
+// holdsPassword looks into both forms of a connection string.
+func holdsPassword(dsn string) bool {
+	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
+		_, there := u.User.Password()
+		return there || u.Query().Has("password")
+	}
+	return strings.Contains(strings.ToLower(dsn), "password")
+}
+
+func (r *Redis) check(p *config.Problems) {
+	p.Need("redis.addresses", len(r.Addresses) > 0, "host:port of the server, of the nodes or of the Sentinels")
+	for i, a := range r.Addresses {
+		address(fmt.Sprintf("redis.addresses[%d]", i), a, p)
+	}
+	switch {
+	case r.Cluster && r.SentinelMaster != "":
+		p.Add("redis.cluster", "a Cluster and sentinel_master exclude each other")
+	case r.Cluster && r.Database != 0:
+		p.Add("redis.database", "a Cluster has database 0 only")
+	case r.SentinelMaster == "" && (r.SentinelUsername != "" || r.SentinelPasswordFile.Given()):
+		p.Add("redis.sentinel_master", "it is missing: the name that the Sentinels watch the master by")
+	}
+	if r.CAFile != "" && !r.TLS {
+		p.Add("redis.ca_file", "it is of no use without redis.tls: true")
+	}
+}
+
+// people checks what pages, letters and tokens say, and the passwords.
+func (s *Settings) people(p *config.Problems) {
+	if !s.UserServices.URL.IsZero() && s.UserServices.URL.Origin() != s.UserServices.URL.String() {
+		p.Add("user_services.url", "%q must be scheme and host only", s.UserServices.URL)
+	}
+	if s.Brand != "" {
+		if _, err := totp.NewNames(s.Brand, s.Authenticator.Account, s.Authenticator.ShowUsername); err != nil {
+			p.Add("authenticator.account", "%v", err)
+		}
+	}
+	if _, err := password.NewHasher(s.Passwords.Params()); err != nil {
+		p.Add("passwords", "%v", err)
+	}
+	if n := s.Passwords.MinLength; n != 0 && (n < password.FloorMin || n > password.Max/2) {
+		p.Add("passwords.min_length", "it must be between %d and %d", password.FloorMin, password.Max/2)
+	}
+	for _, alias := range slices.Sorted(maps.Keys(s.ACR.Aliases)) {
+		if level := s.ACR.Aliases[alias]; level != "card" && level != "pwd-otp" {
+			p.Add("acr.aliases."+alias, "%q is not one of card, pwd-otp", level)
+		}
+	}
+}
+
+// together notes a certificate without a key, or a key without a certificate.
+func together(setting string, certificate config.Path, key config.SecretFile, p *config.Problems) {
+	if (certificate == "") == key.Given() {
+		p.Add(setting, "certificate_file and key_file go together: give both or neither")
+	}
+}
+
+// address notes what is not host:port.
+func address(setting, s string, p *config.Problems) {
+	_, port, err := net.SplitHostPort(s)
+	if n, wrong := strconv.Atoi(port); err != nil || wrong != nil || n < 0 || n > 65535 {
+		p.Add(setting, "%q is not an address and port, such as :8443 or 10.0.0.5:8443", s)
+	}
+}

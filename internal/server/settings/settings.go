@@ -1,0 +1,349 @@
+// Package settings is the settings file of the provider, which cmd/portti and
+// cmd/porttictl both read. A field's comment is its manual;
+// deploy/portti.example.yaml shows the file.
+//
+//	settings.go   Settings and its parts
+//	check.go      what must fit together
+//
+// Secrets never stand in the file: a setting that ends in _file names a file
+// which holds one secret, and which not every user of the machine may read.
+// Paths are relative to the folder of the settings file.
+package settings
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/config"
+	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/password"
+)
+
+// Default is where the settings are looked for when nothing else is said.
+const Default = "/etc/portti/portti.yaml"
+
+// Settings is the whole file. Required are issuer, brand, master_key_file and
+// database.
+type Settings struct {
+	// Issuer is the address of this provider as browsers and services see it,
+	// scheme and host only: https://id.example.fi. It stands in every token, so
+	// every service must be told when it changes.
+	Issuer config.URL `yaml:"issuer"`
+
+	// Brand is the name of the installation: on every page, and what the account in
+	// people's authenticator app begins with.
+	Brand string `yaml:"brand"`
+
+	// SupportPhone is the help desk's number, on every page and in every letter.
+	SupportPhone string `yaml:"support_phone"`
+
+	// MasterKeyFile holds the keys that encrypt secrets in the database, one a
+	// line: the first seals, all open. portti keygen makes a line. Without it what
+	// the database holds cannot be read: keep a copy, apart from the database's.
+	MasterKeyFile config.SecretFile `yaml:"master_key_file"`
+
+	Listen        Listen        `yaml:"listen"`
+	Card          *Card         `yaml:"card"` // absent: nobody signs in with a card
+	Database      Database      `yaml:"database"`
+	Redis         *Redis        `yaml:"redis"` // absent: memory, which is for one replica
+	SMTP          *SMTP         `yaml:"smtp"`  // absent: letters wait in the outbox until there is one
+	UserServices  UserServices  `yaml:"user_services"`
+	Authenticator Authenticator `yaml:"authenticator"`
+	Passwords     Passwords     `yaml:"passwords"`
+	ACR           ACR           `yaml:"acr"`
+	Tokens        Tokens        `yaml:"tokens"`
+	Notices       LogoutNotices `yaml:"logout_notices"`
+	Footer        Footer        `yaml:"footer"`
+	Log           Log           `yaml:"log"`
+}
+
+// Listen is how browsers and services reach the main host.
+type Listen struct {
+	// Address is the address and port to listen on. Default ":8443", or ":8080"
+	// without a certificate.
+	Address string `yaml:"address"`
+
+	// CertificateFile and KeyFile are PEM files, the certificate with its chain.
+	// They are read again when they change. Without them the provider speaks plain
+	// http, which is for localhost, or behind the proxies named below.
+	CertificateFile config.Path       `yaml:"certificate_file"`
+	KeyFile         config.SecretFile `yaml:"key_file"`
+
+	// Proxies are the addresses that requests come from when reverse proxies stand
+	// before the provider ([10.0.0.0/24]). Only their word is taken for the
+	// browser's address.
+	Proxies []netip.Prefix `yaml:"proxies"`
+
+	// ForwardedHeader is the one header in which the proxies give the browser's
+	// address: X-Forwarded-For (default) or Forwarded. They must remove or extend
+	// the one that browsers send.
+	ForwardedHeader string `yaml:"forwarded_header"`
+}
+
+// Card is sign-in with certificate cards. The card host has names, a listener
+// and a certificate of its own; no proxy before it may end TLS.
+type Card struct {
+	// URL is where browsers reach the card host: https://*.card.example.fi. With
+	// the star every attempt gets a name that the browser has not seen, so that it
+	// asks for the card again; this takes a wildcard DNS record and a wildcard
+	// certificate. Without a star a person whose first try failed may have to
+	// restart the browser.
+	URL card.Host `yaml:"url"`
+
+	// Address is the address and port to listen on. Default ":9443".
+	Address string `yaml:"address"`
+
+	// CertificateFile and KeyFile are the card host's own server certificate and
+	// key, PEM, read again when they change.
+	CertificateFile config.Path       `yaml:"certificate_file"`
+	KeyFile         config.SecretFile `yaml:"key_file"`
+
+	// MaxTLS is "1.3" (default) or "1.2". With 1.2 old card software works that
+	// cannot do RSA-PSS; but then certificates, which are personal data, cross the
+	// network in clear.
+	MaxTLS string `yaml:"max_tls"`
+
+	// MaxConnections and MaxConnectionsPerAddress bound the connections at a time;
+	// a whole office may stand behind one address. 0: 2000 and 200.
+	MaxConnections           int `yaml:"max_connections"`
+	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
+
+	Trust Trust `yaml:"trust"`
+}
+
+// Trust says whose cards are accepted. Nothing is built in.
+type Trust struct {
+	// Folder holds the CA certificates that the settings below name: PEM, one
+	// certificate a file.
+	Folder config.Path `yaml:"folder"`
+
+	// Roots are the files of the root CAs. No other root is ever asked, and none of
+	// the operating system's.
+	Roots []string `yaml:"roots"`
+
+	// Issuers are the CAs that issue cards, each with file, name (its common name,
+	// letter for letter), kind (organisation, health_professional, personnel,
+	// actor, temporary, or citizen to refuse those by name) and policies (the OIDs
+	// of its sign-in certificates).
+	Issuers []card.Issuer `yaml:"issuers"`
+
+	// AcceptWithoutRevocationCheck lets cards in although nobody has asked whether
+	// they were revoked. What is given up: a lost, stolen or withdrawn card goes on
+	// signing in until it expires or its link is removed. Without this setting, and
+	// without a source of revocation data, every card is refused.
+	AcceptWithoutRevocationCheck bool `yaml:"accept_without_revocation_check"`
+
+	// AcceptTestCAs permits CAs with the word "test" in their name. Anybody may get
+	// a card of a test CA: never in production.
+	AcceptTestCAs bool `yaml:"accept_test_cas"`
+}
+
+// Config is the trust as package card takes it.
+func (t Trust) Config() card.TrustConfig {
+	return card.TrustConfig{Folder: string(t.Folder), Roots: t.Roots, Issuers: t.Issuers,
+		AcceptWithoutRevocationCheck: t.AcceptWithoutRevocationCheck, AcceptTestCAs: t.AcceptTestCAs}
+}
+
+// Database is where everything is kept that must last.
+type Database struct {
+	// Driver is sqlite (default: one file, one replica) or postgres.
+	Driver string `yaml:"driver"`
+
+	// Path is the file of the SQLite database; its folder must be ours to write.
+	Path config.Path `yaml:"path"`
+
+	// DSN is where PostgreSQL is, without a password:
+	// postgres://portti@db.example.fi:5432/portti?sslmode=verify-full
+	DSN string `yaml:"dsn"`
+
+	// PasswordFile holds PostgreSQL's password.
+	PasswordFile config.SecretFile `yaml:"password_file"`
+
+	// MaxConns is how many connections a replica keeps open to PostgreSQL (0: 16),
+	// or for reading from SQLite (0: 4).
+	MaxConns int `yaml:"max_conns"`
+
+	// NoMigrations leaves the schema as it is at start; portti migrate then brings
+	// it up to date, maybe with a role of more rights.
+	NoMigrations bool `yaml:"no_migrations"`
+}
+
+// Redis keeps what expires (sign-ins, sessions, codes, counters) for any number
+// of replicas: version 6.2 or newer, maxmemory-policy noeviction.
+type Redis struct {
+	// Addresses are host:port: of one server, of the nodes of a Cluster, or of the
+	// Sentinels.
+	Addresses []string `yaml:"addresses"`
+
+	// Cluster says that the addresses are nodes of a Redis Cluster.
+	Cluster bool `yaml:"cluster"`
+
+	// SentinelMaster is the name that the Sentinels watch the master by.
+	SentinelMaster       string            `yaml:"sentinel_master"`
+	SentinelUsername     string            `yaml:"sentinel_username"`
+	SentinelPasswordFile config.SecretFile `yaml:"sentinel_password_file"`
+
+	Username     string            `yaml:"username"`
+	PasswordFile config.SecretFile `yaml:"password_file"`
+
+	// Database is the number of the database, 0 with a Cluster.
+	Database int `yaml:"database"`
+
+	// TLS encrypts the way to Redis; CAFile holds who may vouch for it (PEM),
+	// absent: whom this machine trusts.
+	TLS    bool        `yaml:"tls"`
+	CAFile config.Path `yaml:"ca_file"`
+
+	// Prefix is put before every key. Default "portti:". Replicas of one
+	// installation share it; installations on one Redis must not.
+	Prefix string `yaml:"prefix"`
+
+	// PoolSize is how many connections a replica keeps, 0: ten a core.
+	PoolSize int `yaml:"pool_size"`
+}
+
+// SMTP is the mail server that letters leave by.
+type SMTP struct {
+	// Host is its name, Port its port: 587, 465 or 25 by TLS.
+	Host string `yaml:"host"`
+	Port int    `yaml:"port"`
+
+	// TLS is starttls (default), implicit, or none for a server on this machine.
+	TLS mail.TLS `yaml:"tls"`
+
+	// CAFile holds who may vouch for the server (PEM), absent: whom this machine
+	// trusts.
+	CAFile config.Path `yaml:"ca_file"`
+
+	// Username and PasswordFile sign in to the server; both or neither.
+	Username     string            `yaml:"username"`
+	PasswordFile config.SecretFile `yaml:"password_file"`
+
+	// From is whom letters are from: Portti <no-reply@id.example.fi>
+	From string `yaml:"from"`
+
+	// Hello is how the server is greeted; default: the domain of from.
+	Hello string `yaml:"hello"`
+}
+
+// Carrier is the server as package mail takes it, without the CAs.
+func (s SMTP) Carrier() *mail.SMTP {
+	return &mail.SMTP{Host: s.Host, Port: s.Port, TLS: s.TLS, Username: s.Username, Password: s.PasswordFile, From: s.From, Hello: s.Hello}
+}
+
+// UserServices is the app in which people link cards and authenticators.
+type UserServices struct {
+	// URL is its origin: https://services.example.fi
+	URL config.URL `yaml:"url"`
+
+	// ClientID is the client that it is registered as, default user-services. It
+	// alone may be signed in to with a password only.
+	ClientID string `yaml:"client_id"`
+}
+
+// Authenticator is what the authenticator app shows.
+type Authenticator struct {
+	// Account is the account's name; it begins with the brand. Default: BRAND-1
+	// TOTP-2FA.
+	Account string `yaml:"account"`
+
+	// ShowUsername puts the username below it.
+	ShowUsername bool `yaml:"show_username"`
+}
+
+// Passwords are their rules and the cost of their hashes (Argon2id).
+type Passwords struct {
+	// MinLength is in characters: 15 unless set, never below 8.
+	MinLength int `yaml:"min_length"`
+
+	// Blocklists are files of common and breached passwords, one a line.
+	Blocklists []config.Path `yaml:"blocklists"`
+
+	// MemoryKiB and Passes are the cost of one hash: 47104 and 2. Stored hashes
+	// keep the cost they were made with until their owner next signs in.
+	MemoryKiB uint32 `yaml:"memory_kib"`
+	Passes    uint32 `yaml:"passes"`
+
+	// Parallel is how many hashes are computed at once, 0: one a core. Each takes
+	// MemoryKiB.
+	Parallel int `yaml:"parallel"`
+}
+
+// Params is the cost as package password takes it.
+func (p Passwords) Params() password.Params {
+	return password.Params{Time: p.Passes, MemoryKiB: p.MemoryKiB, Parallel: p.Parallel}
+}
+
+// Lists are the names of the blocklists.
+func (p Passwords) Lists() []string {
+	names := make([]string, len(p.Blocklists))
+	for i, path := range p.Blocklists {
+		names[i] = string(path)
+	}
+	return names
+}
+
+// ACR is what the levels of a sign-in are called in tokens.
+type ACR struct {
+	// Prefix stands before card, pwd-otp and enrol. Default "urn:portti:acr:".
+	Prefix string `yaml:"prefix"`
+
+	// Aliases are other names that services may ask for: {phrh: card} for example.
+	// Values are card or pwd-otp.
+	Aliases map[string]string `yaml:"aliases"`
+}
+
+// Names are the levels as package openid takes them.
+func (a ACR) Names() openid.ACRs {
+	names := openid.NewACRs(a.Prefix)
+	if len(a.Aliases) == 0 {
+		return names
+	}
+	names.Aliases = make(map[string]string, len(a.Aliases))
+	for alias, level := range a.Aliases {
+		names.Aliases[alias] = a.Prefix + level
+	}
+	return names
+}
+
+// Tokens are how long they live.
+type Tokens struct {
+	// Access is the life of access tokens of clients that have no own: 5m.
+	Access time.Duration `yaml:"access"`
+}
+
+// LogoutNotices are the calls to services when a session ends. They go to public
+// addresses only, unless one is allowed here.
+type LogoutNotices struct {
+	// AllowHosts are host names that may lead to private addresses.
+	AllowHosts []string `yaml:"allow_hosts"`
+
+	// AllowNetworks are private networks that every service may be in.
+	AllowNetworks []netip.Prefix `yaml:"allow_networks"`
+
+	// CAFile holds who may vouch for the services (PEM), absent: whom this machine
+	// trusts.
+	CAFile config.Path `yaml:"ca_file"`
+
+	// Timeout bounds one call: 5s.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Footer are addresses of pages that the law asks for; absent ones are not shown.
+type Footer struct {
+	Accessibility config.URL `yaml:"accessibility"`
+	Privacy       config.URL `yaml:"privacy"`
+	Feedback      config.URL `yaml:"feedback"`
+}
+
+// Log is what is written to standard error. It never holds a secret.
+type Log struct {
+	// Level is debug, info (default: one line a request), warn or error.
+	Level slog.Level `yaml:"level"`
+
+	// Format is json (default) or text.
+	Format string `yaml:"format"`
+}

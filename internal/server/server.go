@@ -137,6 +137,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if s.Door != nil {
 		pages.CardHost = c.CardHost.String()
 	}
+	browser := signin.Browser{Site: s.Site}
 	acr := openid.NewACRs(c.ACRPrefix)
 	acr.Aliases = c.ACRAliases
 	s.Provider, err = openid.New(openid.Config{
@@ -144,7 +145,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
 	}, openid.Deps{
 		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Now: d.Now, Log: d.Log,
-		Browser: signin.Browser{Site: s.Site}, ErrorPage: pages.OAuthError, Continue: pages.Continue,
+		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,
 	})
 	if err != nil {
 		return nil, err

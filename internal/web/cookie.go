@@ -44,9 +44,8 @@ func (s *Site) cookieName(name string) string {
 }
 
 const (
-	browserCookie = "browser"
-	browserAge    = 12 * time.Hour // the longest that anything bound to it may live
-	secretSize    = 32             // bytes
+	browserCookie = "browser" // until the browser closes: an age could run out in the middle of a sign-in
+	secretSize    = 32        // bytes
 )
 
 // Browser returns the secret that binds sign-in transactions and forms to this
@@ -64,7 +63,7 @@ func (s *Site) Browser(w http.ResponseWriter, r *http.Request) string {
 		}
 	}
 	secret := newSecret()
-	s.SetCookie(w, browserCookie, secret, browserAge)
+	s.SetCookie(w, browserCookie, secret, 0)
 	return secret
 }
 

@@ -116,7 +116,6 @@ type keyPage struct {
 	web.Page
 	QR           template.URL
 	Key, Account string
-	Hidden       []hidden
 }
 
 type linkedPage struct {
@@ -251,7 +250,7 @@ func samples() []sample {
 			return &authenticatorPage{Token: true, Kind: "token", Model: w}
 		}},
 		{"userservices/authenticator_key", "", []string{"qr", "key", "code", "code-submit"}, func(w string) web.Content {
-			return &keyPage{QR: qr, Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP" + w, Account: "PORTTI-1 TOTP-2FA" + w, Hidden: []hidden{{"kind", "app" + w}}}
+			return &keyPage{QR: qr, Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP" + w, Account: "PORTTI-1 TOTP-2FA" + w}
 		}},
 		{"userservices/authenticator_key", "again", []string{"code", "again"}, func(w string) web.Content {
 			p := &keyPage{Account: w}

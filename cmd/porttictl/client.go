@@ -132,8 +132,8 @@ func (t *tool) clientState(use, short string, do func(ctx context.Context, d *de
 // keepSecret goes with every client secret.
 const keepSecret = "The client secret is shown here this once; only a hash of it is kept."
 
-// warnings are what a registration permits and maybe should not.
-func warnings(c openid.Client) string {
+// warning is what a registration permits and maybe should not.
+func warning(c openid.Client) string {
 	if c.AuthMethod != openid.AuthNone && !c.RequirePKCE {
 		return fmt.Sprintf("%s may send requests without PKCE.", c.ID)
 	}

@@ -16,7 +16,7 @@ func (t *tool) clientChange() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return d.done(outcome{Result: viewClient(client), Note: warnings(client)})
+		return d.done(outcome{Result: viewClient(client), Warning: warning(client)})
 	})
 	return c
 }

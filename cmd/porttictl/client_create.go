@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +22,11 @@ func (t *tool) clientCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		notes := warnings(client)
+		o := outcome{Result: viewClient(client), ClientSecret: secret, Warning: warning(client)}
 		if secret != "" {
-			notes = strings.TrimSpace(keepSecret + " " + notes)
+			o.Note = keepSecret
 		}
-		return d.done(outcome{Result: viewClient(client), ClientSecret: secret, Note: notes})
+		return d.done(o)
 	})
 	return c
 }

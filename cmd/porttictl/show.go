@@ -17,14 +17,15 @@ type outcome struct {
 	Result            any    `json:"result,omitempty"`
 	TemporaryPassword string `json:"temporary_password,omitempty"`
 	ClientSecret      string `json:"client_secret,omitempty"`
-	Note              string `json:"note,omitempty"`
+	Note              string `json:"note,omitempty"` // goes with the secret
+	Warning           string `json:"warning,omitempty"`
 }
 
 // done prints the outcome of a change.
 func (d *desk) done(o outcome) error {
 	o.Applied = d.apply
 	if !d.apply {
-		o.TemporaryPassword, o.ClientSecret = "", ""
+		o.TemporaryPassword, o.ClientSecret, o.Note = "", "", ""
 		fmt.Fprintln(d.err, "Dry run: nothing was changed. Add --apply to do it.")
 	}
 	return d.show(o)

@@ -47,7 +47,7 @@ func (r grantRow) grant() openid.Grant {
 // grant's own values. An ended session is as dead as one of another epoch.
 const (
 	enabled = `u.disabled is null and o.disabled is null`
-	alive   = `u.disabled is null and o.disabled is null and (u.epoch = g.epoch or u.kept_session = g.session_id)
+	alive   = enabled + ` and (u.epoch = g.epoch or u.kept_session = g.session_id)
 		and not exists (select 1 from ended_sessions e where e.id = g.session_id)`
 	// permitted leaves out none: organisations permit at least one method, and
 	// level Enrol asks for any (S5).

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"crypto/tls"
+	"io"
+	"log/slog"
+
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/server"
+	"github.com/portti-id/portti/internal/server/settings"
+	"github.com/portti-id/portti/internal/store"
+	"github.com/portti-id/portti/internal/web"
+)
+
+// serverConfig is what the settings are to the provider.
+func serverConfig(s *settings.Settings, f *files) server.Config {
+	c := server.Config{
+		Issuer: s.Issuer.String(), Brand: s.Brand, SupportPhone: s.SupportPhone,
+		Account: s.Authenticator.Account, AccountUser: s.Authenticator.ShowUsername,
+		Footer:       web.Footer{Accessibility: s.Footer.Accessibility.String(), Privacy: s.Footer.Privacy.String(), Feedback: s.Footer.Feedback.String()},
+		UserServices: server.UserServices{URL: s.UserServices.URL.String(), ClientID: s.UserServices.ClientID},
+		ACRPrefix:    s.ACR.Prefix, ACRAliases: s.ACR.Names().Aliases,
+		Proxies: s.Listen.Proxies, Forwarded: s.Listen.ForwardedHeader,
+		Passwords: s.Passwords.Params(), MinPassword: s.Passwords.MinLength, Blocklists: s.Passwords.Lists(),
+		AccessTokens: s.Tokens.Access,
+		Outgoing:     openid.Outgoing{AllowHosts: s.Notices.AllowHosts, AllowNetworks: s.Notices.AllowNetworks, RootCAs: f.noticeCAs, Timeout: s.Notices.Timeout},
+	}
+	if s.Card != nil {
+		c.CardHost = &s.Card.URL
+		c.CardMaxTLS = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[s.Card.MaxTLS]
+	}
+	return c
+}
+
+func storeConfig(s *settings.Settings) store.Config {
+	d := s.Database
+	return store.Config{Driver: d.Driver, Path: string(d.Path), DSN: d.DSN, MaxConns: d.MaxConns, NoMigrations: d.NoMigrations}
+}
+
+func newLog(c settings.Log, to io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(to, options))
+	}
+	return slog.New(slog.NewJSONHandler(to, options))
+}
+
+// warnings are what an operator should know about settings that are not wrong.
+// They are logged at every start.
+func warnings(s *settings.Settings) []string {
+	var all []string
+	when := func(is bool, text string) {
+		if is {
+			all = append(all, text)
+		}
+	}
+	when(!s.Issuer.Secure(), "issuer: it begins with http://, so only browsers of this machine can use the provider")
+	if c := s.Card; c == nil {
+		all = append(all, "card: there is no such section: nobody can sign in with a card")
+	} else {
+		when(!c.Trust.AcceptWithoutRevocationCheck, "card.trust: EVERY CARD IS REFUSED: there is no source of revocation data yet, "+
+			"and accept_without_revocation_check is off (what it gives up stands in docs/operating.md)")
+		when(c.Trust.AcceptWithoutRevocationCheck, "card.trust.accept_without_revocation_check: cards are accepted although nobody asks whether they were revoked: "+
+			"a lost or stolen card goes on signing in until it expires or its link is removed")
+		when(c.Trust.AcceptTestCAs, "card.trust.accept_test_cas: cards of test CAs are accepted, which anybody may get")
+		when(!c.URL.Wildcard(), "card.url: the name has no star: a person whose first try fails may have to restart the browser")
+		when(c.MaxTLS == "1.2", "card.max_tls: with TLS 1.2 certificates of cards cross the network in clear")
+	}
+	when(s.Redis == nil && s.Database.Driver == store.Postgres, "redis: there is no such section, so sign-ins and sessions live in this process: "+
+		"run ONE replica only; with several, people are signed out at random and used codes could be used again")
+	when(s.Redis == nil && s.Database.Driver == store.SQLite, "redis: there is no such section: a restart signs everybody out")
+	when(s.SMTP == nil, "smtp: there is no such section: letters wait in the outbox")
+	when(s.UserServices.URL.IsZero(), "user_services.url: it is missing: people cannot link a card or an authenticator")
+	when(s.SupportPhone == "", "support_phone: it is missing: pages cannot tell people whom to call")
+	return all
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/portti-id/portti/internal/server"
+	"github.com/portti-id/portti/internal/server/settings"
+	"github.com/portti-id/portti/internal/web"
+)
+
+// startLimit bounds the opening of database and Redis, migrations included.
+const startLimit = 2 * time.Minute
+
+// stopLimit is how long running requests and handshakes may take after the
+// signal to stop.
+const stopLimit = 15 * time.Second
+
+// serve is the provider from start to stop. Whatever is missing ends it before
+// the first request is taken.
+func serve(ctx context.Context, file string, errs io.Writer) (err error) {
+	s, err := settings.Load(file)
+	if err != nil {
+		return err
+	}
+	log := newLog(s.Log, errs)
+	slog.SetDefault(log) // for what libraries have to say
+	f, err := readFiles(s, log)
+	if err != nil {
+		return err
+	}
+	// The ports first: whoever starts a second provider by mistake must not get
+	// as far as the database.
+	lines, err := listen(s)
+	if err != nil {
+		return err
+	}
+	defer func() { lines.close() }()
+
+	opening, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	db, err := openStore(opening, s, f.master)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	shortLived, err := openEphemeral(opening, s, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shortLived.Close()) }()
+	provider, err := server.New(opening, serverConfig(s, f), server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
+		Carrier: f.carrier, Trust: f.trust, Log: log})
+	if err != nil {
+		return err
+	}
+	if provider.Door != nil {
+		provider.Door.Certificate = f.cardCertificate.Config().GetCertificate
+		provider.Door.MaxConns, provider.Door.MaxConnsPerAddress = s.Card.MaxConnections, s.Card.MaxConnectionsPerAddress
+	}
+	for _, w := range warnings(s) {
+		log.Warn("settings", "note", w)
+	}
+	return work(ctx, provider, lines, f, log)
+}
+
+// work serves until ctx ends or a listener fails. Background work goes on until
+// the last request is answered.
+func work(ctx context.Context, provider *server.Server, lines *listeners, f *files, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+
+	var all sync.WaitGroup
+	all.Go(func() { provider.Run(background) })
+	var config *tls.Config
+	if f.certificate != nil {
+		config = f.certificate.Config()
+	}
+	serving := []func() error{func() error { return web.Serve(ctx, lines.pages, provider.Handler(), config, log) }}
+	if provider.Door != nil {
+		serving = append(serving, func() error { return serveCards(ctx, provider, lines.cards) })
+	}
+	ended := make(chan error, len(serving))
+	for _, serve := range serving {
+		go func() { ended <- serve() }()
+	}
+	attrs := []any{"address", lines.pages.Addr().String(), "tls", config != nil}
+	if lines.cards != nil {
+		attrs = append(attrs, "card_address", lines.cards.Addr().String())
+	}
+	log.Info("ready", attrs...)
+
+	var err error
+	for range serving {
+		err = errors.Join(err, <-ended)
+		stop() // the first that ends ends the rest
+	}
+	stopBackground()
+	all.Wait()
+	log.Info("stopped")
+	return err
+}
+
+// listeners are the open ports.
+type listeners struct {
+	pages net.Listener
+	cards net.Listener // nil without a card host
+}
+
+func listen(s *settings.Settings) (*listeners, error) {
+	l := &listeners{}
+	var err error
+	if l.pages, err = web.Listen(s.Listen.Address); err != nil {
+		return nil, fmt.Errorf("setting listen.address: %w", err)
+	}
+	if s.Card == nil {
+		return l, nil
+	}
+	if l.cards, err = web.Listen(s.Card.Address); err != nil {
+		l.close()
+		return nil, fmt.Errorf("setting card.address: %w", err)
+	}
+	return l, nil
+}
+
+// close is for what no server has closed yet.
+func (l *listeners) close() {
+	for _, one := range []net.Listener{l.pages, l.cards} {
+		if one != nil {
+			_ = one.Close() // closed already, mostly
+		}
+	}
+}
+
+func serveCards(ctx context.Context, provider *server.Server, l net.Listener) error {
+	s := provider.Door.Server()
+	failed := make(chan error, 1)
+	go func() { failed <- s.ServeTLS(provider.Door.Listener(l), "", "") }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("card host: %w", err)
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	if err := s.Shutdown(last); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		_ = s.Close() // somebody is still choosing a card: the next replica asks again
+	}
+	return nil
+}

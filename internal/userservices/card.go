@@ -1,0 +1,186 @@
+package userservices
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/web"
+)
+
+// Linking a card (S26):
+//
+//	POST /card ─303▶ card host: handshake ─303▶ GET /card/return?code=…
+//	  the card is shown ─▶ POST /card/confirm links it
+//
+// The code is of use to the session that began, and once. So /card/return can be
+// reloaded to no more than "start again"; and what is linked is the card whose
+// fingerprint the person saw.
+
+type cardPage struct {
+	web.Page
+	CardStart string
+}
+
+type confirmCardPage struct {
+	web.Page
+	Username, Holder, Organisation, Issuer, Tail string
+	Expires                                      time.Time
+	Hidden                                       []hidden
+}
+
+type hidden struct{ Name, Value string }
+
+type cardFailedPage struct {
+	web.Page
+	Verdict, Tail, CardStart string
+}
+
+type cardLinkedPage struct {
+	web.Page
+	Tail, Service string
+}
+
+const cardPath = "/card"
+
+// startCard lets this page's form lead to the card host.
+func (p *Pages) startCard(w http.ResponseWriter, v *visit) web.Page {
+	if p.cardHost.pattern != "" {
+		web.AllowFormAction(w, p.cardHost.pattern)
+	}
+	return web.Page{Client: v.service(), Here: cardPath}
+}
+
+func (p *Pages) linkCard(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := barred(v.me.May.Card); err != nil {
+		return err
+	}
+	return p.show(w, r, http.StatusOK, "card", &cardPage{Page: p.startCard(w, v), CardStart: cardPath})
+}
+
+// beginCard sends the browser to the card host.
+func (p *Pages) beginCard(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := barred(v.me.May.Card); err != nil {
+		return err
+	}
+	attempt, err := p.api.BeginCard(r.Context(), v.token, p.config.URL+cardReturnPath)
+	if err != nil {
+		return p.cardRefused(w, r, v, refused(err))
+	}
+	if !p.cardHost.matches(attempt.URL) {
+		// A browser would stop the form there without a word.
+		return fmt.Errorf("the provider's card host is not the one of the setting card_host, %q", p.cardHost.pattern)
+	}
+	return see(w, r, attempt.URL)
+}
+
+// cardSeen shows the card that was read.
+func (p *Pages) cardSeen(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if r.Method == http.MethodHead {
+		return see(w, r, cardPath) // must not spend the code
+	}
+	code := r.URL.Query().Get("code")
+	if code == "" {
+		return see(w, r, cardPath)
+	}
+	seen, err := p.api.SeenCard(r.Context(), v.token, code)
+	if err != nil {
+		return p.cardRefused(w, r, v, refused(err))
+	}
+	c := seen.Card
+	return p.show(w, r, http.StatusOK, "card_confirm", &confirmCardPage{Page: p.startCard(w, v), Username: v.me.Username, Holder: c.Holder, Organisation: c.Organisation,
+		Issuer: c.Issuer, Tail: c.Tail, Expires: c.NotAfter, Hidden: []hidden{{"fingerprint", seen.Fingerprint}, {"tail", c.Tail}}})
+}
+
+// cardAgain is for who comes back to the confirmation later: the card is read anew.
+func (p *Pages) cardAgain(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	return see(w, r, cardPath)
+}
+
+// confirmCard links the card.
+func (p *Pages) confirmCard(w http.ResponseWriter, r *http.Request, v *visit) error {
+	err := p.api.LinkCard(r.Context(), v.token, r.PostFormValue("fingerprint"))
+	if err == nil {
+		return p.goOn(w, r, v, p.card, "/card/linked")
+	}
+	if v.me.Card != nil && p.sinceThen(v.me.Card.Linked) < time.Minute && v.me.Card.Tail == r.PostFormValue("tail") {
+		return p.goOn(w, r, v, p.card, "/card/linked") // a double click: the first one linked it
+	}
+	return p.cardRefused(w, r, v, refused(err))
+}
+
+// cardRefused shows what became of a card: the page of its verdict, or the start
+// with the reason on top. Both lead to another try.
+func (p *Pages) cardRefused(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
+	f, ok := fault.Of(err)
+	if !ok || !strings.HasPrefix(f.Code, "card_") {
+		if ok && (f.Kind == fault.Throttled || f.Kind == fault.Gone) {
+			page := &cardPage{Page: p.startCard(w, v), CardStart: cardPath}
+			return p.again(w, r, "card", &page.Page, page, err)
+		}
+		return err
+	}
+	if verdict, ok := p.verdict(f.Code); ok {
+		return p.show(w, r, web.Status(f), "card_failed", &cardFailedPage{Page: p.startCard(w, v), Verdict: verdict, Tail: f.Args["tail"], CardStart: cardPath})
+	}
+	page := &cardPage{Page: p.startCard(w, v), CardStart: cardPath}
+	return p.again(w, r, "card", &page.Page, page, err)
+}
+
+// verdict finds the texts of a refusal: card_expired has those of the verdict
+// expired, card_ticket_spent its own.
+func (p *Pages) verdict(code string) (string, bool) {
+	for _, verdict := range []string{strings.TrimPrefix(code, "card_"), code} {
+		if p.site.Texts().Has("verdict." + verdict + ".title") {
+			return verdict, true
+		}
+	}
+	return "", false
+}
+
+func (p *Pages) cardLinked(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if v.me.Card == nil || !v.me.Full {
+		return see(w, r, homePath)
+	}
+	return p.show(w, r, http.StatusOK, "card_linked", &cardLinkedPage{Page: web.Page{Client: v.service()}, Tail: v.me.Card.Tail, Service: p.resume(v)})
+}
+
+// cardHost is the provider's card host: https://card.example.fi:8443, or with a
+// star for one label, https://*.card.example.fi.
+type cardHost struct {
+	pattern string
+	url     *url.URL
+}
+
+func parseCardHost(pattern string) (cardHost, error) {
+	if pattern == "" {
+		return cardHost{}, nil
+	}
+	u, err := url.Parse(pattern)
+	switch {
+	case err != nil:
+		return cardHost{}, err
+	case u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return cardHost{}, fmt.Errorf("%q is not a host such as https://*.card.example.fi", pattern)
+	case strings.Contains(strings.TrimPrefix(u.Host, "*."), "*"):
+		return cardHost{}, fmt.Errorf("%q: a star can only stand for the first label", pattern)
+	}
+	return cardHost{pattern: "https://" + u.Host, url: u}, nil
+}
+
+// matches tells whether an address is on the card host.
+func (h cardHost) matches(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || h.url == nil || u.Scheme != "https" || u.User != nil || u.Port() != h.url.Port() {
+		return false
+	}
+	rest, wildcard := strings.CutPrefix(h.url.Hostname(), "*.")
+	if !wildcard {
+		return u.Hostname() == rest
+	}
+	label, domain, ok := strings.Cut(u.Hostname(), ".")
+	return ok && label != "" && domain == rest
+}

@@ -1,0 +1,123 @@
+package userservices
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
+	"github.com/portti-id/portti/pkg/rp"
+)
+
+type homePage struct {
+	web.Page
+	Name, Username, Organisation      string
+	Card                              *cardLink
+	Authenticator                     *authenticatorLink
+	Account                           string
+	CanLinkCard, CanLinkAuthenticator bool
+	Service                           string
+}
+
+type cardLink struct {
+	Holder, Issuer, Tail string
+	Expires, Linked      time.Time
+	Expired, Permitted   bool
+}
+
+type authenticatorLink struct {
+	Kind      string
+	Linked    time.Time
+	Permitted bool
+}
+
+type choosePage struct {
+	web.Page
+	Organisation     string
+	Card, App, Token bool
+	Blocked          string
+}
+
+// home shows one's own links; in an enrol session, what to link first.
+func (p *Pages) home(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if !v.me.Full {
+		return p.choose(w, r, v)
+	}
+	me := v.me
+	page := &homePage{Page: web.Page{Client: v.service()}, Name: me.Name, Username: me.Username, Organisation: me.Organisation.Name, Account: p.config.Account,
+		CanLinkCard: possible(me.May.Card), CanLinkAuthenticator: possible(me.May.App) || possible(me.May.Token), Service: p.resume(v)}
+	if c := me.Card; c != nil {
+		page.Card = &cardLink{Holder: c.Holder, Issuer: c.Issuer, Tail: c.Tail, Expires: c.NotAfter, Linked: c.Linked, Expired: c.Expired, Permitted: permits(me, portti.Card)}
+	}
+	if a := me.App; a != nil {
+		page.Authenticator = &authenticatorLink{Kind: string(a.Kind), Linked: a.Linked, Permitted: a.Permitted}
+	}
+	return p.show(w, r, http.StatusOK, "home", page)
+}
+
+// possible tells whether a link can be added, if need be after signing in again.
+func possible(code string) bool { return code == "" || code == "reauthentication_required" }
+
+func permits(me portti.Me, m portti.Method) bool { return slices.Contains(me.Organisation.Methods, m) }
+
+// choose is the first day's page: what the employer permits, and no more (S18).
+// A person who has linked something already goes on to prove it (S20).
+func (p *Pages) choose(w http.ResponseWriter, r *http.Request, v *visit) error {
+	me := v.me
+	page := &choosePage{Page: web.Page{Client: v.service()}, Organisation: me.Organisation.Name, Card: me.May.Card == "", App: me.May.App == "", Token: me.May.Token == ""}
+	if page.Card || page.App || page.Token {
+		return p.show(w, r, http.StatusOK, "choose", page)
+	}
+	if acr := p.linked(me); acr != "" {
+		return p.goOn(w, r, v, acr, homePath)
+	}
+	code := reason(me)
+	if code == "code_required" {
+		return barred(code)
+	}
+	if page.Blocked = code; !p.site.Texts().Has("fault." + code) {
+		return barred(code)
+	}
+	if me.Card != nil && me.Card.Expired {
+		page.Tell(web.Warning, "us.card.expired") // S30
+	}
+	return p.show(w, r, http.StatusOK, "choose", page)
+}
+
+// linked is the level that the person's links reach, "" when none can sign in.
+func (p *Pages) linked(me portti.Me) string {
+	switch {
+	case me.App != nil && me.App.Permitted:
+		return p.code
+	case me.Card != nil && !me.Card.Expired && permits(me, portti.Card):
+		return p.card
+	}
+	return ""
+}
+
+// reason is why nothing can be linked: what bars a permitted method says more
+// than that another one is not permitted.
+func reason(me portti.Me) string {
+	codes := []string{me.May.Card, me.May.App, me.May.Token}
+	for _, code := range codes {
+		if code != "policy_denied" {
+			return code
+		}
+	}
+	return "policy_denied"
+}
+
+// goOn leads on after something was linked: in an enrol session to the provider,
+// where the new method is proved once (S20), for the waiting service or else for
+// ourselves; in a full session to done, the page that says so.
+func (p *Pages) goOn(w http.ResponseWriter, r *http.Request, v *visit, acr, done string) error {
+	if v.me.Full {
+		return see(w, r, done)
+	}
+	if resume := p.resume(v); resume != "" {
+		return see(w, r, resume)
+	}
+	p.rp.Login(w, r, rp.LoginOptions{ReturnTo: done, ACRValues: []string{acr}})
+	return nil
+}

@@ -241,7 +241,7 @@ func (p *Pages) authenticatorLinked(w http.ResponseWriter, r *http.Request, v *v
 	if v.me.App == nil || !v.me.Full {
 		return see(w, r, homePath)
 	}
-	return p.show(w, r, http.StatusOK, "authenticator_linked", &authenticatorLinkedPage{Page: web.Page{Client: v.service()}, Kind: string(v.me.App.Kind), Account: p.config.Account, Service: p.resume(v)})
+	return p.show(w, r, http.StatusOK, "authenticator_linked", &authenticatorLinkedPage{Kind: string(v.me.App.Kind), Account: p.config.Account})
 }
 
 var errNoCode = fault.New(fault.Invalid, "required", "Type the code.").In("code")

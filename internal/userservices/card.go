@@ -145,7 +145,7 @@ func (p *Pages) cardLinked(w http.ResponseWriter, r *http.Request, v *visit) err
 	if v.me.Card == nil || !v.me.Full {
 		return see(w, r, homePath)
 	}
-	return p.show(w, r, http.StatusOK, "card_linked", &cardLinkedPage{Page: web.Page{Client: v.service()}, Tail: v.me.Card.Tail, Service: p.resume(v)})
+	return p.show(w, r, http.StatusOK, "card_linked", &cardLinkedPage{Tail: v.me.Card.Tail})
 }
 
 // cardHost is the provider's card host: https://card.example.fi:8443, or with a

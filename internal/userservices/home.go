@@ -69,8 +69,8 @@ func (p *Pages) choose(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if page.Card || page.App || page.Token {
 		return p.show(w, r, http.StatusOK, "choose", page)
 	}
-	if acr := p.linked(me); acr != "" {
-		return p.goOn(w, r, v, acr, homePath)
+	if p.linked(me) != "" {
+		return p.showLinked(w, r, v)
 	}
 	code := reason(me)
 	if code == "code_required" {
@@ -106,6 +106,30 @@ func reason(me portti.Me) string {
 		}
 	}
 	return "policy_denied"
+}
+
+// showLinked says that a link stands, and where to go on from here: an enrol
+// session ends with the first use of it.
+func (p *Pages) showLinked(w http.ResponseWriter, r *http.Request, v *visit) error {
+	page, next := web.Page{Client: v.service()}, ""
+	if !v.me.Full {
+		next = continuePath
+	}
+	if p.linked(v.me) == p.card {
+		return p.show(w, r, http.StatusOK, "card_linked", &cardLinkedPage{Page: page, Tail: v.me.Card.Tail, Service: next})
+	}
+	return p.show(w, r, http.StatusOK, "authenticator_linked", &authenticatorLinkedPage{Page: page, Kind: string(v.me.App.Kind), Account: p.config.Account, Service: next})
+}
+
+// proceed is goOn by a link. Only a person follows it: if the provider has lost
+// the browser's session meanwhile, it sends them back here, and by itself that
+// would go in circles.
+func (p *Pages) proceed(w http.ResponseWriter, r *http.Request, v *visit) error {
+	acr := p.linked(v.me)
+	if acr == "" {
+		return see(w, r, homePath)
+	}
+	return p.goOn(w, r, v, acr, homePath)
 }
 
 // goOn leads on after something was linked: in an enrol session to the provider,

@@ -2,20 +2,32 @@ package userservices
 
 import (
 	"net/http"
+	"slices"
 
 	"golang.org/x/text/language"
 
 	"github.com/portti-id/portti/templates"
 )
 
+// chosenLanguage is what the provider is told to speak: what the person has
+// chosen here. If they have chosen nothing, what they chose there stands.
+func (p *Pages) chosenLanguage(r *http.Request) []string {
+	if !p.hasChosen(r) {
+		return nil
+	}
+	return []string{p.site.Language(r)}
+}
+
+func (p *Pages) hasChosen(r *http.Request) bool {
+	return p.site.ReadCookie(r, "lang") != "" || r.URL.Query().Get("lang") != ""
+}
+
 // language is what to speak with this person. Their registered language counts
-// when they have chosen none here and their browser prefers none of ours.
+// when they have chosen none and their browser prefers none of ours.
 func (p *Pages) language(w http.ResponseWriter, r *http.Request, v *visit) string {
-	if p.site.ReadCookie(r, "lang") == "" && r.URL.Query().Get("lang") == "" && !understood(r.Header.Get("Accept-Language")) {
+	if !p.hasChosen(r) && !understood(r.Header.Get("Accept-Language")) && slices.Contains(templates.Languages, v.me.Language) {
 		p.site.UseLocales(w, r, v.session.SID, []string{v.me.Language})
-		if p.site.ReadCookie(r, "locales") == "" {
-			return v.me.Language
-		}
+		return v.me.Language
 	}
 	return p.site.Language(r)
 }

@@ -45,6 +45,7 @@ const (
 	cardReturnPath        = "/card/return"        // where the card host sends the browser back to
 	signedOutPath         = "/signed-out"         //
 	homePath              = "/"                   //
+	continuePath          = "/continue"           // to the first use of a new link
 	apiTimeout            = 10 * time.Second      // of one call to the provider
 	defaultACRs           = "urn:portti:acr:"     // what the provider's levels begin with
 	defaultClientID       = "user-services"       //
@@ -118,7 +119,7 @@ func New(ctx context.Context, c Config) (*Pages, error) {
 		Satisfies: map[string][]string{p.card: {p.code}},
 		// The API tells what the pages show.
 		NoUserInfo: true,
-		UILocales:  func(r *http.Request) []string { return []string{p.site.Language(r)} },
+		UILocales:  p.chosenLanguage,
 		OnError:    p.signInFailed, Store: c.Sessions, HTTPClient: client, Now: c.Now, Log: c.Log,
 	})
 	if err != nil {
@@ -144,6 +145,7 @@ func (p *Pages) Handler() http.Handler {
 func (p *Pages) Routes(mux *http.ServeMux) {
 	for pattern, h := range map[string]func(w http.ResponseWriter, r *http.Request, v *visit) error{
 		"GET /{$}":                    p.home,
+		"GET " + continuePath:         p.proceed,
 		"GET /authenticator":          p.authenticator,
 		"POST /authenticator":         p.beginAuthenticator,
 		"GET /authenticator/confirm":  p.authenticatorCode,

@@ -12,7 +12,7 @@ import (
 //
 //	openid   /.well-known/openid-configuration  /.well-known/oauth-authorization-server
 //	         /authorize  /token  /userinfo  /jwks
-//	signin   /  /signin/{tx}…  /end_session  /help
+//	signin   /  /order  /signin/{tx}…  /end_session
 //	api      /api/v1/me…
 //	web      /static/…
 //	server   /healthz  /readyz
@@ -23,5 +23,5 @@ func (s *Server) routes(pages *signin.Pages, resources *api.API) http.Handler {
 	resources.Routes(mux)
 	mux.Handle("GET /static/", s.Site.Static())
 	s.health(mux)
-	return s.Site.Wrap(mux)
+	return tellWhen(s.Site.Wrap(mux))
 }

@@ -116,7 +116,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	c.UserServices.ClientID = cmp.Or(c.UserServices.ClientID, "user-services")
 	s := &Server{config: c, deps: d}
 	var err error
-	s.Site, err = web.New(web.Settings{Brand: c.Brand, PublicURL: c.Issuer, SupportPhone: c.SupportPhone, Home: c.UserServices.URL, Footer: c.Footer,
+	s.Site, err = web.New(web.Settings{Brand: c.Brand, Pages: []string{"signin"}, PublicURL: c.Issuer, SupportPhone: c.SupportPhone, Home: c.UserServices.URL, Footer: c.Footer,
 		Proxies: c.Proxies, Forwarded: c.Forwarded, Log: d.Log})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ const (
 
 // Options of a demo. Port and CardPort 0 mean any free port.
 type Options struct {
+	Listen         string // the address of this machine to listen on; "": 127.0.0.1
 	Port, CardPort int
 	Data           string // a folder to keep, "" for one that goes with the demo
 	Log            *slog.Logger
@@ -44,7 +46,12 @@ type Options struct {
 // Demo is a running demo.
 type Demo struct {
 	port, cardPort int
+	parts          sync.Map // the first label of a host name → http.Handler
+	pocket         *pocket
+	opened         []func() error
 	stop           context.CancelFunc
+	running        sync.WaitGroup
+	failed         chan error // of the two servers
 	stopped        chan struct{}
 	err            error
 }
@@ -52,31 +59,48 @@ type Demo struct {
 // Start puts the parts together and returns when all of them answer. The demo
 // runs until ctx ends; Wait waits for that.
 func Start(ctx context.Context, o Options) (*Demo, error) {
-	o.Log = cmp.Or(o.Log, slog.Default())
-	pages, err := listen(o.Port, "port")
+	o.Listen, o.Log = cmp.Or(o.Listen, "127.0.0.1"), cmp.Or(o.Log, slog.Default())
+	pages, err := listen(o.Listen, o.Port, "port")
 	if err != nil {
 		return nil, err
 	}
-	cards, err := listen(o.CardPort, "card-port")
+	cards, err := listen(o.Listen, o.CardPort, "card-port")
 	if err != nil {
 		return nil, errors.Join(err, pages.Close())
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	d := &Demo{port: pages.Addr().(*net.TCPAddr).Port, cardPort: cards.Addr().(*net.TCPAddr).Port, stop: cancel, stopped: make(chan struct{})}
-	closers, err := d.start(ctx, o, pages, cards)
-	if err != nil {
-		cancel()
-		return nil, errors.Join(err, pages.Close(), cards.Close(), closers())
+	d := &Demo{port: pages.Addr().(*net.TCPAddr).Port, cardPort: cards.Addr().(*net.TCPAddr).Port, failed: make(chan error, 2), stopped: make(chan struct{})}
+	ctx, d.stop = context.WithCancel(ctx)
+	if err := d.start(ctx, o, pages, cards); err != nil {
+		d.stop()
+		d.running.Wait()
+		_, _ = pages.Close(), cards.Close() // the servers may have closed them
+		return nil, errors.Join(err, d.close())
 	}
+	go func() {
+		err := <-d.failed // the first that ends ends the rest
+		d.stop()
+		err = errors.Join(err, <-d.failed)
+		d.running.Wait()
+		d.err = errors.Join(err, d.close())
+		close(d.stopped)
+	}()
 	return d, nil
 }
 
-// listen opens a port of this machine alone, and names the flag that chooses
-// another one.
-func listen(port int, flag string) (net.Listener, error) {
-	l, err := web.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+// close closes what was opened, the last first.
+func (d *Demo) close() error {
+	var errs []error
+	for _, f := range slices.Backward(d.opened) {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// listen opens a port, and names the flag that chooses another one.
+func listen(host string, port int, flag string) (net.Listener, error) {
+	l, err := web.Listen(net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("%w\nChoose another one with --%s", err, flag)
+		return nil, fmt.Errorf("%w\nChoose another port with --%s", err, flag)
 	}
 	return l, nil
 }
@@ -100,111 +124,119 @@ func (d *Demo) Wait() error {
 	return d.err
 }
 
-// start opens everything; the function it returns closes what was opened.
-func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) (closeAll func() error, err error) {
-	var opened []func() error
-	closeAll = func() error {
-		var err error
-		for i := len(opened) - 1; i >= 0; i-- {
-			err = errors.Join(err, opened[i]())
-		}
+// start opens everything and lets it run.
+func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) error {
+	data, err := d.folder(o.Data)
+	if err != nil {
 		return err
 	}
-	data := o.Data
-	if data == "" {
-		if data, err = os.MkdirTemp("", "portti-demo-"); err != nil {
-			return closeAll, fmt.Errorf("make a folder for the demo: %w", err)
-		}
-		opened = append(opened, func() error { return os.RemoveAll(data) })
-	} else if err := os.MkdirAll(data, 0o700); err != nil {
-		return closeAll, fmt.Errorf("--data: %w", err)
+	pki, err := cardtest.LoadOrNew(filepath.Join(data, "cards"), time.Now())
+	if err != nil {
+		return fmt.Errorf("virtual cards: %w", err)
+	}
+	d.pocket, err = openPocket(data, pki)
+	if err != nil {
+		return err
 	}
 	master, err := masterKey(filepath.Join(data, "master.key"))
 	if err != nil {
-		return closeAll, err
+		return err
 	}
 	db, err := store.Open(ctx, store.Config{Path: filepath.Join(data, "portti.db")}, store.Deps{Seal: master.Seal})
 	if err != nil {
-		return closeAll, err
+		return err
 	}
-	opened = append(opened, db.Close)
+	d.opened = append(d.opened, db.Close)
+	provider, err := d.provider(ctx, o, db, master)
+	if err != nil {
+		return err
+	}
+	if err := seed(ctx, provider.Directory, db, d.pocket); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	d.parts.Store("id", provider.Handler())
+	desk, err := d.desk(d.pocket, o.Log)
+	if err != nil {
+		return err
+	}
+	d.parts.Store("desk", desk)
+
+	d.running.Go(func() { provider.Run(ctx) })
+	d.running.Go(func() { d.failed <- web.Serve(ctx, pages, d.byName(), nil, o.Log) })
+	d.running.Go(func() { d.failed <- serveCards(ctx, provider.Door, cards) })
+	return d.apps(ctx, o, db) // they look for the provider when they start
+}
+
+// folder is where everything lies: that of --data, or one that goes with the demo.
+func (d *Demo) folder(data string) (string, error) {
+	if data != "" {
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return "", fmt.Errorf("--data: %w", err)
+		}
+		return data, nil
+	}
+	data, err := os.MkdirTemp("", "portti-demo-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	d.opened = append(d.opened, func() error { return os.RemoveAll(data) })
+	return data, nil
+}
+
+// provider assembles the provider, with letters that go to the mailbox and trust
+// in the demo's own cards alone, which nobody can revoke.
+func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master *keys.Master) (*server.Server, error) {
 	memory := ephemeral.NewMemory(time.Now)
-	opened = append(opened, memory.Close)
-	pki, err := cardtest.LoadOrNew(filepath.Join(data, "cards"), time.Now())
+	d.opened = append(d.opened, memory.Close)
+	trusted := cardtest.TrustConfig(filepath.Join(filepath.Dir(d.pocket.file), "cards"))
+	trusted.AcceptWithoutRevocationCheck = true
+	trust, err := card.NewTrust(trusted, time.Now())
 	if err != nil {
-		return closeAll, fmt.Errorf("virtual cards: %w", err)
-	}
-	trustConfig := cardtest.TrustConfig(filepath.Join(data, "cards"))
-	trustConfig.AcceptWithoutRevocationCheck = true
-	trust, err := card.NewTrust(trustConfig, time.Now())
-	if err != nil {
-		return closeAll, fmt.Errorf("card trust: %w", err)
+		return nil, fmt.Errorf("card trust: %w", err)
 	}
 	host, err := card.ParseHost(d.cardOrigin())
 	if err != nil {
-		return closeAll, err
+		return nil, err
 	}
-	pocket, err := openPocket(data, pki)
+	certificate, err := d.pocket.pki.ServerCertificate("card.localhost")
 	if err != nil {
-		return closeAll, err
+		return nil, err
 	}
-	provider, err := server.New(ctx, server.Config{
+	s, err := server.New(ctx, server.Config{
 		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host,
 		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "service.localhost", "records.localhost"}},
-	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: pocket, Trust: trust, Log: o.Log})
+	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust, Log: o.Log})
 	if err != nil {
-		return closeAll, err
+		return nil, err
 	}
-	serverCertificate, err := pki.ServerCertificate("card.localhost")
-	if err != nil {
-		return closeAll, err
-	}
-	provider.Door.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return serverCertificate, nil }
-	if err := seed(ctx, provider.Directory, db, pocket); err != nil {
-		return closeAll, fmt.Errorf("seed: %w", err)
-	}
-	handlers := map[string]http.Handler{"id": provider.Handler()}
-	if err := d.apps(ctx, o, db, handlers); err != nil {
-		return closeAll, err
-	}
-	if handlers["desk"], err = d.desk(pocket, o.Log); err != nil {
-		return closeAll, err
-	}
-
-	var running sync.WaitGroup
-	failed := make(chan error, 2)
-	running.Go(func() { provider.Run(ctx) })
-	running.Go(func() { failed <- web.Serve(ctx, pages, byName(handlers, d.Origin("desk")), nil, o.Log) })
-	running.Go(func() { failed <- serveCards(ctx, provider.Door, cards) })
-	go func() {
-		err := <-failed // the first that ends ends the rest
-		d.stop()
-		d.err = errors.Join(err, <-failed)
-		running.Wait()
-		d.err = errors.Join(d.err, closeAll())
-		close(d.stopped)
-	}()
-	return closeAll, nil
+	s.Door.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }
+	return s, nil
 }
 
 // apps adds User Services and the two protected services, each as a client of
 // its own.
-func (d *Demo) apps(ctx context.Context, o Options, db *store.Store, handlers map[string]http.Handler) error {
+func (d *Demo) apps(ctx context.Context, o Options, db *store.Store) error {
 	secrets, err := registerClients(ctx, db, d.Origin)
 	if err != nil {
 		return fmt.Errorf("register clients: %w", err)
 	}
 	inside := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dialHere, MaxIdleConnsPerHost: 8}}
+	d.opened = append(d.opened, func() error { inside.CloseIdleConnections(); return nil })
 	for _, name := range []string{"service", "records"} {
-		handlers[name], err = service.New(service.Config{URL: d.Origin(name), Issuer: d.Origin("id"), ClientID: name, ClientSecret: secrets[name],
+		app, err := service.New(service.Config{URL: d.Origin(name), Issuer: d.Origin("id"), ClientID: name, ClientSecret: secrets[name],
 			HTTPClient: inside, Log: o.Log})
 		if err != nil {
 			return err
 		}
+		d.parts.Store(name, app)
 	}
-	handlers["services"], err = userservices.New(ctx, userservices.Config{URL: d.Origin("services"), Issuer: d.Origin("id"), ClientID: "user-services",
-		ClientSecret: secrets["user-services"], Brand: brand, SupportPhone: support, HTTPClient: inside, Log: o.Log})
-	return err
+	app, err := userservices.New(ctx, userservices.Config{URL: d.Origin("services"), Issuer: d.Origin("id"), ClientID: "user-services",
+		ClientSecret: secrets["user-services"], CardHost: d.cardOrigin(), Brand: brand, SupportPhone: support, HTTPClient: inside, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	d.parts.Store("services", app.Handler())
+	return nil
 }
 
 // dialHere leads every *.localhost name to this machine (RFC 6761 §6.3); not
@@ -221,21 +253,21 @@ func dialHere(ctx context.Context, network, address string) (net.Conn, error) {
 }
 
 // byName leads a request to the part whose name it was sent to.
-func byName(handlers map[string]http.Handler, start string) http.Handler {
+func (d *Demo) byName() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
 		name, ours := strings.CutSuffix(host, ".localhost")
-		h, ok := handlers[name]
+		part, ok := d.parts.Load(name)
 		switch {
 		case ours && ok:
-			h.ServeHTTP(w, r)
+			part.(http.Handler).ServeHTTP(w, r)
 		case host == "localhost", host == "127.0.0.1":
-			http.Redirect(w, r, start, http.StatusSeeOther)
+			http.Redirect(w, r, d.Origin("desk"), http.StatusSeeOther)
 		default:
-			http.Error(w, "The demo has no part of this name. Start at "+start, http.StatusMisdirectedRequest)
+			http.Error(w, "The demo has no part of this name. Start at "+d.Origin("desk"), http.StatusMisdirectedRequest)
 		}
 	})
 }

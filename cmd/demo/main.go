@@ -26,7 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, stop, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "demo:", err)
 		}
@@ -34,11 +34,12 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out, errs io.Writer) error {
+func run(ctx context.Context, stop func(), args []string, out, errs io.Writer) error {
 	var o Options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	flags.IntVar(&o.Port, "port", 8080, "`port` of the pages")
+	flags.StringVar(&o.Listen, "listen", "127.0.0.1", "`address` to listen on; whoever reaches it can be everybody in the demo")
 	flags.IntVar(&o.CardPort, "card-port", 8443, "`port` of the card host")
 	flags.StringVar(&o.Data, "data", "", "`folder` that keeps people, keys and cards; none: everything is forgotten at the end")
 	verbose := flags.Bool("verbose", false, "log every request")
@@ -53,10 +54,15 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		level = slog.LevelInfo
 	}
 	o.Log = slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(o.Log) // libraries use it
 	d, err := Start(ctx, o)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // Ctrl-C came first
+		}
 		return err
 	}
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
 	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("services"), d.Origin("id"), d.cardOrigin())
 	err = d.Wait()
 	fmt.Fprintln(out, "Stopped.")

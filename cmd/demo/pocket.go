@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
 	"errors"
@@ -29,19 +30,34 @@ type pocket struct {
 	mu      sync.Mutex
 	letters []letter  // newest first
 	keys    []account // as they were added
+	seeded  bool      // the database has everybody
+}
+
+// kept is the pocket as a file.
+type kept struct {
+	Seeded  bool
+	Letters []letter
+	Keys    []account
 }
 
 // letter is one that has arrived.
 type letter struct {
-	To, Subject, Body, Language string
-	At                          time.Time
+	mail.Message
+	At time.Time
 }
 
 // account is a key in the authenticator.
 type account struct {
-	Owner string // a username, or what the person called it
+	ID    string
+	Owner string // whose phone it is on
 	Key   []byte
 }
+
+// cardPassword is the password of the files that hold cards.
+const cardPassword = "kortti"
+
+// oddCards are cards that are refused, each for another reason (cardtest.Cases).
+var oddCards = []string{"good-health", "citizen", "expired", "signature", "stranger"}
 
 var _ mail.Carrier = (*pocket)(nil)
 
@@ -52,46 +68,48 @@ func openPocket(dir string, pki *cardtest.PKI) (*pocket, error) {
 		return nil, fmt.Errorf("pocket: %w", err)
 	}
 	if err == nil {
-		kept := struct {
-			Letters []letter
-			Keys    []account
-		}{}
-		if err := json.Unmarshal(raw, &kept); err != nil {
+		var k kept
+		if err := json.Unmarshal(raw, &k); err != nil {
 			return nil, fmt.Errorf("pocket: %s: %w", p.file, err)
 		}
-		p.letters, p.keys = kept.Letters, kept.Keys
+		p.letters, p.keys, p.seeded = k.Letters, k.Keys, k.Seeded
 	}
 	for _, who := range people {
-		if p.pki.Card(who.Username) == nil {
-			if _, err := p.pki.Issue(who.Username, who.onCard(), cardtest.WithKey(cardtest.P256)); err != nil {
+		if name := cardOf(who.Username); p.pki.Card(name) == nil {
+			if _, err := p.pki.Issue(name, who.onCard(), cardtest.WithKey(cardtest.P256)); err != nil {
 				return nil, fmt.Errorf("card of %s: %w", who.Username, err)
 			}
+		}
+	}
+	for _, name := range oddCards {
+		if _, err := p.pki.Case(name); err != nil {
+			return nil, err
 		}
 	}
 	return p, p.pki.Save(filepath.Join(dir, "cards"))
 }
 
+// cardOf is the name of a person's card.
+func cardOf(username string) string { return strings.ReplaceAll(username, ".", "-") }
+
 // onCard is what her card says of a person.
 func (who person) onCard() cardtest.Person {
-	org := ""
-	for _, o := range organisations {
-		if o.ID == who.Organisation {
-			org = o.Name
-		}
-	}
-	return cardtest.Person{Given: who.GivenName, Family: who.FamilyName, Organisation: org,
+	return cardtest.Person{Given: who.GivenName, Family: who.FamilyName, Organisation: who.employer(),
 		Serial: fmt.Sprintf("9%08dX", slices.IndexFunc(people, func(p person) bool { return p.Username == who.Username })+1)}
 }
 
 // holder is a person's card as a handshake would tell of it.
-func (p *pocket) holder(username string) card.Holder { return card.HolderOf(p.pki.Card(username).Cert) }
+func (p *pocket) holder(username string) card.Holder {
+	return card.HolderOf(p.pki.Card(cardOf(username)).Cert)
+}
 
-// Deliver puts a letter into the mailbox.
+// Deliver puts a letter into the mailbox. A letter that comes twice is one.
 func (p *pocket) Deliver(_ context.Context, m mail.Message) error {
-	p.mu.Lock()
-	p.letters = append([]letter{{To: m.To, Subject: m.Subject, Body: m.Body, Language: m.Language, At: time.Now()}}, p.letters...)
-	p.mu.Unlock()
-	return p.save()
+	return p.change(func() {
+		if !slices.ContainsFunc(p.letters, func(l letter) bool { return l.ID == m.ID }) {
+			p.letters = slices.Insert(p.letters, 0, letter{m, time.Now()})
+		}
+	})
 }
 
 // mailbox returns the letters, newest first.
@@ -101,18 +119,12 @@ func (p *pocket) mailbox() []letter {
 	return slices.Clone(p.letters)
 }
 
-func (p *pocket) addKey(owner string, key []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.keys = append(p.keys, account{Owner: owner, Key: key})
+func (p *pocket) addKey(owner string, key []byte) error {
+	return p.change(func() { p.keys = append(p.keys, account{rand.Text(), owner, key}) })
 }
 
-func (p *pocket) removeKey(i int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i >= 0 && i < len(p.keys) {
-		p.keys = slices.Delete(p.keys, i, i+1)
-	}
+func (p *pocket) removeKey(id string) error {
+	return p.change(func() { p.keys = slices.DeleteFunc(p.keys, func(a account) bool { return a.ID == id }) })
 }
 
 // accounts returns the authenticator's accounts.
@@ -146,11 +158,12 @@ func readKey(typed string) ([]byte, error) {
 	return key, nil
 }
 
-// save keeps letters and keys for the next run.
-func (p *pocket) save() error {
+// change changes the pocket and keeps it for the next run.
+func (p *pocket) change(f func()) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	raw, err := json.MarshalIndent(map[string]any{"Letters": p.letters, "Keys": p.keys}, "", "\t")
+	f()
+	raw, err := json.MarshalIndent(kept{p.seeded, p.letters, p.keys}, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base32"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/userservices"
 )
 
 // ownPassword is the password of everybody in the demo who has chosen one.
@@ -40,24 +43,53 @@ type person struct {
 
 const day = 24 * time.Hour
 
+// people, the two heroes of the desk's stories first.
 var people = []person{
-	{User: identity.User{Username: "aino.alku", Organisation: "kuntala", GivenName: "Aino", FamilyName: "Alku", Language: "fi"}, Since: time.Hour},
-	{User: identity.User{Username: "kai.kustaa", Organisation: "saaristo", GivenName: "Kai", FamilyName: "Kustaa", Language: "sv"}, Since: time.Hour},
-	{User: identity.User{Username: "otto.ohjelma", Organisation: "tietoapu", GivenName: "Otto", FamilyName: "Ohjelma", Language: "fi"}, Own: true, App: true, Since: time.Hour},
-	{User: identity.User{Username: "kaisa.kortti", Organisation: "saaristo", GivenName: "Kaisa", FamilyName: "Kortti", Language: "fi"}, Own: true, Card: true, Since: time.Hour},
-	{User: identity.User{Username: "molla.molemmat", Organisation: "kuntala", GivenName: "Molla", FamilyName: "Molemmat", Language: "en"}, Own: true, App: true, Card: true, Since: time.Hour},
+	{User: identity.User{Username: "aino.alku", Organisation: "kuntala", GivenName: "Aino", FamilyName: "Alku", Language: "fi"}, Since: time.Minute},
+	{User: identity.User{Username: "kai.kustaa", Organisation: "saaristo", GivenName: "Kai", FamilyName: "Kustaa", Language: "sv"}, Since: 2 * time.Minute},
+	{User: identity.User{Username: "otto.ohjelma", Organisation: "tietoapu", GivenName: "Otto", FamilyName: "Ohjelma", Language: "fi"}, Own: true, App: true, Since: 10 * time.Minute},
+	{User: identity.User{Username: "kaisa.kortti", Organisation: "saaristo", GivenName: "Kaisa", FamilyName: "Kortti", Language: "fi"}, Own: true, Card: true, Since: 15 * time.Minute},
+	{User: identity.User{Username: "molla.molemmat", Organisation: "kuntala", GivenName: "Molla", FamilyName: "Molemmat", Language: "en"}, Own: true, App: true, Card: true, Since: 20 * time.Minute},
 	{User: identity.User{Username: "viivi.vanha", Organisation: "kuntala", GivenName: "Viivi", FamilyName: "Vanha", Language: "fi"}, Since: 15 * day},
-	{User: identity.User{Username: "lasse.lopetti", Organisation: "kuntala", GivenName: "Lasse", FamilyName: "Lopetti", Language: "fi"}, Own: true, Card: true, Disabled: true, Since: time.Hour},
+	{User: identity.User{Username: "lasse.lopetti", Organisation: "kuntala", GivenName: "Lasse", FamilyName: "Lopetti", Language: "fi"}, Own: true, Card: true, Disabled: true, Since: 30 * time.Minute},
+}
+
+func (who person) address() string { return who.Username + "@" + string(who.Organisation) + ".example" }
+
+// employer is the name of her organisation.
+func (who person) employer() string {
+	i := slices.IndexFunc(organisations, func(o identity.Organisation) bool { return o.ID == who.Organisation })
+	return organisations[i].Name
+}
+
+func personOf(username string) (person, bool) {
+	return find(func(who person) bool { return who.Username == username })
+}
+
+func personAt(address string) (person, bool) {
+	return find(func(who person) bool { return who.address() == address })
+}
+
+func find(f func(who person) bool) (person, bool) {
+	if i := slices.IndexFunc(people, f); i >= 0 {
+		return people[i], true
+	}
+	return person{}, false
 }
 
 var seeder = identity.Actor{Name: "operator:demo", Operator: true}
 
-// seed fills an empty database. One that holds organisations already is left
-// as it is.
+// seed fills an empty database. One that was filled before is left as it is.
 func seed(ctx context.Context, directory *identity.Directory, db *store.Store, p *pocket) error {
+	if p.seeded {
+		return nil
+	}
 	there, err := db.Organisations(ctx)
-	if err != nil || len(there) > 0 {
+	if err != nil {
 		return err
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("the first start was cut short; delete the folder %s and start again", filepath.Dir(p.file))
 	}
 	for _, o := range organisations {
 		if _, err := directory.CreateOrganisation(ctx, seeder, o); err != nil {
@@ -69,7 +101,7 @@ func seed(ctx context.Context, directory *identity.Directory, db *store.Store, p
 			return fmt.Errorf("%s: %w", who.Username, err)
 		}
 	}
-	return p.save()
+	return p.change(func() { p.seeded = true })
 }
 
 // settle brings a person to where she stands, in the past: the codes of now are
@@ -78,7 +110,7 @@ func (who person) settle(ctx context.Context, directory *identity.Directory, p *
 	at := time.Now().Add(-who.Since)
 	d := *directory
 	d.Now = func() time.Time { return at }
-	who.Email = who.Username + "@" + string(who.Organisation) + ".example"
+	who.Email = who.address()
 	u, _, err := d.CreateUser(ctx, seeder, who.User)
 	if err != nil || !who.Own {
 		return err
@@ -96,7 +128,9 @@ func (who person) settle(ctx context.Context, directory *identity.Directory, p *
 		if err != nil {
 			return err
 		}
-		p.addKey(who.Username, key)
+		if err := p.addKey(who.Name(), key); err != nil {
+			return err
+		}
 		self.Full, self.Proved = true, identity.MethodApp
 	}
 	if who.Card {
@@ -142,7 +176,7 @@ func registerClients(ctx context.Context, db *store.Store, origin func(name stri
 	}
 	all := []openid.Client{
 		app("services", map[string]string{"en": "User Services", "fi": "Käyttäjäpalvelut", "sv": "Användartjänster"}, func(c *openid.Client) {
-			c.ID, c.Scopes = "user-services", []string{"openid", "profile", "us", "us.enrol"}
+			c.ID, c.Scopes, c.BackChannelLogoutURI = "user-services", userservices.Scopes, origin("services")+userservices.BackChannelLogoutPath
 		}),
 		app("service", map[string]string{"en": "The Service", "fi": "Palvelu", "sv": "Tjänsten"}, func(*openid.Client) {}),
 		app("records", map[string]string{"en": "The Records", "fi": "Rekisteri", "sv": "Registret"}, func(c *openid.Client) { c.MinimumACR = acr.Card }),

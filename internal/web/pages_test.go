@@ -149,7 +149,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	const good = `<!DOCTYPE html><html lang="en"><title>T</title><h1>H</h1>%</html>`
 	for _, bad := range []string{
 		`<h1>Two</h1>`, `<h3>Gap</h3>`, `<input id="a">`, `<p id="a"></p><p id="a"></p>`, `<p style="color:red">x</p>`, `<button></button>`, `<a href="#nowhere">x</a>`,
-		`<form method="post" action="/x"></form>`, `<img src="x">`, `<script>1</script>`, `<p aria-describedby="nowhere">x</p>`, `<p>⟦login.title⟧</p>`,
+		`<form method="post" action="/x"></form>`, `<img src="x">`, `<script>1</script>`, `<p aria-describedby="nowhere">x</p>`, `<p>⟦login.title⟧</p>`, `<p autofocus></p><p autofocus></p>`,
 	} {
 		found := &finding{TB: t}
 		webtest.Check(found, []byte(strings.Replace(good, "%", bad, 1)), "en")

@@ -70,7 +70,7 @@ func shadowed(content web.Content) []string {
 // as the HTML tells): its language, a title, one h1, headings without gaps, a
 // label for every input, a name for every button and link, a text for every
 // picture, unique ids, references that lead somewhere, a token in every form
-// that posts, and nothing that the Content-Security-Policy would stop. ids must
+// that posts, one element at most that wants the focus, and nothing that the Content-Security-Policy would stop. ids must
 // all be on the page.
 func Check(t testing.TB, body []byte, lang string, ids ...string) {
 	t.Helper()
@@ -92,6 +92,9 @@ func Check(t testing.TB, body []byte, lang string, ids ...string) {
 	if c.h1 != 1 {
 		t.Errorf("%d h1 elements, want 1", c.h1)
 	}
+	if c.focus > 1 {
+		t.Errorf("%d elements want the focus", c.focus)
+	}
 	if c.title == "" {
 		t.Error("the page has no title")
 	}
@@ -109,6 +112,7 @@ type checker struct {
 	lang   string
 	title  string
 	h1     int
+	focus  int // elements that want it
 	level  int // of the last heading
 }
 
@@ -147,6 +151,9 @@ func (c *checker) check(n *html.Node) {
 				c.Errorf("<%s %s=%q>: nothing has that id", n.Data, name, value)
 			}
 		}
+	}
+	if _, ok := get(n, "autofocus"); ok {
+		c.focus++
 	}
 	for _, a := range n.Attr {
 		if a.Key == "style" || strings.HasPrefix(a.Key, "on") {

@@ -116,6 +116,7 @@ type Flow struct {
 	Codes    int             `json:"codes,omitempty"`    // wrong codes so far (five end the transaction)
 	Problem  string          `json:"problem,omitempty"`  // what the next page should say, a fault's code
 	Notice   string          `json:"notice,omitempty"`   // what the next page should tell, e.g. "linked"
+	Over     bool            `json:"over,omitempty"`     // begun again on purpose: what the browser's session proves is not used
 	Attempt  string          `json:"attempt,omitempty"`  // the card attempt that may answer now
 	Level    string          `json:"level,omitempty"`    // of the session that was started
 	Started  time.Time       `json:"started"`
@@ -129,7 +130,7 @@ func (f Flow) after(e Event) (Flow, bool) {
 	}
 	f.Step, f.Problem, f.Notice = step, "", ""
 	if step == AskPassword {
-		f = Flow{TX: f.TX, Browser: f.Browser, Step: step, Username: f.Username, Started: f.Started}
+		f = Flow{TX: f.TX, Browser: f.Browser, Step: step, Username: f.Username, Over: true, Started: f.Started}
 	}
 	return f, true
 }

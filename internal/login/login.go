@@ -53,9 +53,9 @@ type Service struct {
 // session proves already is not asked again: an enrol session has the password
 // behind it (S20), a full one needs only what the request demands on top.
 func (s *Service) Start(ctx context.Context, d Demand, current *session.Session) (Flow, error) {
-	f, _, err := s.load(ctx, d)
+	f, raw, err := s.load(ctx, d)
 	if err == nil && f.Step != Finished {
-		return f, nil
+		return s.sooner(ctx, d, f, raw, current)
 	}
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return Flow{}, err
@@ -69,6 +69,21 @@ func (s *Service) Start(ctx context.Context, d Demand, current *session.Session)
 		return Flow{}, err
 	}
 	return f, s.Ephemeral.Put(ctx, key(d.TX), value, flowLasts)
+}
+
+// sooner moves a sign-in that waits at its first page to the step that the
+// browser's session has earned meanwhile: whoever looked at that page between
+// the password and the linking goes on at the code all the same (S20). One that
+// was started over stays there, or five wrong codes would end nothing.
+func (s *Service) sooner(ctx context.Context, d Demand, f Flow, raw []byte, current *session.Session) (Flow, error) {
+	if f.Step != AskPassword || f.Over || current == nil {
+		return f, nil
+	}
+	g, err := s.begin(ctx, d, current)
+	if err != nil || g.Step == f.Step {
+		return f, err
+	}
+	return s.save(ctx, d, raw, g)
 }
 
 // begin finds the first step.

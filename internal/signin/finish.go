@@ -20,6 +20,13 @@ func (p *Pages) finish(w http.ResponseWriter, r *http.Request, in *waiting) erro
 	}
 	p.signedIn(w, end.Secret, end.Session)
 	in.session = &end.Session
+	if end.Former != nil {
+		// Somebody else was signed in here. The cookie is given first: a failure
+		// must not leave this person in the other's session.
+		if err := p.Provider.EndSession(r.Context(), end.Former.ID, "other_user_signed_in"); err != nil {
+			return err
+		}
+	}
 	switch {
 	case end.Session.Level == session.Enrol && !in.EnrolOK:
 		if p.UserServices == "" {

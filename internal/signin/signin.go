@@ -67,6 +67,8 @@ type Provider interface {
 	Complete(w http.ResponseWriter, r *http.Request, id string, s session.Session) error
 	// Refuse answers the request with an error.
 	Refuse(w http.ResponseWriter, r *http.Request, id string, e openid.Error) error
+	// EndSession ends a session by its public ID, with everything that stands on it.
+	EndSession(ctx context.Context, sid, reason string) error
 	// ParseLogout and FinishLogout are RP-initiated logout.
 	ParseLogout(r *http.Request) (openid.Logout, error)
 	FinishLogout(ctx context.Context, l openid.Logout, s *session.Session) (string, error)

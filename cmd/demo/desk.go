@@ -103,7 +103,8 @@ type deskPage struct {
 	Aino, Kai     deskPerson // the heroes of the stories
 	Organisations []deskOrganisation
 	People        []deskPerson
-	Letters       []deskLetter
+	Letters       []deskLetter // the newest
+	OlderLetters  []deskLetter
 	Accounts      []deskAccount
 	Cards         []deskCard
 	OddCards      []deskCard
@@ -134,6 +135,9 @@ type deskAccount struct {
 type deskCard struct {
 	File, Holder, About string
 }
+
+// newLetters is how many letters are seen at first.
+const newLetters = 6
 
 func (k *desk) show(w http.ResponseWriter, r *http.Request) error {
 	return k.render(w, r, http.StatusOK, "", "")
@@ -226,6 +230,9 @@ func (k *desk) render(w http.ResponseWriter, r *http.Request, status int, wrong,
 			shown.Name = who.Name()
 		}
 		p.Letters = append(p.Letters, shown)
+	}
+	if len(p.Letters) > newLetters {
+		p.Letters, p.OlderLetters = p.Letters[:newLetters], p.Letters[newLetters:]
 	}
 	for _, a := range k.pocket.accounts() {
 		code, left := a.code(now)

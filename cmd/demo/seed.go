@@ -96,7 +96,8 @@ func seed(ctx context.Context, directory *identity.Directory, db *store.Store, p
 			return fmt.Errorf("organisation %s: %w", o.ID, err)
 		}
 	}
-	for _, who := range people {
+	// The letters of the heroes are to be the newest.
+	for _, who := range slices.Backward(people) {
 		if err := who.settle(ctx, directory, p); err != nil {
 			return fmt.Errorf("%s: %w", who.Username, err)
 		}

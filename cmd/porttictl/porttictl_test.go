@@ -1,0 +1,325 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/password"
+	"github.com/portti-id/portti/internal/store"
+	"github.com/portti-id/portti/internal/storetest"
+)
+
+// Every change there is, in an order in which each has something to change. A
+// step with no words prepares the next one.
+var changes = []struct {
+	args  []string
+	first func(k *kit)
+	event audit.Type
+}{
+	{args: words("organisation create kuntala --name Kuntala --methods card,app,token --delivery letter"), event: audit.OrganisationCreated},
+	{args: words("organisation change kuntala --methods card,app --shared-workstations --it-contact it@kuntala.example"), event: audit.OrganisationChanged},
+	{args: words("user create aino.alku --organisation kuntala --given-name Aino --family-name Alku --email aino@kuntala.example --language sv"), event: audit.UserCreated},
+	{args: words("user change aino.alku --family-name Uusi"), event: audit.UserChanged},
+	{args: words("user order AINO.alku --reason card-replaced"), event: audit.PasswordOrdered},
+	{first: func(k *kit) { k.linkAuthenticator("aino.alku") }, args: words("user remove-authenticator aino.alku --reason new-phone"), event: audit.AuthenticatorRemoved},
+	{args: words("user disable aino.alku --reason left"), event: audit.UserDisabled},
+	{args: words("user enable aino.alku"), event: audit.UserEnabled},
+	{args: words("client create records --name en=Records --name fi=Rekisteri --redirect-uris https://records.example.fi/callback --grant-types authorization_code,refresh_token"), event: audit.ClientCreated},
+	{args: words("client change records --minimum_acr urn:portti:acr:card --algorithm ES256 --access-token-ttl 10m"), event: audit.ClientChanged},
+	{args: words("client rotate-secret records"), event: audit.ClientChanged},
+	{args: words("client disable records"), event: audit.ClientDisabled},
+	{args: words("client enable records"), event: audit.ClientEnabled},
+	{args: words("key prepare P-256"), event: audit.KeyCreated},
+	{first: func(k *kit) { k.preparedBefore(keys.Ed25519, 25*time.Hour) }, args: words("key promote Ed25519"), event: audit.KeyMoved},
+	{first: func(k *kit) { k.promotedBefore(keys.RSA2048, 8*24*time.Hour) }, args: words("key retire RSA-2048"), event: audit.KeyMoved},
+	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
+	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
+}
+
+func words(s string) []string { return strings.Fields(s) }
+
+// ringAt is the ring as it was some time ago.
+func (k *kit) ringAt(ago time.Duration) *keys.Ring {
+	k.t.Helper()
+	r, err := keys.OpenRing(k.t.Context(), k.db.Keys(), k.master, keys.Options{Now: func() time.Time { return time.Now().Add(-ago) }})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return r
+}
+
+func (k *kit) preparedBefore(kind keys.Kind, ago time.Duration) {
+	k.t.Helper()
+	if _, err := k.ringAt(ago).Prepare(k.t.Context(), kind); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+func (k *kit) promotedBefore(kind keys.Kind, ago time.Duration) {
+	k.t.Helper()
+	k.preparedBefore(kind, ago+25*time.Hour)
+	if err := k.ringAt(ago).Promote(k.t.Context(), kind); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// TestChangesAreRehearsedUnlessApplied: without --apply nothing is written and no
+// secret is shown; with it the change is there, with its event in the operator's
+// name.
+func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
+	for _, driver := range storetest.Drivers {
+		t.Run(driver, func(t *testing.T) {
+			k := newKit(t, driver)
+			done := map[string]bool{}
+			for _, c := range changes {
+				if c.first != nil {
+					c.first(k)
+				}
+				before := k.state()
+				dry, note, code := k.run(append(c.args, "--json")...)
+				if code != 0 || !strings.Contains(note, "Dry run") {
+					t.Fatalf("%v rehearsed: exit code %d: %s", c.args, code, note)
+				}
+				if k.state() != before {
+					t.Fatalf("%v changed something in a dry run", c.args)
+				}
+				if o := decode[outcome](t, dry); o.Applied || o.TemporaryPassword != "" || o.ClientSecret != "" || o.Note != "" {
+					t.Errorf("%v rehearsed: %s", c.args, dry)
+				}
+				if o := decode[outcome](t, k.ok(append(c.args, "--json", "--apply")...)); !o.Applied || o.Result == nil {
+					t.Errorf("%v: %+v", c.args, o)
+				}
+				if k.state() == before {
+					t.Fatalf("%v --apply changed nothing", c.args)
+				}
+				events, err := k.db.AuditEvents(t.Context(), store.Trail{Types: []audit.Type{c.event}, Limit: 1})
+				if err != nil || len(events) != 1 || events[0].Actor != "operator:tester" {
+					t.Errorf("%v: the trail says %+v, %v", c.args, events, err)
+				}
+				done[c.args[0]+" "+c.args[1]] = true
+			}
+			everyCommandIsIn(t, done)
+		})
+	}
+}
+
+// everyCommandIsIn fails when a command that changes something has no place in
+// the list above.
+func everyCommandIsIn(t *testing.T, done map[string]bool) {
+	t.Helper()
+	readers := []string{"list", "show"}
+	for _, group := range newRoot(os.Stdout, os.Stderr).Commands() {
+		for _, c := range group.Commands() {
+			if name := group.Name() + " " + c.Name(); !slices.Contains(readers, c.Name()) && !done[name] {
+				t.Errorf("no test rehearses %q", name)
+			}
+		}
+	}
+}
+
+// TestTemporaryPasswordIsShownOnce and works; afterwards no command shows it, nor
+// anything that it is stored as (S13).
+func TestTemporaryPasswordIsShownOnce(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.ok("organisation", "create", "kuntala", "--name", "Kuntala", "--methods", "app", "--apply")
+	o := decode[outcome](t, k.ok("user", "create", "aino.alku", "--organisation", "kuntala", "--given-name", "Aino", "--family-name", "Alku", "--apply", "--json"))
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.linkAuthenticator("aino.alku")
+	p := k.person("aino.alku")
+	if ok, _, err := hasher.Verify(t.Context(), p.Password.Hash, o.TemporaryPassword); !ok || err != nil || !p.Password.Temporary {
+		t.Errorf("the printed password %q does not work: %v", o.TemporaryPassword, err)
+	}
+	for _, out := range []string{k.ok("user", "show", "aino.alku"), k.ok("user", "show", "aino.alku", "--json"), k.ok("user", "list", "--json"), k.ok("audit", "list", "--json")} {
+		for _, secret := range []string{o.TemporaryPassword, p.Password.Hash, "argon2", "sealed-canary"} {
+			if strings.Contains(out, secret) {
+				t.Errorf("%q is shown: %s", secret, out)
+			}
+		}
+	}
+}
+
+// TestClientSecretIsShownOnce and is what the client proves itself with; a new
+// one replaces it.
+func TestClientSecretIsShownOnce(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.seed()
+	matches := func(secret string) bool {
+		c, err := k.db.Client(t.Context(), "records")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256([]byte(secret))
+		return c.SecretHash == hex.EncodeToString(sum[:])
+	}
+	create := decode[outcome](t, k.ok("client", "create", "other", "--name", "en=Other", "--redirect-uris", "https://other.example.fi/cb", "--auth-method", "none", "--apply", "--json"))
+	if create.ClientSecret != "" {
+		t.Error("a public client has got a secret")
+	}
+	first := decode[outcome](t, k.ok("client", "rotate-secret", "records", "--apply", "--json")).ClientSecret
+	if first == "" || !matches(first) {
+		t.Errorf("the printed secret %q is not the client's", first)
+	}
+	second := decode[outcome](t, k.ok("client", "rotate-secret", "records", "--apply", "--json")).ClientSecret
+	if !matches(second) || matches(first) {
+		t.Error("the former secret has outlived the new one")
+	}
+	c, err := k.db.Client(t.Context(), "records")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{k.ok("client", "show", "records", "--json"), k.ok("client", "list"), k.ok("audit", "list", "--json")} {
+		if strings.Contains(out, second) || strings.Contains(out, c.SecretHash) {
+			t.Errorf("the secret or its hash is shown: %s", out)
+		}
+	}
+}
+
+// TestWrongInput: a message names what is wrong, the exit code says of which kind
+// it is, and nothing has changed.
+func TestWrongInput(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.seed()
+	for _, c := range []struct {
+		args string
+		code int
+		text string
+	}{
+		{"organisation create Kuntala --name K --methods app", exitInvalid, "id: use"},
+		{"organisation create k --methods app", exitInvalid, "name: give a value"},
+		{"organisation create k --name K", exitInvalid, "methods: permit at least one"},
+		{"organisation create k --name K --methods sms", exitInvalid, `methods: "sms" is not one of card, app, token`}, // S12
+		{"organisation create k --name K --methods app --delivery sms", exitInvalid, "delivery:"},
+		{"organisation create kuntala --name K --methods app", exitConflict, "already"},
+		{"organisation change none --name K", exitNotFound, "no such organisation"},
+		{"user create matti --organisation none --given-name M --family-name M", exitNotFound, "no such organisation"},
+		{"user create matti/ --organisation kuntala --given-name M --family-name M", exitInvalid, "username:"},
+		{"user create matti --organisation kuntala --family-name M", exitInvalid, "given-name:"},
+		{"user create matti --organisation kuntala --given-name M --family-name M --email no", exitInvalid, "email:"},
+		{"user create matti --organisation kuntala --given-name M --family-name M --language de", exitInvalid, "language:"},
+		{"user create AINO.ALKU --organisation kuntala --given-name M --family-name M", exitConflict, "taken"},
+		{"user order aino.alku", exitInvalid, "reason: give a value"},
+		{"user remove-authenticator aino.alku", exitInvalid, "reason: give a value"}, // S60
+		{"user disable aino.alku", exitInvalid, "reason: give a value"},
+		{"user enable aino.alku", exitConflict, "not disabled"},
+		{"user order nobody --reason x", exitNotFound, "no such user"},
+		{"client create a --name Records --redirect-uris https://a.example/cb", exitInvalid, "name:"},
+		{"client create a --name en=A", exitInvalid, "redirect_uris:"},
+		{"client create a --name en=A --redirect-uris http://a.example/cb", exitInvalid, "must be https"},
+		{"client create a --name en=A --redirect-uris https://*.example/cb", exitInvalid, "wildcard"},
+		{"client create a --name en=A --redirect-uris https://a.example/cb --minimum-acr gold", exitInvalid, "minimum_acr:"},
+		{"client create a --name en=A --redirect-uris https://a.example/cb --minimum-acr urn:portti:acr:enrol", exitInvalid, "minimum_acr:"}, // S19
+		{"client create a --name en=A --redirect-uris https://a.example/cb --algorithm HS256", exitInvalid, "algorithm:"},
+		{"client create a --name en=A --redirect-uris https://a.example/cb --grant-types password", exitInvalid, "grant_types:"},
+		{"client create a --name en=A --redirect-uris https://a.example/cb --access-token-ttl 24h", exitInvalid, "access_token_ttl:"},
+		{"client create a --name en=A --redirect-uris https://a.example/cb --methods sms", exitInvalid, "methods:"},
+		{"client create records --name en=A --redirect-uris https://a.example/cb", exitConflict, "already"},
+		{"client change records --auth-method none", exitInvalid, "auth_method:"},
+		{"client enable records", exitConflict, "not disabled"},
+		{"client rotate-secret none", exitNotFound, "no such client"},
+		{"key prepare RSA-4096", exitInvalid, "kind:"},
+		{"organisation create", exitInvalid, "accepts 1 arg"},
+		{"organisation create a b", exitInvalid, "accepts 1 arg"},
+		{"organisation create a --nmae x", exitInvalid, "unknown flag"},
+		{"organization list", exitInvalid, "unknown command"},
+		{"user delete aino.alku", exitInvalid, "unknown command"},
+		{"audit list --since yesterday", exitInvalid, "--since:"},
+		{"audit list --limit 0", exitInvalid, "--limit:"},
+		{"audit list --user nobody", exitNotFound, "no such user"},
+		{"user list --organisation none", exitNotFound, "no such organisation"},
+	} {
+		k.fails(c.code, c.text, words(c.args)...)
+	}
+}
+
+// TestKeyIsPromotedOnlyAfterItsTime: clients must have had the time to fetch it.
+func TestKeyIsPromotedOnlyAfterItsTime(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.ok("key", "prepare", "P-256", "--apply")
+	k.fails(exitConflict, "clients need", "key", "promote", "P-256")
+	k.fails(exitConflict, "Prepare one first", "key", "promote", "Ed25519")
+}
+
+// TestListsAndFilters: what reads need no --apply and show what was asked for.
+func TestListsAndFilters(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	if out := k.ok("organisation", "list", "--json"); strings.TrimSpace(out) != "[]" {
+		t.Errorf("an empty list is %q", out)
+	}
+	k.seed()
+	k.ok("organisation", "create", "saaristo", "--name", "Saaristo", "--methods", "token", "--apply")
+	k.ok("user", "create", "kai", "--organisation", "saaristo", "--given-name", "Kai", "--family-name", "K", "--language", "sv", "--apply")
+	if v := decode[[]organisationView](t, k.ok("organisation", "list", "--json")); len(v) != 2 || v[0].ID != "kuntala" || !slices.Equal(v[0].Methods, []string{"card", "app"}) {
+		t.Errorf("organisations: %+v", v)
+	}
+	if v := decode[[]userView](t, k.ok("user", "list", "--organisation", "saaristo", "--json")); len(v) != 1 || v[0].Username != "kai" || v[0].Password.Kind != "temporary" {
+		t.Errorf("people of saaristo: %+v", v)
+	}
+	if v := decode[userView](t, k.ok("user", "show", "Aino.Alku", "--json")); v.Authenticator == nil || v.Authenticator.Kind != "app" || v.Card != nil {
+		t.Errorf("aino: %+v", v)
+	}
+	if out := k.ok("user", "list"); !strings.Contains(out, "USERNAME") || !strings.Contains(out, "aino.alku  kuntala") {
+		t.Errorf("table: %s", out)
+	}
+	if v := decode[clientView](t, k.ok("client", "show", "records", "--json")); !v.RequirePKCE || v.Algorithm != keys.RS256 || v.AuthMethod != "client_secret_basic" {
+		t.Errorf("defaults of a client: %+v", v)
+	}
+	all := decode[[]eventView](t, k.ok("audit", "list", "--json"))
+	aino := decode[[]eventView](t, k.ok("audit", "list", "--user", "aino.alku", "--json"))
+	created := decode[[]eventView](t, k.ok("audit", "list", "--type", "user.created", "--since", "1h", "--json"))
+	old := decode[[]eventView](t, k.ok("audit", "list", "--until", "2020-01-01", "--json"))
+	if len(all) != 5 || len(aino) != 1 || len(created) != 2 || len(old) != 0 {
+		t.Errorf("events: all %d, aino's %d, user.created %d, old %d", len(all), len(aino), len(created), len(old))
+	}
+}
+
+// TestOutOfReach: each thing that the tool cannot do without is named.
+func TestOutOfReach(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	good, err := os.ReadFile(k.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		from, to, text string
+		code           int
+	}{
+		"no master key":       {"master_key_file: master.key", "master_key_file: absent.key", "master_key_file", exitFailed},
+		"no database yet":     {"path: ", "path: /nonexistent", "portti migrate", exitFailed},
+		"PostgreSQL is away":  {string(good[strings.Index(string(good), "database:"):]), "database: {driver: postgres, dsn: 'postgres://portti@127.0.0.1:1/portti'}\n", "database.dsn", exitUnavailable},
+		"unknown setting":     {"brand: Portti", "brand: Portti\nbrnad: x", "did you mean brand", exitFailed},
+		"password in the DSN": {string(good[strings.Index(string(good), "database:"):]), "database: {driver: postgres, dsn: 'postgres://portti:hunter2@127.0.0.1:1/portti'}\n", "database.password_file", exitFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := strings.Replace(string(good), c.from, c.to, 1)
+			if err := os.WriteFile(k.config, []byte(bad), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, errs, code := k.run("organisation", "list")
+			if code != c.code || !strings.Contains(errs, c.text) || out != "" || strings.Contains(errs, "hunter2") {
+				t.Errorf("exit code %d, want %d; it says %q, want %q", code, c.code, errs, c.text)
+			}
+		})
+	}
+}
+
+// TestOperator: a name that could forge a line of the trail is refused.
+func TestOperator(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	if _, errs, code := k.run("organisation", "list", "--operator", "a b"); code != exitInvalid || !strings.Contains(errs, "--operator") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	t.Setenv("SUDO_USER", "liisa")
+	if who, err := (&tool{}).actor(); err != nil || who.Name != "operator:liisa" {
+		t.Errorf("under sudo: %+v, %v", who, err)
+	}
+}

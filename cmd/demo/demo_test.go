@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,11 +16,15 @@ import (
 	"github.com/portti-id/portti/internal/totp"
 )
 
+func options(data string) Options {
+	return Options{Data: data, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+}
+
 // begin starts a demo on free ports that ends with the test.
 func begin(t *testing.T, data string) *Demo {
 	t.Helper()
 	// Not the test's context: it ends before the browser does.
-	d, err := Start(context.Background(), Options{Data: data, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	d, err := Start(context.Background(), options(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,22 +39,6 @@ func begin(t *testing.T, data string) *Demo {
 func surf(t *testing.T, d *Demo) *browser.Browser {
 	t.Helper()
 	return browser.Start(t, browser.Options{ServerCA: d.pocket.pki.Server.Cert, CardHosts: []string{"https://card.localhost:" + fmt.Sprint(d.cardPort)}})
-}
-
-// download fetches a path of the desk.
-func download(t *testing.T, d *Demo, path string) []byte {
-	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DialContext: dialHere, DisableKeepAlives: true}}
-	r, err := client.Get(d.Origin("desk") + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	body, err := io.ReadAll(r.Body)
-	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d %v", path, r.StatusCode, err)
-	}
-	return body
 }
 
 var temporary = regexp.MustCompile(`(?m): ([a-z0-9]{4}(?:-[a-z0-9]{4}){3})$`)
@@ -165,5 +155,58 @@ func TestFirstDayWithACard(t *testing.T) {
 	tab.Screenshot("secret")
 	if got := tab.Text("#acr"); got != "urn:portti:acr:card" {
 		t.Errorf("acr %q", got)
+	}
+}
+
+// TestDataIsKept: with --data a person of the last run signs in to the next, though
+// the ports are others, and nobody is seeded twice.
+func TestDataIsKept(t *testing.T) {
+	data := t.TempDir()
+	first, err := Start(context.Background(), options(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := first.pocket.pki.Card("kaisa-kortti").Cert
+	if err := first.pocket.addKey("Somebody", []byte("12345678901234567890")); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	d := begin(t, data)
+	if !d.pocket.pki.Card("kaisa-kortti").Cert.Equal(card) {
+		t.Error("Kaisa has another card")
+	}
+	var owners []string
+	for _, a := range d.pocket.accounts() {
+		owners = append(owners, a.Owner)
+	}
+	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Somebody"}; !slices.Equal(owners, want) {
+		t.Errorf("in the authenticator are %v, want %v", owners, want)
+	}
+	tab := surf(t, d).Tab()
+	tab.Open(d.Origin("service") + "/records/7")
+	tab.Fill("#username", "otto.ohjelma")
+	tab.Fill("#password", ownPassword)
+	tab.Click("#login-submit")
+	tab.Fill("#code", nextCode(t, d, "Otto Ohjelma"))
+	tab.Click("#code-submit")
+	tab.WaitURL(d.Origin("service") + "/records/7")
+}
+
+// TestHalfADemoIsNotUsed: a first start that was cut short is told, not gone on with.
+func TestHalfADemoIsNotUsed(t *testing.T) {
+	data := t.TempDir()
+	d, err := Start(context.Background(), options(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(d.pocket.change(func() { d.pocket.seeded = false }), d.Stop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(context.Background(), options(data)); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("error %v", err)
 	}
 }

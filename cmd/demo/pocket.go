@@ -103,12 +103,24 @@ func (p *pocket) holder(username string) card.Holder {
 	return card.HolderOf(p.pki.Card(cardOf(username)).Cert)
 }
 
-// Deliver puts a letter into the mailbox. A letter that comes twice is one.
+// Deliver puts a letter into the mailbox. A letter that comes twice is one. The
+// first letters to a person tell of what was seeded, and so came when that was.
 func (p *pocket) Deliver(_ context.Context, m mail.Message) error {
 	return p.change(func() {
-		if !slices.ContainsFunc(p.letters, func(l letter) bool { return l.ID == m.ID }) {
-			p.letters = slices.Insert(p.letters, 0, letter{m, time.Now()})
+		at, before := time.Now(), 0
+		for _, l := range p.letters {
+			if l.ID == m.ID {
+				return
+			}
+			if l.To == m.To {
+				before++
+			}
 		}
+		if who, ok := personAt(m.To); ok && before < who.letters() {
+			at = at.Add(-who.Since)
+		}
+		p.letters = slices.Insert(p.letters, 0, letter{m, at})
+		slices.SortStableFunc(p.letters, func(a, b letter) int { return b.At.Compare(a.At) })
 	})
 }
 

@@ -56,6 +56,17 @@ var people = []person{
 
 func (who person) address() string { return who.Username + "@" + string(who.Organisation) + ".example" }
 
+// letters is how many she gets while she is settled.
+func (who person) letters() int {
+	n := 1 // the welcome
+	for _, more := range []bool{who.Own, who.App, who.Card, who.Disabled} {
+		if more {
+			n++
+		}
+	}
+	return n
+}
+
 // employer is the name of her organisation.
 func (who person) employer() string {
 	i := slices.IndexFunc(organisations, func(o identity.Organisation) bool { return o.ID == who.Organisation })
@@ -96,8 +107,7 @@ func seed(ctx context.Context, directory *identity.Directory, db *store.Store, p
 			return fmt.Errorf("organisation %s: %w", o.ID, err)
 		}
 	}
-	// The letters of the heroes are to be the newest.
-	for _, who := range slices.Backward(people) {
+	for _, who := range people {
 		if err := who.settle(ctx, directory, p); err != nil {
 			return fmt.Errorf("%s: %w", who.Username, err)
 		}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/portti-id/portti/templates"
+)
+
+// client is a browser without cookies that follows no redirect.
+var client = &http.Client{
+	Transport:     &http.Transport{DialContext: dialHere, DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func fetch(t *testing.T, method, address string, form url.Values, header ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+// download fetches a path of the desk.
+func download(t *testing.T, d *Demo, path string) []byte {
+	t.Helper()
+	answer, body := fetch(t, "GET", d.Origin("desk")+path, nil)
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %d", path, answer.StatusCode)
+	}
+	return []byte(body)
+}
+
+func TestDesk(t *testing.T) {
+	d := begin(t, "")
+	desk := d.Origin("desk")
+
+	t.Run("in every language", func(t *testing.T) {
+		for _, lang := range templates.Languages {
+			answer, body := fetch(t, "GET", desk+"/?lang="+lang, nil)
+			if answer.StatusCode != http.StatusOK || !strings.Contains(body, `<html lang="`+lang+`"`) {
+				t.Errorf("%s: status %d", lang, answer.StatusCode)
+			}
+			for _, mark := range []string{"⟦", "ZgotmplZ", "{n}</", "%!", "<no value>"} {
+				if strings.Contains(body, mark) {
+					t.Errorf("%s: %q is on the page", lang, mark)
+				}
+			}
+			if csp := answer.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self'") {
+				t.Errorf("%s: policy %q", lang, csp)
+			}
+		}
+	})
+
+	t.Run("keys of any form", func(t *testing.T) {
+		const key = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+		for _, typed := range []string{key, "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ", strings.ToLower(key), "otpauth://totp/Portti-1%20TOTP-2FA?secret=" + key + "&issuer=x"} {
+			got, err := readKey(typed)
+			if err != nil || string(got) != "12345678901234567890" {
+				t.Errorf("%q: %q %v", typed, got, err)
+			}
+		}
+		for _, typed := range []string{"", "GEZD", key + "GEZD", "otpauth://totp/x", "not base 32 at all, but as long as"} {
+			if _, err := readKey(typed); err == nil {
+				t.Errorf("%q was taken", typed)
+			}
+		}
+	})
+
+	t.Run("a key is added and removed", func(t *testing.T) {
+		before := len(d.pocket.accounts())
+		form := url.Values{"key": {"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}, "owner": {"aino.alku"}}
+		if answer, _ := fetch(t, "POST", desk+"/authenticator", form); answer.StatusCode != http.StatusSeeOther {
+			t.Fatalf("add: status %d", answer.StatusCode)
+		}
+		added := d.pocket.accounts()
+		if len(added) != before+1 || added[before].Owner != "Aino Alku" {
+			t.Fatalf("accounts %v", added)
+		}
+		fetch(t, "POST", desk+"/authenticator/remove", url.Values{"account": {added[before].ID}})
+		if got := d.pocket.accounts(); len(got) != before {
+			t.Errorf("after remove: %v", got)
+		}
+	})
+
+	t.Run("a wrong key is told", func(t *testing.T) {
+		answer, body := fetch(t, "POST", desk+"/authenticator?lang=en", url.Values{"key": {"123456"}, "owner": {"kai.kustaa"}})
+		if answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "This is no key") || !strings.Contains(body, `value="kai.kustaa" selected`) {
+			t.Errorf("status %d", answer.StatusCode)
+		}
+	})
+
+	t.Run("other sites change nothing", func(t *testing.T) {
+		before := d.pocket.accounts()
+		form := url.Values{"key": {"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}, "owner": {"aino.alku"}, "account": {before[0].ID}}
+		for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", d.Origin("service")}} {
+			for _, path := range []string{"/authenticator", "/authenticator/remove"} {
+				if answer, _ := fetch(t, "POST", desk+path, form, header...); answer.StatusCode != http.StatusForbidden {
+					t.Errorf("%v %s: status %d", header, path, answer.StatusCode)
+				}
+			}
+		}
+		if got := len(d.pocket.accounts()); got != len(before) {
+			t.Errorf("%d accounts, were %d", got, len(before))
+		}
+	})
+
+	t.Run("every card can be downloaded", func(t *testing.T) {
+		names := slices.Clone(oddCards)
+		for _, who := range people {
+			names = append(names, cardOf(who.Username))
+		}
+		for _, name := range names {
+			for _, form := range []string{"", "?format=legacy"} {
+				_, cert, _, err := pkcs12.DecodeChain(download(t, d, "/cards/"+name+".p12"+form), cardPassword)
+				if err != nil || !cert.Equal(d.pocket.pki.Card(name).Cert) {
+					t.Errorf("%s%s: %v", name, form, err)
+				}
+			}
+		}
+		for _, path := range []string{"/cards/nobody.p12", "/cards/kai-kustaa", "/cards/ca-root.p12", "/cards/..%2fmaster.key"} {
+			if answer, _ := fetch(t, "GET", desk+path, nil); answer.StatusCode != http.StatusNotFound {
+				t.Errorf("%s: status %d", path, answer.StatusCode)
+			}
+		}
+	})
+
+	t.Run("names lead to their parts", func(t *testing.T) {
+		for _, name := range []string{"id", "services", "service", "records"} {
+			if _, body := fetch(t, "GET", d.Origin(name)+"/", nil); strings.Contains(body, "no part of this name") {
+				t.Errorf("%s is not there", name)
+			}
+		}
+		if answer, _ := fetch(t, "GET", d.Origin("other")+"/", nil); answer.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("unknown name: status %d", answer.StatusCode)
+		}
+		// A name that somebody made to lead here reaches nothing (DNS rebinding).
+		r, err := http.NewRequestWithContext(t.Context(), "GET", desk, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "desk.evil.example"
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("foreign name: status %d", answer.StatusCode)
+		}
+	})
+}
+
+// TestLettersComeOnce: the outbox may deliver a letter twice.
+func TestLettersComeOnce(t *testing.T) {
+	d := begin(t, "")
+	m := d.pocket.mailbox()
+	for _, l := range m {
+		if err := d.pocket.Deliver(t.Context(), l.Message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ids []string
+	for _, l := range d.pocket.mailbox() {
+		if slices.Contains(ids, l.ID) {
+			t.Errorf("letter %s is there twice", l.ID)
+		}
+		ids = append(ids, l.ID)
+	}
+}
+
+// TestEveryTextIsUsed: a text of the desk that nothing shows is forgotten.
+func TestEveryTextIsUsed(t *testing.T) {
+	html, err := deskFiles.ReadFile("desk/desk.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := fs.Sub(deskFiles, "desk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := templates.Parse(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range texts.Keys() {
+		computed := slices.ContainsFunc([]string{"desk.org.", "desk.person.", "desk.odd.", "desk.cards.person", "desk.key", "desk.name"}, func(p string) bool { return strings.HasPrefix(key, p) })
+		if !computed && !bytes.Contains(html, []byte(`"`+key+`"`)) {
+			t.Errorf("%s is not used", key)
+		}
+	}
+}

@@ -21,7 +21,10 @@ func (s *Site) headers(h http.Header) {
 	h.Set(cspHeader, policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Other sites learn nothing. "no-referrer" would do no more, and would make
+	// browsers send "Origin: null" with our own forms, which Protect could then not
+	// tell from another site's where Sec-Fetch-Site is missing.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")

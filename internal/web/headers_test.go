@@ -38,7 +38,7 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) { // ASVS 3.4.1, 3.4.3–3.4
 		for _, path := range []string{"/page", "/json", "/plain", "/nowhere", "/static/nothing.css"} {
 			header := serve(h, get(path)).Header()
 			for key, want := range map[string]string{
-				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
 				"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store",
 			} {
 				if header.Get(key) != want {

@@ -25,6 +25,7 @@ func TestLanguage(t *testing.T) {
 		{"", "", "", "de-DE,de;q=0.9", "fi"},
 		{"", "", "", "se-FI", "fi"},
 		{"", "", "", "*", "fi"},
+		{"", "", "", "nb,da", "fi"},
 		{"", "", "", "%%%%", "fi"},
 		{"", "", "", strings.Repeat("sv-x-a,", 5000), "fi"},
 		{"", "", "en", "sv", "en"},

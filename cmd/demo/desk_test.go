@@ -12,6 +12,8 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/portti-id/portti/internal/cardtest"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/templates"
 )
 
@@ -173,21 +175,26 @@ func TestDesk(t *testing.T) {
 	})
 }
 
-// TestLettersComeOnce: the outbox may deliver a letter twice.
-func TestLettersComeOnce(t *testing.T) {
-	d := begin(t, "")
-	m := d.pocket.mailbox()
-	for _, l := range m {
-		if err := d.pocket.Deliver(t.Context(), l.Message); err != nil {
+// TestMailbox: the outbox may deliver a letter twice; the newest stands first, and
+// letters about what was seeded are as old as that.
+func TestMailbox(t *testing.T) {
+	p, err := openPocket(t.TempDir(), cardtest.ForTest(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	viivi, _ := personOf("viivi.vanha")
+	aino, _ := personOf("aino.alku")
+	for _, m := range []mail.Message{{ID: "1", To: aino.address()}, {ID: "2", To: viivi.address()}, {ID: "1", To: aino.address()}, {ID: "3", To: viivi.address()}} {
+		if err := p.Deliver(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var ids []string
-	for _, l := range d.pocket.mailbox() {
-		if slices.Contains(ids, l.ID) {
-			t.Errorf("letter %s is there twice", l.ID)
-		}
+	for _, l := range p.mailbox() {
 		ids = append(ids, l.ID)
+	}
+	if want := []string{"3", "1", "2"}; !slices.Equal(ids, want) {
+		t.Errorf("letters %v, want %v", ids, want)
 	}
 }
 

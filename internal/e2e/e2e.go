@@ -1,0 +1,15 @@
+// Package e2e proves the house as a whole: real listeners with TLS, real
+// databases, the provider, User Services, two protected services, and people with
+// passwords, authenticators and cards. It holds tests only.
+//
+//	kit_test.go        World: everything put together, on both pairs of backends
+//	people_test.go     Employee: a person with what she has in her pockets
+//	visitor_test.go    Visitor: a browser without a screen, for whole journeys in milliseconds
+//	party_test.go      Party: a relying party by hand, for what pkg/rp would never do
+//	gate_test.go       Gate: a backend that can be put out of reach
+//	journey_test.go    what people do            attack_test.go     what others try
+//	race_test.go       fifty at once             outage_test.go     backends that go and come back
+//	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
+//	bench_test.go      the figures of make bench
+//	browser/           a real Chromium
+package e2e

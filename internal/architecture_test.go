@@ -324,7 +324,7 @@ func below(p, of string) bool {
 // (and the demo, which is a test bench for people): e2e, and those whose name
 // ends in "test", as cardtest and web/webtest.
 func isForTests(room string) bool {
-	return room == "e2e" || strings.HasSuffix(room, "test")
+	return room == "e2e" || room == "e2e/browser" || strings.HasSuffix(room, "test")
 }
 
 // standard tells packages of Go's own library: their first element has no dot.

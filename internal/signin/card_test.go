@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -27,6 +28,19 @@ func TestCard(t *testing.T) {
 		t.Errorf("claims %v, handshake at %d", c, mine.At.Unix())
 	}
 	b.get(back).is(410, "restart")
+
+	// A result that comes twice before the session has started.
+	b = k.browser()
+	page := b.visit("service")
+	back = k.present(page.press("card-start").to.String(), k.good("a9f31"))
+	follow := b.http.CheckRedirect
+	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	b.get(back).sentTo(k.url + page.at)
+	if again := b.get(back).sentTo(k.url + page.at); again.to.Path != page.at {
+		t.Errorf("the second time leads to %s", again.to)
+	}
+	b.http.CheckRedirect = follow
+	b.get(page.at).claims("service")
 	b.visit("service", "prompt", "login").is(200, "card-start")
 	if b.cookie("method") != "card" {
 		t.Errorf("method %q", b.cookie("method"))
@@ -83,6 +97,9 @@ func TestRefusedCards(t *testing.T) {
 			t.Errorf("%s: the code stays in the address", verdict)
 		}
 		address := page.at
+		if want := strings.Replace(address, "?", "?lang=sv&", 1); !strings.Contains(page.body, `"`+strings.ReplaceAll(want, "&", "&amp;")+`"`) {
+			t.Errorf("%s: the language links lose the card: %s", verdict, page.body)
+		}
 		for _, lang := range templates.Languages {
 			page = b.get(address+"&lang="+lang).is(status, "card-failed", "card-start", "restart")
 			for _, part := range []string{"title", "do", "who"} {

@@ -67,6 +67,11 @@ func TestLogoutAsks(t *testing.T) {
 	if done.at != openid.EndSessionPath && done.at != openid.EndSessionPath+"?" {
 		t.Errorf("at %s", done.at)
 	}
+	k.add(1e9)
+	other := k.browser()
+	k.add(31e9)
+	other.signIn("service", "matti", id).sentTo(serviceBack)
+	other.get(openid.EndSessionPath+"?client_id=service").is(200, "logout-confirm").press("logout-confirm").is(200, "logged-out", "return")
 	page.press("logout-confirm").is(410, "restart") // the page of before, without its cookie
 	b.visit("service").is(200, "username")
 }

@@ -112,7 +112,9 @@ func TestAnotherBrowserAndClearedCookies(t *testing.T) {
 		if strings.HasSuffix(path, "/code") {
 			values.Set("code", k.code(id))
 		}
-		other.post(path, values).is(410, "restart", "return")
+		if gone := other.post(path, values).is(410, "restart", "return"); !strings.Contains(gone.body, `"`+page.at+`?lang=sv"`) {
+			t.Errorf("the language links of %s lead to a form: %s", path, gone.body)
+		}
 	}
 	if other.cookie("sid") != "" {
 		t.Error("the other browser is signed in")
@@ -184,6 +186,9 @@ func TestFormAction(t *testing.T) {
 		if !slices.Contains(strings.Fields(policy[strings.Index(policy, "form-action"):]), origin) {
 			t.Errorf("%s is not in %s", origin, policy)
 		}
+	}
+	if policy := b.visit("cards").header.Get("Content-Security-Policy"); !strings.Contains(policy, "https://service.example") {
+		t.Errorf("the way back is not in %s", policy) // that client has no home, only a redirect URI
 	}
 	if strings.Contains(b.get("/").header.Get("Content-Security-Policy"), "service.example") {
 		t.Error("a page without a sign-in may lead to a service")

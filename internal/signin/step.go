@@ -18,7 +18,7 @@ func (p *Pages) next(w http.ResponseWriter, r *http.Request, in *waiting) error 
 	if err != nil {
 		return err
 	}
-	if in.session == nil || ended(f) || !in.mine(f) {
+	if in.session == nil || ended(f) || !in.mine(f) || in.stale() {
 		return p.show(w, r, in, f)
 	}
 	err = p.Provider.Complete(w, r, in.ID, *in.session)
@@ -40,6 +40,11 @@ func ended(f login.Flow) bool { return f.Step == login.Done || f.Step == login.E
 func (in *waiting) mine(f login.Flow) bool {
 	return f.User == "" || string(f.User) == in.session.User
 }
+
+// stale tells whether the request wants a proof of its own and the session is
+// older than the request. Seconds, in which package openid compares, would let a
+// session pass that began just before.
+func (in *waiting) stale() bool { return in.Fresh && !in.session.Started.After(in.Created) }
 
 // show is the page of a step, with what was wrong.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, wrong ...*fault.Fault) error {

@@ -181,12 +181,42 @@ func TestTwoTabs(t *testing.T) {
 	b := k.browser()
 	one, fresh := b.visit("service"), b.visit("service", "prompt", "login")
 	other := b.visit("service")
+	k.add(time.Millisecond)
 	other.press("login-submit", "username", "matti", "password", ownPassword).press("code-submit", "code", k.code(id)).sentTo(serviceBack)
 	b.get(one.at).claims("service")
 	// It was proved after the request came, so it is fresh; one that comes now is not.
 	b.get(fresh.at).claims("service")
-	k.add(2 * time.Second)
 	b.visit("service", "prompt", "login").is(200, "username")
+
+	// What is proved here counts, though the other tab's session would do.
+	k.add(time.Minute)
+	b = k.browser()
+	late := b.visit("service").press("login-submit", "username", "matti", "password", ownPassword).is(200, "code")
+	first := b.signIn("service", "matti", id).claims("service")
+	second := late.press("code-submit", "code", k.code(id)).claims("service")
+	if first["sid"] != second["sid"] || first["auth_time"] == second["auth_time"] {
+		t.Errorf("first %v, second %v", first, second)
+	}
+}
+
+// S18, S19: User Services themselves ask for a password alone; nothing waits then,
+// and what waits too long is not taken up.
+func TestUserServices(t *testing.T) {
+	k := newKit(t)
+	id := k.settled("Matti")
+	b := k.browser()
+	c := b.visit("user-services").press("login-submit", "username", "matti", "password", ownPassword).claims("user-services")
+	if c["acr"] != "urn:portti:acr:enrol" || c["sub"] != string(id) {
+		t.Errorf("claims %v", c)
+	}
+	b.get("/signin/resume").sentTo(userServices)
+	tx := b.visit("service").at
+	s := must(k.pages.Sessions.Find(t.Context(), b.cookie("sid")))(t)
+	for until, want := range map[time.Duration]string{time.Minute: k.url + tx, -time.Minute: userServices} {
+		must(0, k.pages.Sessions.Wait(t.Context(), s.ID, strings.TrimPrefix(tx, "/signin/"), k.now().Add(until)))(t)
+		b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		b.get("/signin/resume").sentTo(want)
+	}
 }
 
 // Whoever proves another username in one tab is not taken for the person of the

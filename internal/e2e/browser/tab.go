@@ -1,9 +1,12 @@
 package browser
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"net/http"
 	"slices"
 	"strings"
@@ -267,6 +270,20 @@ func (t *Tab) Screenshot(name string) {
 		}
 		return save(file, png)
 	})
+}
+
+// Picture returns the whole page as a camera sees it.
+func (t *Tab) Picture() (picture image.Image) {
+	t.tb.Helper()
+	t.must("take a picture", func(ctx context.Context) error {
+		raw, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		if err != nil {
+			return err
+		}
+		picture, err = png.Decode(bytes.NewReader(raw))
+		return err
+	})
+	return picture
 }
 
 // Console returns the errors so far: of the console, of scripts, of loading

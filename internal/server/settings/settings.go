@@ -181,11 +181,13 @@ type Redis struct {
 	// Cluster says that the addresses are nodes of a Redis Cluster.
 	Cluster bool `yaml:"cluster"`
 
-	// SentinelMaster is the name that the Sentinels watch the master by.
+	// SentinelMaster is the name that the Sentinels watch the master by;
+	// SentinelUsername and SentinelPasswordFile are for the Sentinels themselves.
 	SentinelMaster       string            `yaml:"sentinel_master"`
 	SentinelUsername     string            `yaml:"sentinel_username"`
 	SentinelPasswordFile config.SecretFile `yaml:"sentinel_password_file"`
 
+	// Username and PasswordFile are for Redis.
 	Username     string            `yaml:"username"`
 	PasswordFile config.SecretFile `yaml:"password_file"`
 
@@ -334,6 +336,8 @@ type LogoutNotices struct {
 
 // Footer are addresses of pages that the law asks for; absent ones are not shown.
 type Footer struct {
+	// Accessibility is the accessibility statement, Privacy the privacy statement,
+	// Feedback a page to write to us.
 	Accessibility config.URL `yaml:"accessibility"`
 	Privacy       config.URL `yaml:"privacy"`
 	Feedback      config.URL `yaml:"feedback"`

@@ -1,0 +1,148 @@
+package settings_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/server/settings"
+)
+
+const minimal = `
+issuer: https://id.example.fi
+brand: Portti
+master_key_file: master.key
+listen: {proxies: [192.0.2.0/24]}
+`
+
+func load(t *testing.T, text string) (*settings.Settings, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"portti.yaml": text, "master.key": "k1 x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return settings.Load(filepath.Join(dir, "portti.yaml"))
+}
+
+// TestDefaults: what the comments say is so when a setting is left out.
+func TestDefaults(t *testing.T) {
+	s, err := load(t, minimal+"database: {path: portti.db}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, trust: {folder: ., roots: [a], issuers: [{file: b}]}}\nredis: {addresses: ['r:6379']}\nsmtp: {host: mail.example.fi, from: a@example.fi}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string][2]any{
+		"listen.address":                  {s.Listen.Address, ":8080"},
+		"listen.forwarded_header":         {s.Listen.ForwardedHeader, "X-Forwarded-For"},
+		"card.address":                    {s.Card.Address, ":9443"},
+		"card.max_tls":                    {s.Card.MaxTLS, "1.3"},
+		"database.driver":                 {s.Database.Driver, "sqlite"},
+		"redis.prefix":                    {s.Redis.Prefix, "portti:"},
+		"smtp.tls":                        {string(s.SMTP.TLS), "starttls"},
+		"user_services.client_id":         {s.UserServices.ClientID, "user-services"},
+		"acr.prefix":                      {s.ACR.Prefix, "urn:portti:acr:"},
+		"log.format":                      {s.Log.Format, "json"},
+		"accept_without_revocation_check": {s.Card.Trust.AcceptWithoutRevocationCheck, false}, // S24: fails closed
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %v, want %v", name, pair[0], pair[1])
+		}
+	}
+	if !filepath.IsAbs(string(s.Database.Path)) || !filepath.IsAbs(string(s.Card.Trust.Folder)) {
+		t.Errorf("paths do not start from the settings file: %s, %s", s.Database.Path, s.Card.Trust.Folder)
+	}
+}
+
+// TestAliases lead to the full name of their level.
+func TestAliases(t *testing.T) {
+	s, err := load(t, minimal+"database: {path: portti.db}\nacr: {prefix: 'urn:x:', aliases: {phrh: card, loa2: pwd-otp}}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := openid.NewACRs("urn:x:")
+	want.Aliases = map[string]string{"phrh": "urn:x:card", "loa2": "urn:x:pwd-otp"}
+	if got := s.ACR.Names(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestRefused is what only this package can tell; cmd/portti tries the rest on
+// the program itself.
+func TestRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		minimal + "database: {driver: postgres, dsn: 'postgres://u:p@h/d'}":                                                "database.password_file",
+		minimal + "database: {driver: postgres, dsn: 'postgres://u@h/d?password=p'}":                                       "database.password_file",
+		minimal + "database: {driver: postgres, dsn: 'host=h PASSWORD=p'}":                                                 "database.password_file",
+		minimal + "database: {driver: postgres, dsn: 'host=h', path: x}":                                                   "setting database.path",
+		minimal + "database: {path: x, dsn: 'host=h'}":                                                                     "setting database.driver",
+		minimal + "database: {path: x, max_conns: -1}":                                                                     "setting database.max_conns",
+		minimal + "database: {path: x}\nredis: {addresses: [localhost]}":                                                   "setting redis.addresses[0]",
+		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], cluster: true, database: 3}":                           "setting redis.database",
+		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], sentinel_username: u}":                                 "setting redis.sentinel_master",
+		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], ca_file: ca.crt}":                                      "setting redis.ca_file",
+		minimal + "database: {path: x}\nuser_services: {url: 'https://a.example/x'}":                                       "setting user_services.url",
+		minimal + "database: {path: x}\ncard: {url: 'https://id.example.fi', certificate_file: c, key_file: master.key}":   "setting card.url",
+		minimal + "database: {path: x}\ncard: {certificate_file: c, key_file: master.key}":                                 "setting card.url: it is missing",
+		minimal + "database: {path: x}\ncard: {url: 'https://c.example.fi', max_tls: '1.1'}":                               "setting card.max_tls",
+		strings.Replace(minimal, "{proxies: [192.0.2.0/24]}", "{proxies: [192.0.2.0/24], forwarded_header: X-Real-IP}", 1): "setting listen.forwarded_header",
+		strings.Replace(minimal, "https://id.example.fi", "http://id.localhost", 1) + "listen: {certificate_file: c}":      "listen",
+	} {
+		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\ngives %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestEverySettingIsExplained where it is declared: a comment of its own, a word
+// in the comment above, or the comment of its type.
+func TestEverySettingIsExplained(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "settings.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := map[string]bool{} // types with a comment
+	for _, d := range file.Decls {
+		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.TYPE && g.Doc != nil {
+			explained[g.Specs[0].(*ast.TypeSpec).Name.Name] = true
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		s, ok := spec.Type.(*ast.StructType)
+		if !ok {
+			return true
+		}
+		above := "" // the comment of the group
+		for _, f := range s.Fields.List {
+			name := f.Names[0].Name
+			if f.Doc != nil {
+				above = f.Doc.Text()
+			}
+			kind := strings.TrimPrefix(typeName(f.Type), "*")
+			if f.Comment == nil && f.Doc == nil && !explained[kind] && !strings.Contains(above, name) {
+				t.Errorf("%s.%s is not explained", spec.Name.Name, name)
+			}
+		}
+		return false
+	})
+}
+
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.StarExpr:
+		return typeName(e.X)
+	}
+	return ""
+}

@@ -173,7 +173,7 @@ func (d *Demo) folder(data string) (string, error) {
 		if err := os.MkdirAll(data, 0o700); err != nil {
 			return "", fmt.Errorf("--data: %w", err)
 		}
-		return data, nil
+		return data, d.writeSettings(data)
 	}
 	data, err := os.MkdirTemp("", "portti-demo-")
 	if err != nil {
@@ -181,6 +181,18 @@ func (d *Demo) folder(data string) (string, error) {
 	}
 	d.opened = append(d.opened, func() error { return os.RemoveAll(data) })
 	return data, nil
+}
+
+// writeSettings lets porttictl work on a folder that is kept:
+// porttictl --config FOLDER/portti.yaml.
+func (d *Demo) writeSettings(data string) error {
+	data, err := filepath.Abs(data)
+	if err != nil {
+		return err
+	}
+	settings := fmt.Sprintf("# For porttictl. The demo writes it at each start.\nissuer: %s\nbrand: %s\nsupport_phone: %q\nmaster_key_file: %q\ndatabase:\n  driver: sqlite\n  path: %q\nuser_services:\n  url: %s\n",
+		d.Origin("id"), brand, support, filepath.Join(data, "master.key"), filepath.Join(data, "portti.db"), d.Origin("services"))
+	return os.WriteFile(filepath.Join(data, "portti.yaml"), []byte(settings), 0o600)
 }
 
 // provider assembles the provider, with letters that go to the mailbox and trust

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/e2e/browser"
+	"github.com/portti-id/portti/internal/server/settings"
 	"github.com/portti-id/portti/internal/totp"
 )
 
@@ -127,6 +129,9 @@ func TestFirstDayWithAnAuthenticator(t *testing.T) {
 	if got := tab.Text("#acr"); got != "urn:portti:acr:pwd-otp" {
 		t.Errorf("acr %q", got)
 	}
+	// Two letters have come by themselves, on top of the one that is open.
+	desk.WaitFor("#letters > details:nth-of-type(3)[open]")
+	desk.Screenshot("desk-at-the-end")
 }
 
 // TestFirstDayWithACard plays Kai's story with the file from the desk (S14, S18,
@@ -163,6 +168,8 @@ func TestFirstDayWithACard(t *testing.T) {
 	if got := tab.Text("#acr"); got != "urn:portti:acr:card" {
 		t.Errorf("acr %q", got)
 	}
+	tab.Open(d.Origin("records") + "/records/7") // demands a card, and has it without another page
+	tab.WaitURL(d.Origin("records") + "/records/7")
 }
 
 // TestDataIsKept: with --data a person of the last run signs in to the next, though
@@ -192,6 +199,9 @@ func TestDataIsKept(t *testing.T) {
 	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Somebody"}; !slices.Equal(owners, want) {
 		t.Errorf("in the authenticator are %v, want %v", owners, want)
 	}
+	if _, err := settings.Load(filepath.Join(data, "portti.yaml")); err != nil {
+		t.Errorf("porttictl cannot work on it: %v", err)
+	}
 	tab := surf(t, d).Tab()
 	tab.Open(d.Origin("service") + "/records/7")
 	tab.Fill("#username", "otto.ohjelma")
@@ -215,5 +225,28 @@ func TestHalfADemoIsNotUsed(t *testing.T) {
 	}
 	if _, err := Start(context.Background(), options(data)); err == nil || !strings.Contains(err.Error(), "cut short") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestWarningIsNoWall: a newcomer trusts no CA of the demo. One warning, and the
+// card signs in (S2).
+func TestWarningIsNoWall(t *testing.T) {
+	d := begin(t, "")
+	b := browser.Start(t, browser.Options{CardHosts: []string{d.cardOrigin()}}) // trusts nobody
+	b.InsertCard(download(t, d, "/cards/kaisa-kortti.p12"), cardPassword, "kaisa")
+	tab := b.Tab()
+	tab.Allow("ERR_CERT_AUTHORITY_INVALID")
+	if err := tab.TryOpen(d.cardOrigin()); err == nil {
+		t.Fatal("no warning")
+	}
+	tab.Screenshot("warning")
+	tab.Click("#details-button")
+	tab.Click("#proceed-link")
+
+	tab.Open(d.Origin("service") + "/secret")
+	tab.Click("#card-start")
+	tab.WaitURL(d.Origin("service") + "/secret")
+	if got := tab.Text("#who"); got != "Kaisa Kortti" {
+		t.Errorf("signed in is %q", got)
 	}
 }

@@ -63,21 +63,25 @@ func run(ctx context.Context, stop func(), args []string, out, errs io.Writer) e
 		return err
 	}
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
-	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("services"), d.Origin("id"), d.cardOrigin())
+	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("records"), d.Origin("services"), d.Origin("id"), d.cardOrigin())
 	err = d.Wait()
 	fmt.Fprintln(out, "Stopped.")
 	return err
 }
 
 const welcome = `
-Portti is ready.
+Portti is ready. Play an employee's first day in ten minutes:
 
-  Start here    %s   letters, codes and cards of the people in the demo
-  Service       %s   the protected service
-  User Services %s
-  Provider      %s   the issuer
-  Card host     %s   the browser warns of its certificate: it is the demo's own
+  1. Open %s
+     the demo desk, with the letters, codes and cards of the people you play
+  2. Follow Aino's story there. It begins at the protected service
+  3. Stop the demo with Ctrl-C
 
-The demo does not check whether cards were revoked, and trusts test cards only it has made.
-Stop it with Ctrl-C.
+  Service        %s
+  Records        %s   demands the card
+  User Services  %s
+  Provider       %s   the issuer
+  Card host      %s   your browser warns of its certificate: it is the demo's own
+
+The demo does not check whether cards were revoked. It trusts no cards but those it has made.
 `

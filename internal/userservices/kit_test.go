@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,20 +34,29 @@ type kit struct {
 	op  *rptest.Provider
 	api *fakeAPI
 	log *safeBuffer
+
+	late atomic.Int64 // how far our clocks are ahead of the machine's
 }
+
+// now is the time of app and provider.
+func (k *kit) now() time.Time { return time.Now().Add(time.Duration(k.late.Load())) }
+
+// later lets time pass.
+func (k *kit) later(d time.Duration) { k.late.Add(int64(d)) }
 
 // newKit starts the app; edit may change its settings first.
 func newKit(t *testing.T, edit ...func(c *Config)) *kit {
 	t.Helper()
 	k := &kit{t: t, op: rptest.New(t), log: &safeBuffer{}}
-	k.api = &fakeAPI{t: t, refuse: map[string]*portti.Error{}, me: fullMe()}
+	k.op.Set(func(s *rptest.Script) { s.Now = k.now })
+	k.api = &fakeAPI{t: t, refuse: map[string]*portti.Error{}, tokens: map[string]bool{}, me: fullMe()}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.url = "http://" + l.Addr().String()
 	c := Config{URL: k.url, Issuer: k.op.URL, ClientID: k.op.ClientID, ClientSecret: k.op.ClientSecret, CardHost: "https://*.card.example.test:8443", Brand: "Portti", SupportPhone: "020 343 433",
-		HTTPClient: &http.Client{Transport: split{k.api}}, Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		HTTPClient: &http.Client{Transport: split{k.api}}, Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: k.now}
 	for _, f := range edit {
 		f(&c)
 	}
@@ -103,8 +114,8 @@ type fakeAPI struct {
 	down       bool
 	calls      []call
 	then       func(path string) // after a call that was not refused
-	tokens     map[string]bool
-	only       string // the one token that is taken; "" for any
+	tokens     map[string]bool   // that were shown
+	only       string            // the one token that is taken; "" for any
 	attemptURL string
 }
 
@@ -126,6 +137,7 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok || token == "" {
 		a.t.Errorf("%s without an access token", r.URL)
 	}
+	a.tokens[token] = true
 	if a.down {
 		http.Error(w, "down", http.StatusBadGateway)
 		return
@@ -392,4 +404,81 @@ func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// snapshot keeps the cookies as they are now, for a request that was sent before
+// the answer to another one came.
+type snapshot struct {
+	b       *browser
+	cookies []*http.Cookie
+}
+
+func (b *browser) snapshot() snapshot {
+	u, err := url.Parse(b.k.url)
+	if err != nil {
+		b.k.t.Fatal(err)
+	}
+	return snapshot{b, b.client.Jar.Cookies(u)}
+}
+
+func (s snapshot) again(page *seen, action string, pairs ...string) *seen {
+	u, err := url.Parse(s.b.k.url)
+	if err != nil {
+		s.b.k.t.Fatal(err)
+	}
+	s.b.client.Jar.SetCookies(u, s.cookies)
+	return page.submit(action, pairs...)
+}
+
+func checked(a html.Attribute) bool { return a.Key == "checked" }
+
+// csrf is the token of the page's first form.
+func (s *seen) csrf() string {
+	s.t.Helper()
+	for n := range s.doc.Descendants() {
+		if n.Data == "input" && attr(n, "name") == "csrf" {
+			return attr(n, "value")
+		}
+	}
+	s.t.Fatalf("no form at %s: %s", s.at, s.text())
+	return ""
+}
+
+// form is a form that was made by hand, with a token of this browser.
+func (s *seen) form(pairs ...string) url.Values {
+	s.t.Helper()
+	form := url.Values{"csrf": {s.csrf()}}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return form
+}
+
+func (k *kit) request(method, path string) *http.Request {
+	k.t.Helper()
+	r, err := http.NewRequestWithContext(k.t.Context(), method, k.url+path, nil)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return r
+}
+
+// secrets are the values of the browser's cookies that let it in, and the access
+// tokens that the API was shown.
+func (b *browser) secrets() []string {
+	u, err := url.Parse(b.k.url)
+	if err != nil {
+		b.k.t.Fatal(err)
+	}
+	var all []string
+	for _, c := range b.client.Jar.Cookies(u) {
+		if len(c.Value) >= 43 {
+			all = append(all, c.Value)
+		}
+	}
+	if len(all) < 2 {
+		b.k.t.Fatalf("the browser has no secrets: %v", all)
+	}
+	b.k.api.locked(func() { all = append(all, slices.Sorted(maps.Keys(b.k.api.tokens))...) })
+	return all
 }

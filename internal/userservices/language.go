@@ -19,7 +19,7 @@ func (p *Pages) chosenLanguage(r *http.Request) []string {
 }
 
 func (p *Pages) hasChosen(r *http.Request) bool {
-	return p.site.ReadCookie(r, "lang") != "" || r.URL.Query().Get("lang") != ""
+	return p.site.ReadCookie(r, "lang") != "" || slices.Contains(templates.Languages, r.URL.Query().Get("lang"))
 }
 
 // language is what to speak with this person. Their registered language counts

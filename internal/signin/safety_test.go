@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -267,16 +268,34 @@ func (p broken) Complete(http.ResponseWriter, *http.Request, string, session.Ses
 	return p.err
 }
 
+func (p broken) EndSession(context.Context, string, string) error { return p.err }
+
 // A backend that is away is a page of its own, and nothing is lost: when it is
 // back, the sign-in goes on.
 func TestBackendAway(t *testing.T) {
 	k := newKit(t)
 	id := k.linkApp(k.settled("Matti"))
-	real := k.pages.Provider
-	k.pages.Provider = broken{real, fault.New(fault.Unavailable, "ephemeral_unavailable", "away")}
+	provider := k.pages.Provider
+	k.pages.Provider = broken{provider, fault.New(fault.Unavailable, "ephemeral_unavailable", "away")}
 	b := k.browser()
 	page := b.visit("service").press("login-submit", "username", "matti", "password", ownPassword)
 	page.press("code-submit", "code", k.code(id)).is(503, "error")
-	k.pages.Provider = real
+	k.pages.Provider = provider
 	b.get(page.at).claims("service")
+}
+
+// When the former person's session cannot be ended, the browser is not left in it.
+func TestFormerSessionThatCannotBeEnded(t *testing.T) {
+	k := newKit(t)
+	matti, liisa := k.linkApp(k.settled("Matti")), k.linkApp(k.settled("Liisa"))
+	b := k.browser()
+	tab := b.visit("service").press("login-submit", "username", "liisa", "password", ownPassword).is(200, "code")
+	b.signIn("service", "matti", matti).sentTo(serviceBack)
+	provider := k.pages.Provider
+	k.pages.Provider = broken{provider, fault.New(fault.Unavailable, "database_unavailable", "away")}
+	tab.press("code-submit", "code", k.code(liisa)).is(503, "error")
+	k.pages.Provider = provider
+	if c := b.visit("service").claims("service"); c["sub"] != string(liisa) {
+		t.Errorf("signed in as %v", c["sub"])
+	}
 }

@@ -8,6 +8,10 @@ import (
 
 // Config is the settings file. What stands beside a field is its manual;
 // deploy/userservices.example.yaml shows them all.
+//
+// The program keeps sessions in its own memory. After a restart people are signed
+// in again without noticing, as long as their session at the provider lasts. Of
+// several replicas a person must always reach the same one (sticky sessions).
 type Config struct {
 	// Listen is where the program listens, such as :443, or 127.0.0.1:8082 behind a
 	// proxy on the same machine. Required.

@@ -42,15 +42,24 @@ const (
 	CallbackPath          = "/callback"           // redirect URI
 	LogoutCallbackPath    = "/logout/callback"    // post-logout redirect URI
 	BackChannelLogoutPath = "/backchannel-logout" // back-channel logout URI
-	cardReturnPath        = "/card/return"        // where the card host sends the browser back to
-	signedOutPath         = "/signed-out"         //
-	homePath              = "/"                   //
-	continuePath          = "/continue"           // to the first use of a new link
-	apiTimeout            = 10 * time.Second      // of one call to the provider
-	defaultACRs           = "urn:portti:acr:"     // what the provider's levels begin with
-	defaultClientID       = "user-services"       //
-	appName               = "us.title"            // key of our own name
 )
+
+const (
+	homePath       = "/"
+	continuePath   = "/continue"    // to the first use of a new link
+	cardReturnPath = "/card/return" // where the card host sends the browser back to
+	signedOutPath  = "/signed-out"
+
+	defaultClientID = "user-services"
+	defaultACRs     = "urn:portti:acr:" // what the provider's levels begin with
+	appName         = "us.title"        // key of our own name
+	apiTimeout      = 10 * time.Second  // of one call to the provider
+)
+
+// idle ends an unused session here. It is the limit of shared workstations (S72)
+// for everybody: where the provider's session lasts longer, nobody notices, since
+// it signs them in again by itself.
+const idle = 15 * time.Minute
 
 // Scopes are what the client asks for: the account for a full sign-in, and
 // linking alone for a password (S19).
@@ -119,8 +128,8 @@ func New(ctx context.Context, c Config) (*Pages, error) {
 		Satisfies: map[string][]string{p.card: {p.code}},
 		// The API tells what the pages show.
 		NoUserInfo: true,
-		UILocales:  p.chosenLanguage,
-		OnError:    p.signInFailed, Store: c.Sessions, HTTPClient: client, Now: c.Now, Log: c.Log,
+		UILocales:  p.chosenLanguage, SessionIdle: idle,
+		OnError: p.signInFailed, Store: c.Sessions, HTTPClient: client, Now: c.Now, Log: c.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("user services: %w", err)

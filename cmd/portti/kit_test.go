@@ -46,11 +46,11 @@ func withBinary(m *testing.M) int {
 
 // folder is where the settings and the files that they name lie.
 type folder struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newFolder(t *testing.T) *folder {
+func newFolder(t testing.TB) *folder {
 	t.Helper()
 	f := &folder{t: t, dir: t.TempDir()}
 	f.file("master.key", keys.GenerateMaster()+"\n")
@@ -137,7 +137,7 @@ func (f *folder) refuses(c *exec.Cmd, texts ...string) {
 
 // process is a running provider.
 type process struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	ready map[string]any // the log line, after await
 	said  chan map[string]any

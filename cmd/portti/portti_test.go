@@ -344,7 +344,7 @@ func TestMasterKeyOfAnotherInstallation(t *testing.T) {
 	f := newFolder(t)
 	f.start(minimal).stop(syscall.SIGTERM)
 	f.file("master.key", keys.GenerateMaster()+"\n")
-	f.refuses(f.command(minimal, "serve"), "master key")
+	f.refuses(f.command(minimal, "serve"), "setting master_key_file", "encrypted with a key that is not in the file")
 }
 
 // TestExample: the settings file in deploy/ is one that check accepts once its

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,7 +61,7 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 	provider, err := server.New(opening, serverConfig(s, f), server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
 		Carrier: f.carrier, Trust: f.trust, Log: log})
 	if err != nil {
-		return err
+		return assembling(err)
 	}
 	if provider.Door != nil {
 		provider.Door.Certificate = f.cardCertificate.Config().GetCertificate
@@ -70,6 +71,15 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		log.Warn("settings", "note", w)
 	}
 	return work(ctx, provider, lines, f, log)
+}
+
+// assembling names the setting behind the one failure that comes this late: the
+// database is there, and so is a master key, but not the one that it needs.
+func assembling(err error) error {
+	if strings.Contains(err.Error(), "master keys") {
+		return fmt.Errorf("setting master_key_file: what is in the database was encrypted with a key that is not in the file: %w", err)
+	}
+	return err
 }
 
 // work serves until ctx ends or a listener fails. Background work goes on until

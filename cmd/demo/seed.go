@@ -45,11 +45,11 @@ const day = 24 * time.Hour
 
 // people, the two heroes of the desk's stories first.
 var people = []person{
-	{User: identity.User{Username: "aino.alku", Organisation: "kuntala", GivenName: "Aino", FamilyName: "Alku", Language: "fi"}, Since: time.Minute},
+	{User: identity.User{Username: "aino.alku", Organisation: "kuntala", GivenName: "Aino", FamilyName: "Alku", Language: "en"}, Since: time.Minute},
 	{User: identity.User{Username: "kai.kustaa", Organisation: "saaristo", GivenName: "Kai", FamilyName: "Kustaa", Language: "sv"}, Since: 2 * time.Minute},
 	{User: identity.User{Username: "otto.ohjelma", Organisation: "tietoapu", GivenName: "Otto", FamilyName: "Ohjelma", Language: "fi"}, Own: true, App: true, Since: 10 * time.Minute},
 	{User: identity.User{Username: "kaisa.kortti", Organisation: "saaristo", GivenName: "Kaisa", FamilyName: "Kortti", Language: "fi"}, Own: true, Card: true, Since: 15 * time.Minute},
-	{User: identity.User{Username: "molla.molemmat", Organisation: "kuntala", GivenName: "Molla", FamilyName: "Molemmat", Language: "en"}, Own: true, App: true, Card: true, Since: 20 * time.Minute},
+	{User: identity.User{Username: "molla.molemmat", Organisation: "kuntala", GivenName: "Molla", FamilyName: "Molemmat", Language: "fi"}, Own: true, App: true, Card: true, Since: 20 * time.Minute},
 	{User: identity.User{Username: "viivi.vanha", Organisation: "kuntala", GivenName: "Viivi", FamilyName: "Vanha", Language: "fi"}, Since: 15 * day},
 	{User: identity.User{Username: "lasse.lopetti", Organisation: "kuntala", GivenName: "Lasse", FamilyName: "Lopetti", Language: "fi"}, Own: true, Card: true, Disabled: true, Since: 30 * time.Minute},
 }

@@ -35,6 +35,7 @@ import (
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp"
+	"github.com/portti-id/portti/templates"
 )
 
 // Addresses that the provider must know of this client, below Config.URL.
@@ -68,21 +69,22 @@ var Scopes = []string{"openid", "us", "us.enrol"}
 // Config says where the app stands and who its provider is. URL, Issuer and
 // Brand are required; the zero value of everything else works.
 type Config struct {
-	URL          string         // https://services.example.fi, as browsers see it
-	Issuer       string         // https://id.example.fi
-	ClientID     string         // "": user-services
-	ClientSecret string         // "" for a public client
-	CardHost     string         // the provider's card host, star included: https://*.card.example.fi:8443; "" where no cards are used
-	ACRPrefix    string         // the provider's; "": urn:portti:acr:
-	Brand        string         // shown in the header of every page
-	Account      string         // what the account in the authenticator app is called; "": BRAND-1 TOTP-2FA, as with the provider
-	SupportPhone string         // the help desk's
-	Footer       web.Footer     //
-	Proxies      []netip.Prefix // peers whose forwarding header is believed
-	Forwarded    string         // that header; "": X-Forwarded-For
-	Sessions     rp.Store       // nil: this process's memory, which serves one replica
-	HTTPClient   *http.Client   // to reach the provider; nil: one with a time-out of 10 seconds
-	Log          *slog.Logger   // nil: slog.Default()
+	URL          string           // https://services.example.fi, as browsers see it
+	Issuer       string           // https://id.example.fi
+	ClientID     string           // "": user-services
+	ClientSecret string           // "" for a public client
+	CardHost     string           // the provider's card host, star included: https://*.card.example.fi:8443; "" where no cards are used
+	ACRPrefix    string           // the provider's; "": urn:portti:acr:
+	Brand        string           // shown in the header of every page
+	Account      string           // what the account in the authenticator app is called; "": BRAND-1 TOTP-2FA, as with the provider
+	SupportPhone string           // the help desk's
+	Footer       web.Footer       //
+	Proxies      []netip.Prefix   // peers whose forwarding header is believed
+	Forwarded    string           // that header; "": X-Forwarded-For
+	Texts        *templates.Texts // nil: the embedded ones
+	Sessions     rp.Store         // nil: this process's memory, which serves one replica
+	HTTPClient   *http.Client     // to reach the provider; nil: one with a time-out of 10 seconds
+	Log          *slog.Logger     // nil: slog.Default()
 	Now          func() time.Time
 }
 
@@ -115,7 +117,7 @@ func New(ctx context.Context, c Config) (*Pages, error) {
 		return nil, fmt.Errorf("user services: card host: %w", err)
 	}
 	p.site, err = web.New(web.Settings{Brand: c.Brand, App: appName, Pages: []string{"userservices"}, PublicURL: c.URL, SupportPhone: c.SupportPhone, Home: homePath,
-		Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Log: c.Log})
+		Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}

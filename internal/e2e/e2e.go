@@ -9,6 +9,7 @@
 //	gate_test.go       Gate: a backend that can be put out of reach
 //	journey_test.go    what people do            attack_test.go     what others try
 //	race_test.go       fifty at once             outage_test.go     backends that go and come back
+//	csrf_test.go       every POST, and what keeps other sites out of it
 //	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
 //	bench_test.go      the figures of make bench
 //	browser/           a real Chromium

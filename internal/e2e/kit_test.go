@@ -91,6 +91,8 @@ type World struct {
 	Clients   *openid.Clients
 	Secrets   map[string]string // of clients
 	CardHost  card.Host
+	File      string // of the database; "" for PostgreSQL
+	Master    string // the key that encrypts secrets
 	Port      string // of everything but the card host
 	CardPort  string
 	Database  *Gate // nil without Options.Gates
@@ -121,6 +123,14 @@ var operator = identity.Actor{Name: "operator:test", Operator: true}
 
 // pki is made once: its keys take time.
 var pki = sync.OnceValues(func() (*cardtest.PKI, error) { return cardtest.New(time.Now()) })
+
+// stray is what was logged past the loggers that the parts were given.
+var stray = &Log{}
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(stray, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	os.Exit(m.Run())
+}
 
 // NewWorld starts everything, and stops it with the test.
 func NewWorld(t testing.TB, o Options) *World {
@@ -177,8 +187,9 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 	if o.Gates {
 		where, address = w.gates(where, address)
 	}
+	w.File, w.Master = where.Path, keys.GenerateMaster()
 	file := w.T.TempDir() + "/master.key"
-	if err := os.WriteFile(file, []byte(keys.GenerateMaster()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(w.Master+"\n"), 0o600); err != nil {
 		w.T.Fatal(err)
 	}
 	trust := w.PKI.TestTrust(w.T)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/portti-id/portti/internal/openid"
@@ -170,6 +171,23 @@ func (p *Party) Get(path, access string) (status int, body string, err error) {
 	defer answer.Body.Close() //nolint:errcheck // it was read to the end
 	raw, err := io.ReadAll(answer.Body)
 	return answer.StatusCode, string(raw), err
+}
+
+// api calls the provider's JSON API: POST with a body, GET without.
+func api(t testing.TB, w *World, path, access, body string) (status int, answer string) {
+	t.Helper()
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	r := must(http.NewRequest(method, w.Issuer()+path, strings.NewReader(body)))(t)
+	r.Header.Set("Authorization", "Bearer "+access)
+	r.Header.Set("Content-Type", "application/json")
+	transport := w.transport(nil)
+	defer transport.CloseIdleConnections()
+	a := must((&http.Client{Transport: transport}).Do(r))(t)
+	defer a.Body.Close() //nolint:errcheck // it was read to the end
+	return a.StatusCode, string(must(io.ReadAll(a.Body))(t))
 }
 
 // alive tells whether an access token still opens userinfo.

@@ -22,9 +22,9 @@ import (
 // contract and presses buttons. It says, as browsers do, where a request comes from.
 type Visitor struct {
 	W       *World
-	Address string       // as the provider sees it
-	Trace   []string     // "GET https://…": what was asked for, redirects included
-	OnHop   func(string) // sees every address before it is fetched; nil for nobody
+	Address string   // as the provider sees it
+	Trace   []string // "GET https://…": what was asked for, redirects included
+	Stop    string   // a redirect to an address that begins so is not followed: it is the page's Next; "" follows all
 
 	jar  *countingJar
 	http *http.Client
@@ -41,14 +41,14 @@ func (w *World) Visitor() *Visitor {
 	v.http = &http.Client{Jar: v.jar, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		r.Header.Set("X-Forwarded-For", v.Address)
 		v.Trace = append(v.Trace, r.Method+" "+r.URL.String())
-		if v.OnHop != nil {
-			v.OnHop(r.URL.String())
-		}
 		if strings.HasSuffix(r.URL.Hostname(), ".card.localhost") {
 			r.Close = true
 		}
 		return transport.RoundTrip(r)
-	}), CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+	}), CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		if v.Stop != "" && strings.HasPrefix(r.URL.String(), v.Stop) {
+			return http.ErrUseLastResponse
+		}
 		if len(via) > 20 {
 			return errors.New("the redirects go in circles")
 		}
@@ -86,6 +86,24 @@ func (v *Visitor) Cookie(origin, name string) string {
 		}
 	}
 	return ""
+}
+
+// Twin is another window of the same browser, which may be used beside it: it has
+// the cookies of now.
+func (v *Visitor) Twin() *Visitor {
+	v.W.T.Helper()
+	twin := v.W.Visitor()
+	twin.Address = v.Address
+	twin.Insert(v.card.Load())
+	for _, host := range allHosts {
+		u := must(url.Parse(v.W.Origin(host)))(v.W.T)
+		var cookies []*http.Cookie
+		for _, c := range v.jar.Cookies(u) {
+			cookies = append(cookies, &http.Cookie{Name: c.Name, Value: c.Value, Path: "/", Secure: true})
+		}
+		twin.jar.SetCookies(u, cookies)
+	}
+	return twin
 }
 
 // Forget clears every cookie.
@@ -131,6 +149,9 @@ func (v *Visitor) try(r *http.Request) (*Page, error) {
 		return nil, err
 	}
 	p := &Page{v: v, URL: answer.Request.URL, Status: answer.StatusCode, Header: answer.Header, Body: string(body)}
+	if next, err := answer.Location(); err == nil {
+		p.Next = next.String()
+	}
 	p.doc, err = html.Parse(bytes.NewReader(body))
 	return p, err
 }
@@ -141,6 +162,7 @@ type Page struct {
 	Status int
 	Header http.Header
 	Body   string
+	Next   string // where it redirects, when the visitor stopped there
 
 	v   *Visitor
 	doc *html.Node

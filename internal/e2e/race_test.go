@@ -1,0 +1,216 @@
+package e2e
+
+import (
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/portti-id/portti/internal/identity"
+)
+
+const crowd = 50 // of parallel attempts
+
+// atOnce runs f a crowd of times, released together, and waits for all.
+func atOnce(f func(i int)) {
+	var ready, done sync.WaitGroup
+	start := make(chan struct{})
+	for i := range crowd {
+		ready.Add(1)
+		done.Go(func() {
+			ready.Done()
+			<-start
+			f(i)
+		})
+	}
+	ready.Wait()
+	close(start)
+	done.Wait()
+}
+
+// Of fifty redemptions of one code at once, over both replicas, one wins, and the
+// replay of the others leaves the winner's tokens dead (RFC 6749 §4.1.2; zitadel-oidc.md 0.7).
+func TestOneCodeRedeemedFiftyTimesAtOnce(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.Party("other")
+		otto.SignIn(v.Open(p.URL(nil)))
+		code := p.Code(v.Open(p.URL(url.Values{"scope": {"openid offline_access"}})))
+		var won []Tokens
+		var mu sync.Mutex
+		atOnce(func(int) {
+			got, err := p.Redeem(code, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Error(err)
+			case got.Status == http.StatusOK:
+				won = append(won, got)
+			case got.Status != http.StatusBadRequest || got.Error != "invalid_grant":
+				t.Errorf("a loser is told %+v", got)
+			}
+		})
+		if len(won) > 1 {
+			t.Fatalf("%d redemptions of one code won", len(won))
+		}
+		if len(won) == 0 {
+			// A loser may come between the winner's take and its write: the grant is
+			// dead before it is born, and nobody has tokens. That is the safe side.
+			t.Log("the replay killed the grant before the winner had its answer")
+			return
+		}
+		if p.alive(won[0].Access) {
+			t.Error("forty-nine replays leave the access token alive")
+		}
+		if got := must(p.Renew(won[0].Refresh))(t); got.Error != "invalid_grant" {
+			t.Errorf("forty-nine replays leave the refresh token alive: %+v", got)
+		}
+	})
+}
+
+// Of fifty refreshes with one token at once one wins, and the family dies (RFC 9700 §4.14.2).
+func TestOneRefreshTokenFiftyTimesAtOnce(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.Party("other")
+		otto.SignIn(v.Open(p.URL(nil)))
+		first := p.MustRedeem(p.Code(v.Open(p.URL(url.Values{"scope": {"openid offline_access"}}))))
+		var won []Tokens
+		var mu sync.Mutex
+		atOnce(func(int) {
+			got, err := p.Renew(first.Refresh)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Error(err)
+			case got.Status == http.StatusOK:
+				won = append(won, got)
+			case got.Status != http.StatusBadRequest || got.Error != "invalid_grant":
+				t.Errorf("a loser is told %+v", got)
+			}
+		})
+		if len(won) != 1 {
+			t.Fatalf("%d refreshes with one token won", len(won))
+		}
+		if p.alive(won[0].Access) || p.alive(first.Access) {
+			t.Error("the family of a refresh token that was used fifty times lives")
+		}
+	})
+}
+
+// One TOTP code, typed in fifty browsers at once that all know the password, signs
+// one of them in (S44).
+func TestOneCodeOfTheAuthenticatorInFiftyBrowsers(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Party("other")
+		forms, visitors := make([]*http.Request, crowd), make([]*Visitor, crowd)
+		pages := make([]*Page, crowd)
+		for i := range crowd {
+			visitors[i] = w.Visitor()
+			pages[i] = otto.TypePassword(visitors[i].Open(p.URL(nil))).Must("code-submit")
+		}
+		code := otto.Code()
+		for i := range crowd {
+			forms[i] = pages[i].Form("code-submit", "code", code)
+		}
+		var in atomic.Int64
+		atOnce(func(i int) {
+			page, err := visitors[i].try(forms[i])
+			if err != nil {
+				t.Error(err)
+			} else if page.URL.Host == hostOf(p.Redirect) && page.URL.Query().Get("code") != "" {
+				in.Add(1)
+			}
+		})
+		if in.Load() != 1 {
+			t.Errorf("one code signed in %d browsers", in.Load())
+		}
+	})
+}
+
+// A code posted fifty times in one browser, as an impatient person's double click, is
+// answered to the client once at most, and whoever is left with a page can go on from it.
+func TestOneFormFiftyTimes(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.Party("other")
+		page := otto.TypePassword(v.Open(p.URL(nil))).Must("code-submit")
+		code := otto.Code()
+		windows, forms := make([]*Visitor, crowd), make([]*http.Request, crowd)
+		for i := range crowd {
+			windows[i], forms[i] = v.Twin(), page.Form("code-submit", "code", code)
+		}
+		var mu sync.Mutex
+		codes := map[string]bool{}
+		atOnce(func(i int) {
+			page, err := windows[i].try(forms[i])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if page.Status >= 500 {
+				t.Errorf("an impatient person is shown %s", page)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if page.URL.Host == hostOf(p.Redirect) {
+				codes[page.URL.Query().Get("code")] = true
+			}
+		})
+		if len(codes) > 1 {
+			t.Errorf("one request of the client was answered with %d codes", len(codes))
+		}
+		if len(codes) == 1 {
+			return
+		}
+		// So many at once count as guesses, which may send the person back to the password.
+		page = windows[0].Open(page.URL.String())
+		if page.Has("login-submit") {
+			page = otto.TypePassword(page)
+		}
+		if page.Has("code-submit") {
+			page = page.Press("code-submit", "code", otto.Code())
+		}
+		if p.Code(page) == "" {
+			t.Errorf("after the crowd: %s", page)
+		}
+	})
+}
+
+// Two people, one card: of two who link it at once one has it (S27).
+func TestOneCardLinkedByTwoAtOnce(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		a, b := w.Newcomer("aino.alku", "kuntala"), w.Newcomer("kai.kustaa", "kuntala")
+		b.Card = a.Card
+		var forms []*http.Request
+		var visitors []*Visitor
+		for _, e := range []*Employee{a, b} {
+			v := w.Visitor()
+			page := e.FirstDay(v.Open(w.Origin("service") + "/records/1")).Follow("link-card")
+			v.Insert(e.Card)
+			forms, visitors = append(forms, page.Press("card-start").Must("card-confirm").Form("card-confirm")), append(visitors, v)
+		}
+		var linked, refused atomic.Int64
+		var both sync.WaitGroup
+		for i := range forms {
+			both.Go(func() {
+				page, err := visitors[i].try(forms[i])
+				switch {
+				case err != nil:
+					t.Error(err)
+				case page.Has("card-failed") || page.Has("problems") || page.Status >= 400:
+					refused.Add(1)
+					if text := page.Body; page.Status >= 500 || containsAny(text, a.Username, b.Username) && page.Status < 400 {
+						t.Errorf("refused with %s", page)
+					}
+				default:
+					linked.Add(1)
+				}
+			})
+		}
+		both.Wait()
+		if linked.Load() != 1 || refused.Load() != 1 {
+			t.Errorf("%d linked the card, %d were refused", linked.Load(), refused.Load())
+		}
+	})
+}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/storetest"
 )
@@ -97,6 +99,7 @@ func (k *kit) state() string {
 	for i := range letters {
 		letters[i].Attempts = 0
 	}
+	slices.SortFunc(letters, func(a, b mail.Queued) int { return strings.Compare(a.ID, b.ID) }) // a lease has no order
 	raw, err := json.Marshal([]any{organisations, people, clients, signing, events, letters})
 	if err != nil {
 		k.t.Fatal(err)

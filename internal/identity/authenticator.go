@@ -101,7 +101,7 @@ func (d *Directory) ConfirmAuthenticator(ctx context.Context, self Self, code st
 	if s.Kind != MethodApp && s.Kind != MethodToken {
 		return fault.New(fault.Invalid, "kind_required", "Say whether it is an app or a token.").In("kind")
 	}
-	if err := MayLink(p, self, s.Kind, d.now()); err != nil {
+	if err := mayAdd(p, self, s.Kind, d.now()); err != nil {
 		return err
 	}
 	if err := s.check(p.Organisation); err != nil {
@@ -134,7 +134,7 @@ func (d *Directory) ConfirmAuthenticator(ctx context.Context, self Self, code st
 		if err != nil {
 			return err
 		}
-		if err := MayLink(p, self, s.Kind, now); err != nil {
+		if err := mayAdd(p, self, s.Kind, now); err != nil {
 			return err
 		}
 		if err := tx.AddAuthenticator(a); err != nil {

@@ -34,7 +34,7 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 		if err != nil {
 			return err
 		}
-		if err := MayLink(p, self, MethodCard, now); err != nil {
+		if err := mayAdd(p, self, MethodCard, now); err != nil {
 			return err
 		}
 		if err := tx.AddCardLink(link); err != nil {

@@ -137,8 +137,10 @@ func (d *Directory) letter(tx Tx, p Person, t mail.Template, args ...string) err
 }
 
 // FoldUsername gives the form in which usernames are compared and must be
-// unique: NFC, lower-case, without surrounding space.
+// unique: NFC, lower-case, without surrounding space. What no username can hold,
+// and some databases refuse to look for, becomes a sign that is in none.
 func FoldUsername(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
 	return norm.NFC.String(strings.ToLower(norm.NFC.String(strings.TrimSpace(s))))
 }
 

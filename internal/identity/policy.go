@@ -80,7 +80,21 @@ func (p Person) Permits(m Method) bool { return p.Organisation.Methods.Has(m) }
 //
 // An enrol session, which stands on a password alone, may link only while there
 // is no link at all: otherwise a stolen password would be enough to add a way in.
+//
+// A full sign-in must be fresh to begin; whoever began in time may finish.
 func MayLink(p Person, self Self, m Method, now time.Time) error {
+	if err := mayAdd(p, self, m, now); err != nil {
+		return err
+	}
+	if self.Full && now.Sub(self.AuthTime) > ReauthenticateAfter {
+		return errReauth
+	}
+	return nil
+}
+
+// mayAdd is MayLink for a linking that has begun: the key and the card's reading
+// are bound to the session that began and expire by themselves.
+func mayAdd(p Person, self Self, m Method, now time.Time) error {
 	switch {
 	case !p.Enabled():
 		return errDisabled
@@ -98,8 +112,6 @@ func MayLink(p Person, self Self, m Method, now time.Time) error {
 		return fault.New(fault.Denied, "link_closed", "A card is linked to this username. Sign in with it, or order a new password, before linking anything else.")
 	case self.Proved == 0 && p.Authenticator != nil:
 		return fault.New(fault.Denied, "code_required", "Sign in with your password and a code before linking anything else.")
-	case self.Full && now.Sub(self.AuthTime) > ReauthenticateAfter:
-		return errReauth
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func ReadMaster(r io.Reader) (*Master, error) {
 		return nil, err
 	}
 	if m.first == "" {
-		return nil, errors.New("there is no key in it; porttictl makes one")
+		return nil, errors.New("there is no key in it; portti keygen makes one")
 	}
 	return m, nil
 }

@@ -56,11 +56,6 @@ type returnPage struct {
 	Return string
 }
 
-type enrolPage struct {
-	web.Page
-	Services, Reason string
-}
-
 type logoutPage struct {
 	web.Page
 	Action, Stay string
@@ -281,11 +276,6 @@ func samples() []sample {
 	for _, reason := range []string{"", "account", "stepup", "linked"} {
 		list = append(list, sample{"signin/card", reason, []string{"card-start", "login-cancel"}, func(w string) web.Content {
 			return &cardPage{CardStart: "/signin/TX/card" + w, Restart: "/signin/TX/restart" + w, Cancel: "/signin/TX/cancel" + w, Order: "/order" + w, Reason: reason}
-		}})
-	}
-	for _, reason := range []string{"no_link", "card_unusable", "barred"} {
-		list = append(list, sample{"signin/enrol", reason, []string{"enrol-go"}, func(w string) web.Content {
-			return &enrolPage{Page: web.Page{Client: "Testipalvelu" + w}, Services: "https://services.example.test/" + w, Reason: reason}
 		}})
 	}
 	for _, result := range []string{"", "ok", "used", "old", "fast", "slow"} {

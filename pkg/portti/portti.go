@@ -218,7 +218,7 @@ func (c *Client) do(ctx context.Context, token, method, path string, in, out any
 	if err != nil {
 		return fmt.Errorf("portti: read %s: %w", path, err)
 	}
-	if res.StatusCode >= 400 {
+	if res.StatusCode >= 300 {
 		e := &Error{Status: res.StatusCode}
 		if json.Unmarshal(answer, e) != nil || e.Code == "" {
 			e.Code, e.Detail = "unexpected", fmt.Sprintf("The provider answered %s.", res.Status)

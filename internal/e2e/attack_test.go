@@ -362,7 +362,7 @@ func TestDisabledAndOrdered(t *testing.T) {
 		out := func(what string, o one) {
 			t.Helper()
 			last.Provider.Kick() // notices go out every few seconds anyway
-			for range 4 { // each replica more than once
+			for range 4 {        // each replica more than once
 				if p.alive(o.t.Access) {
 					t.Errorf("%s: the access token lives", what)
 				}

@@ -271,6 +271,32 @@ func TestWrongAndReplayedCodes(t *testing.T) {
 	})
 }
 
+// What was begun goes on after a restart: the session, the refresh token, the access
+// token, a code that waits to be redeemed, the keys that signed.
+func TestRestartLosesNothing(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.Party("other")
+		otto.SignIn(v.Open(p.URL(nil)))
+		tokens := p.MustRedeem(p.Code(v.Open(p.URL(url.Values{"scope": {"openid offline_access"}}))))
+		code := p.Code(v.Open(p.URL(nil)))
+		jwks := v.Open(w.Issuer() + "/jwks").Body
+		w.Restart()
+		if !p.alive(tokens.Access) {
+			t.Error("the access token is dead")
+		}
+		p.MustRedeem(code)
+		if got := must(p.Renew(tokens.Refresh))(t); got.Status != http.StatusOK {
+			t.Errorf("the refresh token: %+v", got)
+		}
+		if answer := p.Answer(v.Open(p.URL(url.Values{"prompt": {"none"}}))); !answer.Has("code") {
+			t.Errorf("the session: %v", answer)
+		}
+		if now := v.Open(w.Issuer() + "/jwks").Body; now != jwks {
+			t.Error("the keys are others")
+		}
+	})
+}
+
 // An authorization code works once, for its client, its redirect URI and its
 // verifier, and for a minute.
 func TestWrongAuthorizationCodes(t *testing.T) {

@@ -98,11 +98,12 @@ type World struct {
 	Database  *Gate // nil without Options.Gates
 	Ephemeral *Gate
 
-	requests atomic.Int64
-	cards    atomic.Int64
-	visitors atomic.Int64
-	mu       sync.Mutex
-	hosts    map[string]http.Handler
+	requests   atomic.Int64
+	cards      atomic.Int64
+	visitors   atomic.Int64
+	reassemble func(i int)
+	mu         sync.Mutex
+	hosts      map[string]http.Handler
 }
 
 // Replica is one process of the provider.
@@ -194,15 +195,13 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 	}
 	trust := w.PKI.TestTrust(w.T)
 	certificate := must(w.PKI.ServerCertificate("*.card.localhost"))(w.T)
-	for range n {
+	assemble := func(kept ephemeral.Store) *Replica {
+		w.T.Helper()
 		master := must(keys.LoadMaster(file))(w.T)
-		r := &Replica{Store: storetest.Connect(w.T, where, func(d *store.Deps) { d.Seal, d.Now = master.Seal, w.Clock.Now })}
-		if address == "" {
-			r.Ephemeral = ephemeral.NewMemory(w.Clock.Now)
-		} else {
-			r.Ephemeral = must(ephemeral.OpenRedis(w.T.Context(), ephemeral.RedisConfig{Addresses: []string{address}, Prefix: prefix}))(w.T)
+		r := &Replica{Store: storetest.Connect(w.T, where, func(d *store.Deps) { d.Seal, d.Now = master.Seal, w.Clock.Now }), Ephemeral: kept}
+		if kept == nil {
+			r.Ephemeral = w.ephemeral(address, prefix)
 		}
-		w.T.Cleanup(func() { _ = r.Ephemeral.(interface{ Close() error }).Close() })
 		c := server.Config{
 			Issuer: w.Issuer(), Brand: brand, SupportPhone: "020 000 0000", UserServices: server.UserServices{URL: w.Origin("services")},
 			CardHost: &w.CardHost, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, KeyKinds: []keys.Kind{keys.RSA2048, keys.P256},
@@ -219,8 +218,34 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 			w.T.Fatal(err)
 		}
 		r.Door.Certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }
-		w.Replicas = append(w.Replicas, r)
+		return r
 	}
+	for range n {
+		w.Replicas = append(w.Replicas, assemble(nil))
+	}
+	w.reassemble = func(i int) { w.Replicas[i] = assemble(w.Replicas[i].Ephemeral) }
+}
+
+// Restart replaces every replica by one that has seen nothing yet, over the same
+// stores; what lies in memory stays. Nobody may be asking meanwhile. The former ones go
+// on with the background work.
+func (w *World) Restart() {
+	w.T.Helper()
+	for i := range w.Replicas {
+		w.reassemble(i)
+	}
+}
+
+func (w *World) ephemeral(address, prefix string) ephemeral.Store {
+	w.T.Helper()
+	if address == "" {
+		memory := ephemeral.NewMemory(w.Clock.Now)
+		w.T.Cleanup(func() { _ = memory.Close() })
+		return memory
+	}
+	redis := must(ephemeral.OpenRedis(w.T.Context(), ephemeral.RedisConfig{Addresses: []string{address}, Prefix: prefix}))(w.T)
+	w.T.Cleanup(func() { _ = redis.Close() })
+	return redis
 }
 
 // hash is the part of password.Params that can be compared.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html"
+	"image"
 	"image/png"
 	"net/http"
 	"net/http/httptest"
@@ -36,6 +37,7 @@ func site(t *testing.T) string {
 		"/noise":   `<script>console.error("told", {a: 1}); nowhere()</script>`,
 		"/good":    `<form><label for="u">User name</label><input id="u" autocomplete="username"><button>Continue</button></form>`,
 		"/bad":     `<input id="u"><img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="><p style="color:#bbb;background:#fff">dim</p>`,
+		"/box":     `<div style="height:3000px"></div><div id="box" style="width:50px;height:30px;background:#ff0000"></div>`,
 		"/tall":    `<div style="height:3000px"></div><p>end</p>`,
 	}
 	show := func(w http.ResponseWriter, body string) {
@@ -165,6 +167,21 @@ func TestActionsSayWhatWentWrong(t *testing.T) {
 				c.action(tab)
 			}, c.says, "the tab shows ")
 		})
+	}
+}
+
+func TestPictureIsOfTheElementTwiceTheSize(t *testing.T) {
+	t.Parallel()
+	tab := Start(t, Options{}).Tab()
+	tab.Open("http://site.localhost:" + site(t) + "/box")
+	picture := tab.Picture("#box")
+	if size := picture.Bounds().Size(); size.X != 100 || size.Y != 60 {
+		t.Errorf("size %v", size)
+	}
+	for _, at := range []image.Point{{2, 2}, {97, 57}} {
+		if r, g, b, _ := picture.At(at.X, at.Y).RGBA(); r < 0xf000 || g > 0x1000 || b > 0x1000 {
+			t.Errorf("at %v: %x %x %x", at, r, g, b)
+		}
 	}
 }
 

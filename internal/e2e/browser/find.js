@@ -9,6 +9,10 @@
   if (what === "has") return { value: e !== undefined };
   if (!e) return { wrong: all.length ? "it is there, but not visible" : "nothing matches" };
   if (what === "text") return { value: /^(INPUT|TEXTAREA|SELECT)$/.test(e.tagName) ? e.value : e.innerText.trim() };
+  if (what === "box") {
+    const { x, y, width, height } = e.getBoundingClientRect();
+    return { value: { x: x + scrollX, y: y + scrollY, width, height } };
+  }
   if (e.disabled) return { wrong: "it is disabled" };
   if (what === "spot") {
     e.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });

@@ -10,6 +10,7 @@
 //	journey_test.go    what people do            attack_test.go     what others try
 //	race_test.go       fifty at once             outage_test.go     backends that go and come back
 //	csrf_test.go       every POST, and what keeps other sites out of it
+//	protocol_test.go   what the endpoints refuse, and how
 //	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
 //	bench_test.go      the figures of make bench
 //	browser/           a real Chromium

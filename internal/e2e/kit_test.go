@@ -223,7 +223,12 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 	for range n {
 		w.Replicas = append(w.Replicas, assemble(nil))
 	}
-	w.reassemble = func(i int) { w.Replicas[i] = assemble(w.Replicas[i].Ephemeral) }
+	w.reassemble = func(i int) {
+		r := assemble(w.Replicas[i].Ephemeral)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.Replicas[i] = r
+	}
 }
 
 // Restart replaces every replica by one that has seen nothing yet, over the same
@@ -323,7 +328,11 @@ func (w *World) apps(log *slog.Logger) {
 }
 
 // turn is the replica whose turn it is.
-func (w *World) turn(n *atomic.Int64) *Replica { return w.Replicas[int(n.Add(1))%len(w.Replicas)] }
+func (w *World) turn(n *atomic.Int64) *Replica {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.Replicas[int(n.Add(1))%len(w.Replicas)]
+}
 
 // serve answers on both listeners and does the background work, until the test ends.
 func (w *World) serve(pages, cards net.Listener, log *slog.Logger) {

@@ -1,35 +1,32 @@
 package main
 
 import (
+	"cmp"
+	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/portti-id/portti/internal/config"
 )
 
 // Config is the settings file. What stands beside a field is its manual;
-// deploy/userservices.example.yaml shows them all.
+// deploy/userservices.example.yaml shows them all. What the provider has a setting
+// for, too, is called the same here.
 //
 // The program keeps sessions in its own memory. After a restart people are signed
 // in again without noticing, as long as their session at the provider lasts. Of
 // several replicas a person must always reach the same one (sticky sessions).
 type Config struct {
-	// Listen is where the program listens, such as :443, or 127.0.0.1:8082 behind a
-	// proxy on the same machine. Required.
-	Listen string `yaml:"listen"`
-	// TLS is the certificate for https. Without it the program speaks plain http,
-	// for a proxy that speaks https to the browsers.
-	TLS *TLS `yaml:"tls"`
 	// URL is the address at which browsers find User Services, without a path:
 	// https://services.example.fi. Required. The provider must know, as addresses
 	// of the client: URL/callback (redirect URI), URL/logout/callback (post-logout
 	// redirect URI) and URL/backchannel-logout (back-channel logout URI).
 	URL config.URL `yaml:"url"`
-	// Proxies are the networks of proxies in front of the program. Only their
-	// forwarding header is believed, for the browser's address in the log.
-	Proxies []netip.Prefix `yaml:"proxies"`
-	// ForwardedHeader is the header that those proxies write: X-Forwarded-For (the
-	// default) or Forwarded.
-	ForwardedHeader string `yaml:"forwarded_header"`
+	// Listen is how browsers, and the provider's logout notices, reach the program.
+	Listen Listen `yaml:"listen"`
 
 	// Issuer is the provider, spelled as in its metadata: https://id.example.fi.
 	// Required.
@@ -60,15 +57,28 @@ type Config struct {
 	// Footer is the addresses of the pages that the law asks for.
 	Footer Footer `yaml:"footer"`
 
-	// Log is how much is logged: debug, info (the default), warn or error. The log
-	// is JSON on standard error, one line a request.
-	Log string `yaml:"log"`
+	// Log is what is written to standard error. It never holds a secret.
+	Log Log `yaml:"log"`
 }
 
-// TLS is a certificate with its key. Both files are read again when they change.
-type TLS struct {
-	Certificate config.Path `yaml:"certificate"` // PEM: the certificate, then its intermediates
-	Key         config.Path `yaml:"key"`         // PEM
+// Listen is where the program listens, and who stands before it.
+type Listen struct {
+	// Address is the address and port to listen on. Default ":8444", or ":8082"
+	// without a certificate.
+	Address string `yaml:"address"`
+	// CertificateFile and KeyFile are PEM files, the certificate with its chain.
+	// They are read again when they change. Without them the program speaks plain
+	// http, which is for localhost, or behind the proxies named below.
+	CertificateFile config.Path       `yaml:"certificate_file"`
+	KeyFile         config.SecretFile `yaml:"key_file"`
+	// Proxies are the addresses that requests come from when reverse proxies stand
+	// before the program ([10.0.0.0/24]). Only their word is taken for the browser's
+	// address, which is for the log.
+	Proxies []netip.Prefix `yaml:"proxies"`
+	// ForwardedHeader is the one header in which the proxies give the browser's
+	// address: X-Forwarded-For (default) or Forwarded. They must remove or extend
+	// the one that browsers send.
+	ForwardedHeader string `yaml:"forwarded_header"`
 }
 
 // Footer is links below every page; one that is left out is not shown.
@@ -78,27 +88,52 @@ type Footer struct {
 	Feedback      config.URL `yaml:"feedback"`      // where to give feedback
 }
 
-// Check says what is missing or does not fit together.
+// Log is how much is logged, and in what form.
+type Log struct {
+	Level  slog.Level `yaml:"level"`  // debug, info (default: one line a request), warn or error
+	Format string     `yaml:"format"` // json (default) or text
+}
+
+// Check fills in what the file leaves out, and says what is missing or does not
+// fit together.
 func (c *Config) Check(p *config.Problems) {
-	p.Need("listen", c.Listen != "", "where to listen, such as 127.0.0.1:8082 or :443")
+	c.Log.Format = cmp.Or(c.Log.Format, "json")
 	p.Need("url", !c.URL.IsZero(), "the address at which browsers find User Services, such as https://services.example.fi")
 	p.Need("issuer", !c.Issuer.IsZero(), "the provider's address, such as https://id.example.fi")
 	p.Need("client_secret_file", c.ClientSecretFile.Given(), "the file with the client secret that porttictl client create printed")
 	p.Need("brand", c.Brand != "", "the name in the header of every page, the same as the provider's")
-	if c.TLS != nil {
-		p.Need("tls.certificate", c.TLS.Certificate != "", "the certificate file (PEM)")
-		p.Need("tls.key", c.TLS.Key != "", "the key file (PEM)")
-		if !c.URL.IsZero() && !c.URL.Secure() {
-			p.Add("url", "it must begin with https://, since there is a certificate under tls")
-		}
-	}
 	if !c.URL.IsZero() && c.URL.String() != c.URL.Origin() {
 		p.Add("url", "it must have no path and no slash at the end: %s", c.URL.Origin())
 	}
 	if !c.URL.IsZero() && c.URL.Origin() == c.Issuer.Origin() {
 		p.Add("url", "User Services needs an origin of its own, another than the provider's")
 	}
-	if _, err := level(c.Log); err != nil {
-		p.Add("log", "%v", err)
+	c.Listen.check(c.URL, p)
+	if c.Log.Format != "json" && c.Log.Format != "text" {
+		p.Add("log.format", "%q is not one of json, text", c.Log.Format)
+	}
+}
+
+func (l *Listen) check(url config.URL, p *config.Problems) {
+	l.Address = cmp.Or(l.Address, map[bool]string{true: ":8444", false: ":8082"}[l.CertificateFile != ""])
+	l.ForwardedHeader = cmp.Or(l.ForwardedHeader, "X-Forwarded-For")
+	_, port, err := net.SplitHostPort(l.Address)
+	if n, wrong := strconv.Atoi(port); err != nil || wrong != nil || n < 0 || n > 65535 {
+		p.Add("listen.address", "%q is not an address and port, such as :8444 or 127.0.0.1:8082", l.Address)
+	}
+	if !slices.Contains([]string{"x-forwarded-for", "forwarded"}, strings.ToLower(l.ForwardedHeader)) {
+		p.Add("listen.forwarded_header", "%q is not one of X-Forwarded-For, Forwarded", l.ForwardedHeader)
+	}
+	certificate := l.CertificateFile != ""
+	switch {
+	case certificate && !l.KeyFile.Given():
+		p.Add("listen.key_file", "it is missing: certificate_file and key_file go together, give both or neither")
+	case !certificate && l.KeyFile.Given():
+		p.Add("listen.certificate_file", "it is missing: certificate_file and key_file go together, give both or neither")
+	case url.IsZero():
+	case certificate && !url.Secure():
+		p.Add("listen.certificate_file", "the url begins with http://, so browsers would not come by https; change the url or take the certificate out")
+	case !certificate && url.Secure() && len(l.Proxies) == 0:
+		p.Add("listen.certificate_file", "it is missing: give certificate_file and key_file; or, when reverse proxies end TLS, name their addresses in listen.proxies")
 	}
 }

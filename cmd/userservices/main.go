@@ -7,7 +7,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -58,12 +57,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := config.Load(*file, &c); err != nil {
 		return err
 	}
-	lvl, err := level(c.Log)
-	if err != nil {
-		return err
-	}
-	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: lvl}))
-	tlsConfig, err := c.tls(log)
+	log := newLog(c.Log, out)
+	certificate, err := c.tls(log)
 	if err != nil {
 		return err
 	}
@@ -71,12 +66,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil || *check {
 		return err
 	}
-	l, err := web.Listen(c.Listen)
+	l, err := web.Listen(c.Listen.Address)
 	if err != nil {
-		return fmt.Errorf("setting listen: %w", err)
+		return fmt.Errorf("setting listen.address: %w", err)
 	}
-	log.InfoContext(ctx, "listening", "address", l.Addr().String(), "url", c.URL.String(), "issuer", c.Issuer.String())
-	return web.Serve(ctx, l, app.Handler(), tlsConfig, log)
+	log.InfoContext(ctx, "ready", "address", l.Addr().String(), "tls", certificate != nil, "url", c.URL.String(), "issuer", c.Issuer.String())
+	err = web.Serve(ctx, l, app.Handler(), certificate, log)
+	log.InfoContext(ctx, "stopped")
+	return err
+}
+
+func newLog(c Log, to io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(to, options))
+	}
+	return slog.New(slog.NewJSONHandler(to, options))
 }
 
 // app makes the app of the settings.
@@ -91,19 +96,19 @@ func (c *Config) app(ctx context.Context, log *slog.Logger) (*userservices.Pages
 	}
 	return userservices.New(ctx, userservices.Config{
 		URL: c.URL.String(), Issuer: c.Issuer.String(), ClientID: c.ClientID, ClientSecret: secret, CardHost: c.CardHost, ACRPrefix: c.ACRPrefix,
-		Brand: c.Brand, Account: c.Account, SupportPhone: c.SupportPhone, Proxies: c.Proxies, Forwarded: c.ForwardedHeader, HTTPClient: client, Log: log,
+		Brand: c.Brand, Account: c.Account, SupportPhone: c.SupportPhone, Proxies: c.Listen.Proxies, Forwarded: c.Listen.ForwardedHeader, HTTPClient: client, Log: log,
 		Footer: web.Footer{Accessibility: c.Footer.Accessibility.String(), Privacy: c.Footer.Privacy.String(), Feedback: c.Footer.Feedback.String()},
 	})
 }
 
-// tls is nil when a proxy speaks https for us.
+// tls is nil without a certificate: the program then speaks plain http.
 func (c *Config) tls(log *slog.Logger) (*tls.Config, error) {
-	if c.TLS == nil {
+	if c.Listen.CertificateFile == "" {
 		return nil, nil
 	}
-	certificate, err := web.LoadCertificate(string(c.TLS.Certificate), string(c.TLS.Key), log)
+	certificate, err := web.LoadCertificate(string(c.Listen.CertificateFile), string(c.Listen.KeyFile), log)
 	if err != nil {
-		return nil, fmt.Errorf("setting tls: %w", err)
+		return nil, fmt.Errorf("setting listen.certificate_file: %w", err)
 	}
 	return certificate.Config(), nil
 }
@@ -138,12 +143,4 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	}
 	d := net.Dialer{Timeout: 5 * time.Second}
 	return d.DialContext(ctx, network, address)
-}
-
-func level(name string) (slog.Level, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(cmp.Or(name, "info"))); err != nil {
-		return 0, errors.New("use debug, info, warn or error")
-	}
-	return l, nil
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -45,7 +46,7 @@ func (f folder) write(name, text string, mode os.FileMode) string {
 	return path
 }
 
-const good = `listen: 127.0.0.1:0
+const good = `listen: {address: 127.0.0.1:0}
 url: http://services.localhost:8082
 issuer: http://127.0.0.1:1
 client_secret_file: secret
@@ -70,29 +71,39 @@ func TestSettingsAreChecked(t *testing.T) {
 	f.write("empty", "\n", 0o600)
 	f.write("open", "secret", 0o644)
 	f.write("nonsense.pem", "nonsense", 0o600)
+	f.certificate(1)
+	const https = "url: https://services.example.fi"
 	for name, c := range map[string]struct{ file, want string }{
-		"no listen":         {with("listen:"), "setting listen: it is missing"},
-		"no url":            {with("url:"), "setting url: it is missing"},
-		"no issuer":         {with("issuer:"), "setting issuer: it is missing"},
-		"no secret":         {with("client_secret_file:"), "setting client_secret_file: it is missing"},
-		"no brand":          {with("brand:"), "setting brand: it is missing"},
-		"empty secret":      {with("client_secret_file: empty"), "client_secret_file: the secret"},
-		"open secret":       {with("client_secret_file: open"), "chmod 600"},
-		"lost secret":       {with("client_secret_file: lost"), "client_secret_file: the secret cannot be read"},
-		"unknown":           {with("client_secret: abc"), "setting client_secret: there is no such setting"},
-		"url with a path":   {with("url: https://services.example.fi/us"), "it must have no path"},
-		"url in the open":   {with("url: http://services.example.fi"), "must begin with https://"},
-		"the issuer's url":  {with("url: http://id.localhost", "issuer: http://id.localhost"), "an origin of its own"},
-		"half a key":        {with("tls: {certificate: a.pem}", "url: https://services.example.fi"), "setting tls.key: it is missing"},
-		"tls without https": {with("tls: {certificate: a.pem, key: b.pem}"), "it must begin with https://"},
-		"no certificate":    {with("tls: {certificate: a.pem, key: b.pem}", "url: https://services.example.fi"), "setting tls: certificate"},
-		"ca file":           {with("ca_file: lost.pem"), "setting ca_file"},
-		"ca file nonsense":  {with("ca_file: nonsense.pem"), "holds no certificate"},
-		"card host":         {with("card_host: card.example.fi"), "card host"},
-		"proxies":           {with("proxies: [nearby]"), "setting proxies[0]"},
-		"header":            {with("forwarded_header: X-Real-IP"), "forwarding header"},
-		"log":               {with("log: chatty"), "setting log: use debug, info, warn or error"},
-		"taken port":        {with("listen: " + taken(t)), "setting listen: listen on"},
+		"no url":           {with("url:"), "setting url: it is missing"},
+		"no issuer":        {with("issuer:"), "setting issuer: it is missing"},
+		"no secret":        {with("client_secret_file:"), "setting client_secret_file: it is missing"},
+		"no brand":         {with("brand:"), "setting brand: it is missing"},
+		"empty secret":     {with("client_secret_file: empty"), "client_secret_file: the secret"},
+		"open secret":      {with("client_secret_file: open"), "chmod 600"},
+		"lost secret":      {with("client_secret_file: lost"), "client_secret_file: the secret cannot be read"},
+		"unknown":          {with("client_secret: abc"), "setting client_secret: there is no such setting"},
+		"url with a path":  {with("url: https://services.example.fi/us"), "it must have no path"},
+		"url in the open":  {with("url: http://services.example.fi"), "must begin with https://"},
+		"the issuer's url": {with("url: http://id.localhost", "issuer: http://id.localhost"), "an origin of its own"},
+		"no key":           {with("listen: {certificate_file: tls.crt}", https), "setting listen.key_file: it is missing"},
+		"no certificate":   {with("listen: {key_file: tls.key}", https), "setting listen.certificate_file: it is missing: certificate_file and key_file"},
+		"neither":          {with("listen: {address: 127.0.0.1:0}", https), "setting listen.certificate_file: it is missing: give certificate_file"},
+		"tls, not https":   {with("listen: {certificate_file: tls.crt, key_file: tls.key}"), "setting listen.certificate_file: the url begins with http://"},
+		"lost certificate": {with("listen: {certificate_file: lost.crt, key_file: tls.key}", https), "setting listen.certificate_file: certificate"},
+		"lost key":         {with("listen: {certificate_file: tls.crt, key_file: lost.key}", https), "setting listen.key_file: the secret cannot be read"},
+		"open key":         {with("listen: {certificate_file: tls.crt, key_file: open}", https), "setting listen.key_file: the secret"},
+		"no key at all":    {with("listen: {certificate_file: tls.crt, key_file: secret}", https), "setting listen.certificate_file: certificate"},
+		"address":          {with("listen: {address: localhost}"), "setting listen.address: \"localhost\" is not an address and port"},
+		"port":             {with("listen: {address: ':70000'}"), "setting listen.address"},
+		"no section":       {with("listen: 127.0.0.1:0"), "setting listen: a group of settings is expected"},
+		"ca file":          {with("ca_file: lost.pem"), "setting ca_file"},
+		"ca file nonsense": {with("ca_file: nonsense.pem"), "holds no certificate"},
+		"card host":        {with("card_host: card.example.fi"), "card host"},
+		"proxies":          {with("listen: {proxies: [nearby]}"), "setting listen.proxies[0]"},
+		"header":           {with("listen: {forwarded_header: X-Real-IP}"), "setting listen.forwarded_header"},
+		"log level":        {with("log: {level: chatty}"), "setting log.level"},
+		"log format":       {with("log: {format: xml}"), "setting log.format: \"xml\" is not one of json, text"},
+		"taken port":       {with("listen: {address: '" + taken(t) + "'}"), "setting listen.address: listen on"},
 	} {
 		path := f.write("settings.yaml", c.file, 0o600)
 		err := run(t.Context(), []string{"-config", path}, io.Discard)
@@ -120,7 +131,7 @@ func taken(t *testing.T) string {
 
 func TestCheckStartsNothing(t *testing.T) {
 	f := newFolder(t)
-	path := f.write("settings.yaml", with("listen: "+taken(t)), 0o600)
+	path := f.write("settings.yaml", with("listen: {address: '"+taken(t)+"'}"), 0o600)
 	if err := run(t.Context(), []string{"-check", "-config", path}, io.Discard); err != nil {
 		t.Error(err)
 	}
@@ -138,25 +149,64 @@ func TestTheExampleIsRight(t *testing.T) {
 	if err := config.Load(f.write("settings.yaml", string(raw), 0o600), &c); err != nil {
 		t.Fatal(err)
 	}
-	if c.URL.String() != "https://services.example.fi" || c.CardHost != "https://*.card.example.fi" || len(c.Proxies) != 1 {
+	if c.URL.String() != "https://services.example.fi" || c.CardHost != "https://*.card.example.fi" || len(c.Listen.Proxies) != 1 {
 		t.Errorf("%+v", c)
 	}
-	// What is commented out is right, too.
-	var lines []string
-	for line := range strings.SplitSeq(string(raw), "\n") {
-		bare, commented := strings.CutPrefix(line, "# ")
-		name, _, isSetting := strings.Cut(bare, ":")
-		if commented && (strings.HasPrefix(bare, "  ") && !strings.HasPrefix(bare, "  https") || isSetting && !strings.Contains(name, " ")) && !strings.HasPrefix(bare, "listen") {
-			line = bare
-		}
-		lines = append(lines, line)
+	if c.Listen.CertificateFile != "" {
+		t.Error("the example has both proxies and a certificate")
 	}
-	f.write("internal-ca.pem", "", 0o600)
-	if err := config.Load(f.write("all.yaml", strings.Join(lines, "\n"), 0o600), &c); err != nil {
+	// What is commented out is right, too.
+	all := regexp.MustCompile(`(?m)^( *)# ( *[a-z_]+:( .*)?)$`).ReplaceAllString(string(raw), "$1$2")
+	for _, name := range []string{"internal-ca.pem", "userservices.crt", "userservices.key"} {
+		f.write(name, "PEM", 0o600)
+	}
+	c = Config{}
+	if err := config.Load(f.write("all.yaml", strings.ReplaceAll(all, "/etc/portti/", ""), 0o600), &c); err != nil {
 		t.Fatal(err)
 	}
-	if c.TLS == nil || c.Footer.Privacy.IsZero() || c.Account == "" || c.Log != "info" || c.ACRPrefix == "" || c.CAFile == "" || c.ForwardedHeader == "" {
+	if l := c.Listen; l.Address == "" || l.CertificateFile == "" || !l.KeyFile.Given() || l.ForwardedHeader == "" || !strings.Contains(all, "  forwarded_header:") {
+		t.Errorf("the example leaves settings of listen out: %+v", l)
+	}
+	if c.Footer.Accessibility.IsZero() || c.Footer.Privacy.IsZero() || c.Footer.Feedback.IsZero() || c.Account == "" || c.ACRPrefix == "" || c.CAFile == "" ||
+		c.ClientID == "" || c.SupportPhone == "" || !strings.Contains(all, "  level: info\n  format: json") {
 		t.Errorf("the example leaves settings out: %+v", c)
+	}
+}
+
+// What the file leaves out.
+func TestDefaults(t *testing.T) {
+	f := newFolder(t)
+	f.certificate(1)
+	for name, want := range map[string]struct{ file, address string }{
+		"http":  {with("listen:"), ":8082"},
+		"https": {with("listen: {certificate_file: tls.crt, key_file: tls.key}", "url: https://services.example.fi"), ":8444"},
+	} {
+		var c Config
+		if err := config.Load(f.write("settings.yaml", want.file, 0o600), &c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.Listen.Address != want.address || c.Listen.ForwardedHeader != "X-Forwarded-For" || c.Log != (Log{Format: "json"}) {
+			t.Errorf("%s: %+v %+v", name, c.Listen, c.Log)
+		}
+	}
+}
+
+// The log is what its settings say, and holds no secret.
+func TestLog(t *testing.T) {
+	f := newFolder(t)
+	for settings, want := range map[string]string{
+		"":                                   `"level":"WARN","msg":"provider not found yet`,
+		"log: {format: text}\n":              `level=WARN msg="provider not found yet`,
+		"log: {level: error}\n":              "",
+		"log: {level: info, format: json}\n": `"level":"WARN"`,
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{"-check", "-config", f.write("settings.yaml", good+settings, 0o600)}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); !strings.Contains(got, want) || want == "" && got != "" || strings.Contains(got, "a secret of the client") {
+			t.Errorf("%q logs %q, want %q", settings, got, want)
+		}
 	}
 }
 
@@ -188,7 +238,7 @@ type lines struct {
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, rest, ok := bytes.Cut(p, []byte(`"msg":"listening","address":"`)); ok {
+	if _, rest, ok := bytes.Cut(p, []byte(`"msg":"ready","address":"`)); ok {
 		address, _, _ := bytes.Cut(rest, []byte(`"`))
 		l.found <- string(address)
 	}
@@ -232,7 +282,7 @@ func TestServesUntilItIsStopped(t *testing.T) {
 func TestCertificatesAreReloaded(t *testing.T) {
 	f := newFolder(t)
 	first := f.certificate(1)
-	address, _ := serve(t, f.write("settings.yaml", with("tls: {certificate: tls.crt, key: tls.key}", "url: https://services.example.fi"), 0o600))
+	address, _ := serve(t, f.write("settings.yaml", with("listen: {address: 127.0.0.1:0, certificate_file: tls.crt, key_file: tls.key}", "url: https://services.example.fi"), 0o600))
 	served := func() *big.Int {
 		t.Helper()
 		c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test looks at the certificate itself

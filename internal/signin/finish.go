@@ -1,7 +1,10 @@
 package signin
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/session"
@@ -32,7 +35,7 @@ func (p *Pages) finish(w http.ResponseWriter, r *http.Request, in *waiting) erro
 		if p.UserServices == "" {
 			return p.again(w, r, in, errNoUserServices)
 		}
-		return see(w, p.UserServices)
+		return p.toUserServices(w, r)
 	case end.More:
 		return see(w, in.path())
 	}
@@ -59,6 +62,19 @@ func (p *Pages) notFinished(w http.ResponseWriter, r *http.Request, in *waiting,
 		return err
 	}
 	return p.again(w, r, in, refused)
+}
+
+// toUserServices leads to User Services, which go on in the language of the pages
+// here: a choice is in a cookie of this host, which they do not see.
+func (p *Pages) toUserServices(w http.ResponseWriter, r *http.Request) error {
+	u, err := url.Parse(p.UserServices)
+	if err != nil {
+		return fmt.Errorf("address of User Services: %w", err)
+	}
+	q := u.Query()
+	q.Set("lang", p.Site.Language(r))
+	u.Path, u.RawQuery = cmp.Or(u.Path, "/"), q.Encode()
+	return see(w, u.String())
 }
 
 // again shows the sign-in from where it can go on, and says why.

@@ -1,9 +1,6 @@
 package signin
 
-import (
-	"cmp"
-	"net/http"
-)
+import "net/http"
 
 // resume goes on with the request that waited while its person linked a way of
 // signing in (S20). User Services sends people here; they need not know which
@@ -16,5 +13,8 @@ func (p *Pages) resume(w http.ResponseWriter, r *http.Request) error {
 	if s != nil && s.Waiting != "" && p.Login.Now().Before(s.WaitingUntil) {
 		return see(w, signInPath(s.Waiting))
 	}
-	return see(w, cmp.Or(p.UserServices, "/"))
+	if p.UserServices == "" {
+		return see(w, "/")
+	}
+	return p.toUserServices(w, r)
 }

@@ -391,3 +391,48 @@ func TestNoUserServices(t *testing.T) {
 	b.get("/signin/resume").is(200, "username")
 	k.browser().get("/signin/resume").is(200)
 }
+
+// S18, S20: User Services go on in the language of the sign-in, whoever chose it;
+// what their address says besides stays.
+func TestUserServicesGoOnInTheLanguage(t *testing.T) {
+	k := newKit(t, func(k *kit) { k.pages.UserServices = "https://services.example?theme=dark&lang=fi" })
+	k.settled("Matti")
+	for name, c := range map[string]struct {
+		asked, chosen string
+		accept        string // of the browser
+		want          string
+	}{
+		"nobody chose":        {"", "", "", "fi"},
+		"the browser":         {"", "", "en-GB", "en"},
+		"the service":         {"de sv", "", "en", "sv"},
+		"the person":          {"", "en", "sv", "en"},
+		"the person, at last": {"sv", "en", "fi", "en"},
+		"not one of ours":     {"de", "evil%26next%3Dx", "", "fi"},
+	} {
+		b := k.browser()
+		b.http.Transport = speaking(c.accept)
+		page := b.visit("service", "ui_locales", c.asked)
+		if c.chosen != "" {
+			page = b.get(page.at + "?lang=" + c.chosen)
+		}
+		want := "https://services.example/?lang=" + c.want + "&theme=dark"
+		if got := page.press("login-submit", "username", "matti", "password", ownPassword).sentTo("https://services.example/").to.String(); got != want {
+			t.Errorf("%s: sent to %s, want %s", name, got, want)
+		}
+	}
+	// So do those for whom nothing waits.
+	b := k.browser()
+	b.visit("user-services", "ui_locales", "sv").press("login-submit", "username", "matti", "password", ownPassword).sentTo(serviceBack)
+	if got, want := b.get("/signin/resume").sentTo("https://services.example/").to.String(), "https://services.example/?lang=sv&theme=dark"; got != want {
+		t.Errorf("sent to %s, want %s", got, want)
+	}
+}
+
+// speaking is a browser that prefers a language.
+type speaking string
+
+func (s speaking) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Accept-Language", string(s))
+	return http.DefaultTransport.RoundTrip(r)
+}

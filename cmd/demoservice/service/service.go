@@ -32,16 +32,18 @@ type Config struct {
 	URL          string // where the service is, as browsers see it: "https://service.example.fi"
 	Issuer       string
 	ClientID     string
-	ClientSecret string           // empty for a public client
-	HTTPClient   *http.Client     // to reach the provider; nil: the usual one
-	Store        rp.Store         // nil: memory, for one replica
-	Now          func() time.Time // nil: time.Now
-	Log          *slog.Logger     // nil: slog.Default
+	ClientSecret string            // empty for a public client
+	Name         map[string]string // what the service is called: language → name; what is left out is called as in texts
+	HTTPClient   *http.Client      // to reach the provider; nil: the usual one
+	Store        rp.Store          // nil: memory, for one replica
+	Now          func() time.Time  // nil: time.Now
+	Log          *slog.Logger      // nil: slog.Default
 }
 
 // service is the application: the relying party, and how its pages look.
 type service struct {
 	rp     *rp.RP
+	name   map[string]string // language → name
 	log    *slog.Logger
 	secure bool
 	csp    string
@@ -57,6 +59,7 @@ func New(c Config) (http.Handler, error) {
 		c.Log = slog.Default()
 	}
 	s := &service{
+		name:   maps.Clone(texts["service"]),
 		log:    c.Log,
 		secure: strings.HasPrefix(c.URL, "https:"),
 		// The logout form leads to the provider, and browsers hold form-action against
@@ -64,6 +67,7 @@ func New(c Config) (http.Handler, error) {
 		csp: "default-src 'none'; style-src 'self'; form-action 'self' " + issuer.Scheme + "://" + issuer.Host +
 			"; base-uri 'none'; frame-ancestors 'none'",
 	}
+	maps.Copy(s.name, c.Name)
 	origin := strings.TrimSuffix(c.URL, "/")
 	s.rp, err = rp.New(context.Background(), rp.Config{
 		Issuer:                c.Issuer,
@@ -138,6 +142,7 @@ func (s *service) check(w http.ResponseWriter, r *http.Request) {
 
 type frame struct {
 	Lang    string
+	Service string // its name
 	Path    string // of the language links
 	Title   string // key of texts
 	Who     string // "" when nobody is signed in
@@ -147,7 +152,7 @@ type frame struct {
 
 func (s *service) frame(r *http.Request, title string, session *rp.Session) frame {
 	lang := language(r)
-	f := frame{Lang: lang, Path: r.URL.Path, Title: title, Style: stylePath, Current: map[string]bool{lang: true}}
+	f := frame{Lang: lang, Service: s.name[lang], Path: r.URL.Path, Title: title, Style: stylePath, Current: map[string]bool{lang: true}}
 	if session != nil {
 		f.Who = cmp.Or(session.Claim("name"), session.Claim("preferred_username"), session.Subject)
 	}
@@ -431,13 +436,13 @@ const layout = `<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.T .Title}} – {{.T "service"}}</title>
+<title>{{.T .Title}} – {{.Service}}</title>
 <link rel="stylesheet" href="{{.Style}}">
 </head>
 <body>
 <a class="skip" href="#main">{{.T "skip"}}</a>
 <header>
-<a class="brand" href="/">{{.T "service"}}</a>
+<a class="brand" href="/">{{.Service}}</a>
 <nav aria-label="{{.T "lang.menu"}}">
 <a href="{{.Path}}?lang=fi" lang="fi" hreflang="fi"{{if .Current.fi}} aria-current="true"{{end}}>Suomi</a>
 <a href="{{.Path}}?lang=sv" lang="sv" hreflang="sv"{{if .Current.sv}} aria-current="true"{{end}}>Svenska</a>

@@ -30,14 +30,18 @@ type site struct {
 	lang string // Accept-Language
 }
 
-func start(t *testing.T) *site {
+func start(t *testing.T, change ...func(*Config)) *site {
 	t.Helper()
 	op := rptest.New(t)
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
+	c := Config{URL: server.URL, Issuer: op.URL, ClientID: op.ClientID, ClientSecret: op.ClientSecret, Log: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&c)
+	}
 	var err error
-	handler, err = New(Config{URL: server.URL, Issuer: op.URL, ClientID: op.ClientID, ClientSecret: op.ClientSecret, Log: slog.New(slog.DiscardHandler)})
+	handler, err = New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,6 +476,26 @@ func TestLoginKeepsPeopleHere(t *testing.T) {
 		d := s.get("/login?to=" + url.QueryEscape(evil))
 		if !strings.HasPrefix(d.res.Request.URL.String(), s.url+"/") || d.path() != "/" {
 			t.Errorf("%q led to %s", evil, d.res.Request.URL)
+		}
+	}
+}
+
+// A service has the name that it was given, on every page.
+func TestName(t *testing.T) {
+	named, unnamed := start(t, func(c *Config) { c.Name = map[string]string{"fi": "Rekisteri & muut", "en": "The Records"} }), start(t)
+	for lang, want := range map[string]string{"fi": "Rekisteri & muut", "en": "The Records", "sv": texts["service"]["sv"]} {
+		named.lang, unnamed.lang = lang, lang
+		for _, path := range []string{"/", "/records/1", "/no/such/page"} {
+			for _, c := range []struct {
+				page *document
+				want string
+			}{{named.get(path), want}, {unnamed.get(path), texts["service"][lang]}} {
+				brand := c.page.find(func(n *html.Node) bool { return attribute(n, "class") == "brand" }).FirstChild.Data
+				title := c.page.find(func(n *html.Node) bool { return n.Data == "title" }).FirstChild.Data
+				if brand != c.want || !strings.HasSuffix(title, " – "+c.want) {
+					t.Errorf("%s in %s: called %q, titled %q, want %q", path, lang, brand, title, c.want)
+				}
+			}
 		}
 	}
 }

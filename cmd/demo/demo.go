@@ -235,8 +235,12 @@ func (d *Demo) apps(ctx context.Context, o Options, db *store.Store) error {
 	inside := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dialHere, MaxIdleConnsPerHost: 8}}
 	d.opened = append(d.opened, func() error { inside.CloseIdleConnections(); return nil })
 	for _, name := range []string{"service", "records"} {
+		client, err := db.Client(ctx, name)
+		if err != nil {
+			return err
+		}
 		app, err := service.New(service.Config{URL: d.Origin(name), Issuer: d.Origin("id"), ClientID: name, ClientSecret: secrets[name],
-			HTTPClient: inside, Log: o.Log})
+			Name: client.Name, HTTPClient: inside, Log: o.Log}) // the name that the login page says
 		if err != nil {
 			return err
 		}

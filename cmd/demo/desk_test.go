@@ -76,6 +76,19 @@ func TestDesk(t *testing.T) {
 		}
 	})
 
+	t.Run("services are told apart", func(t *testing.T) {
+		for part, names := range map[string]map[string]string{
+			"service": {"fi": "Palvelu", "sv": "Tjänsten", "en": "The Service"},
+			"records": {"fi": "Rekisteri", "sv": "Registret", "en": "The Records"},
+		} {
+			for lang, want := range names {
+				if _, body := fetch(t, "GET", d.Origin(part)+"/?lang="+lang, nil); !strings.Contains(body, `href="/">`+want+`</a>`) {
+					t.Errorf("%s in %s is not called %s: %s", part, lang, want, body)
+				}
+			}
+		}
+	})
+
 	t.Run("keys of any form", func(t *testing.T) {
 		const key = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 		for _, typed := range []string{key, "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ", strings.ToLower(key), "otpauth://totp/Portti-1%20TOTP-2FA?secret=" + key + "&issuer=x"} {

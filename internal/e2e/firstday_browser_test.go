@@ -41,11 +41,10 @@ func (m manner) screen(t *testing.T, w *World, b *browser.Browser) *screen {
 // S19, S20, S37, S41, S43, S45.
 func TestFirstDayWithAuthenticatorInABrowser(t *testing.T) {
 	t.Parallel()
-	w := NewWorld(t, Options{Pair: SQLiteMemory})
 	for _, m := range manners {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			firstDayWithAuthenticator(t, w, m)
+			firstDayWithAuthenticator(t, NewWorld(t, Options{Pair: SQLiteMemory}), m)
 		})
 	}
 }
@@ -154,11 +153,10 @@ func firstDayWithAuthenticator(t *testing.T, w *World, m manner) {
 // The first day with a card. S18, S20, S25, S26, S32.
 func TestFirstDayWithCardInABrowser(t *testing.T) {
 	t.Parallel()
-	w := NewWorld(t, Options{Pair: SQLiteMemory})
 	for _, m := range manners {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			firstDayWithCard(t, w, m)
+			firstDayWithCard(t, NewWorld(t, Options{Pair: SQLiteMemory}), m)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -405,6 +406,119 @@ func TestDisabledAndOrdered(t *testing.T) {
 		}
 		if trail := must(last.Store.AuditEvents(t.Context(), store.Trail{User: string(ordered.e.ID), Types: []audit.Type{audit.PasswordOrdered}}))(t); len(trail) != 1 {
 			t.Errorf("the trail knows of %d Orders", len(trail))
+		}
+	})
+}
+
+// A stolen password opens nothing where a link of any kind exists, User Services
+// included: the code is asked for, or the card (S28, S31).
+func TestPasswordAloneAddsNoLink(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		app, card := w.Settled("otto.ohjelma", "kuntala", identity.MethodApp), w.Settled("kaisa.kortti", "kuntala", identity.MethodCard)
+		for _, c := range []struct {
+			e     *Employee
+			where string // the sign-in stands then
+		}{{app, "code-submit"}, {card, "card-start"}} {
+			v := w.Visitor()
+			page := c.e.TypePassword(v.Open(w.Origin("services") + "/authenticator")).Must(c.where)
+			if c.where == "card-start" && page.Has("code-submit") {
+				t.Errorf("a code is asked of somebody who has only a card (S31, S32): %s", page)
+			}
+			tx := page.URL.String()
+			for _, address := range []string{tx + "/finish", w.Issuer() + "/signin/resume", w.Origin("services") + "/", w.Origin("services") + "/card", w.Origin("services") + "/authenticator/confirm"} {
+				if got := v.Open(address); got.URL.Host == hostOf(w.Origin("services")) && got.Status < 400 {
+					t.Errorf("%s's password alone opens %s", c.e.Username, got)
+				}
+			}
+			if v.Cookie(w.Issuer(), "sid") != "" {
+				t.Errorf("%s's password alone makes a session", c.e.Username)
+			}
+		}
+	})
+}
+
+// What the employer does not permit is not offered, and refused when it is asked for
+// all the same (S4, S5, S10, S41, S42).
+func TestForgedLinking(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		w.Organisation("kuntala", func(o *identity.Organisation) {
+			o.Methods, o.PersonalPhones = identity.MethodsOf(identity.MethodCard, identity.MethodApp), false
+		})
+		aino, v := w.Newcomer("aino.alku", "kuntala"), w.Visitor()
+		page := aino.FirstDay(v.Open(w.Origin("service")+"/records/1")).Follow("link-authenticator").Must("authenticator-start", "work_phone")
+		if page.Has("kind-token") {
+			t.Error("a token is offered")
+		}
+		forged := func(fields ...string) *Page {
+			t.Helper()
+			r := page.Form("authenticator-start")
+			must(0, r.ParseForm())(t)
+			form := r.PostForm
+			for i := 0; i+1 < len(fields); i += 2 {
+				form.Set(fields[i], fields[i+1])
+			}
+			return v.Post(r.URL.String(), "same-origin", form)
+		}
+		if got := forged("kind", "token", "own_device", "yes", "work_phone", "yes"); got.Status != http.StatusForbidden || got.Has("key") {
+			t.Errorf("kind=token by force: %s", got)
+		}
+		for _, fields := range [][]string{{"kind", "app", "own_device", "yes"}, {"kind", "app", "work_phone", "yes"}, {"kind", "app", "own_device", "yes", "personal_phone", "yes"}, {"kind", "sms", "own_device", "yes"}} {
+			if got := forged(fields...); got.Status < 400 || got.Has("key") {
+				t.Errorf("%v: %s", fields, got)
+			}
+		}
+		// Behind the pages the API decides the same.
+		us := w.As("user-services", w.Origin("services")+"/callback")
+		v.Stop = us.Redirect
+		token := us.MustRedeem(must(url.Parse(v.Open(us.URL(url.Values{"scope": {"openid us us.enrol"}})).Next))(t).Query().Get("code")).Access
+		v.Stop = ""
+		if status, body := api(t, w, "/api/v1/me/authenticator", token, "{}"); status != http.StatusOK {
+			t.Fatalf("begin: %d %s", status, body)
+		} else {
+			var e struct{ Key string }
+			must(0, json.Unmarshal([]byte(body), &e))(t)
+			aino.Scan(e.Key)
+		}
+		code := aino.Code()
+		for name, body := range map[string]string{
+			"a forbidden kind": `{"kind":"token","code":"` + code + `","own_device":true,"work_phone":true}`, "no tick of one's own device": `{"kind":"app","code":"` + code + `","work_phone":true}`,
+			"no tick of a work phone": `{"kind":"app","code":"` + code + `","own_device":true}`, "a wrong code": `{"kind":"app","code":"000000","own_device":true,"work_phone":true}`,
+			"somebody else": `{"kind":"app","code":"` + code + `","own_device":true,"work_phone":true,"user":"x"}`,
+		} {
+			if status, answer := api(t, w, "/api/v1/me/authenticator/confirm", token, body); status < 400 {
+				t.Errorf("%s: %d %s", name, status, answer)
+			}
+		}
+		if page := v.Open(w.Origin("services") + "/"); !page.Has("link-authenticator") { // S37: nothing was linked by any of it
+			t.Errorf("after all that: %s", page)
+		}
+		// Linked for once, and never twice (S41).
+		aino.LinkApp(v.Open(w.Origin("services") + "/")).Must("code-submit")
+		if status, body := api(t, w, "/api/v1/me/authenticator", token, "{}"); status < 400 {
+			t.Errorf("a second authenticator: %d %s", status, body)
+		}
+	})
+}
+
+// A disabled client is out: no sign-in, no exchange, no refresh. Replicas keep a
+// client in mind for a moment.
+func TestDisabledClient(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.Party("other")
+		otto.SignIn(v.Open(p.URL(nil)))
+		tokens := p.MustRedeem(p.Code(v.Open(p.URL(url.Values{"scope": {"openid offline_access"}}))))
+		code := p.Code(v.Open(p.URL(nil)))
+		must(w.Clients.Disable(t.Context(), operator.Name, p.ID, false))(t)
+		w.Clock.Advance(6 * time.Second)
+		for range 2 {
+			if page := v.Open(p.URL(nil)); page.URL.Host == hostOf(p.Redirect) || !page.Has("oauth-error") {
+				t.Errorf("authorize: %s", page)
+			}
+			for name, got := range map[string]Tokens{"exchange": must(p.Redeem(code, nil))(t), "refresh": must(p.Renew(tokens.Refresh))(t)} {
+				if got.Status < 400 || got.Access != "" {
+					t.Errorf("%s: %+v", name, got)
+				}
+			}
 		}
 	})
 }

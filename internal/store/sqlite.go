@@ -8,9 +8,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gorm.io/gorm"
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // openSQLite opens one connection that writes and a pool that reads.
@@ -80,8 +82,28 @@ func (s *Store) sqlitePool(ctx context.Context, path string, query url.Values, c
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	s.pools = append(s.pools, pool)
-	if err := pool.PingContext(ctx); err != nil {
+	if err := s.reach(ctx, pool); err != nil {
 		return nil, unreachable("database.path", "The database file cannot be opened.", err)
 	}
 	return gorm.Open(dialect{pool}, gormConfig(prepare))
+}
+
+// reach opens the first connection. Turning the write-ahead log on needs the
+// file alone for a moment, and does not wait by itself when another process is
+// at it (busy_timeout has no say there): so the waiting is done here.
+func (s *Store) reach(ctx context.Context, pool *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	for {
+		err := pool.PingContext(ctx)
+		var failure *sqlite.Error
+		if !errors.As(err, &failure) || failure.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }

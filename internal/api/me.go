@@ -50,7 +50,7 @@ func (a *API) waiting(r *http.Request, self identity.Self, now time.Time) (*port
 		return nil, err
 	}
 	req, err := a.Requests.Peek(r.Context(), s.Waiting)
-	if fault.Is(err, fault.NotFound) {
+	if fault.Is(err, fault.NotFound) || err == nil && req.Done {
 		return nil, nil
 	}
 	if err != nil {

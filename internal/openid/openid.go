@@ -179,4 +179,5 @@ type Request struct {
 	RedirectTo string   // origin of the redirect URI, for the page's form-action
 	Created    time.Time
 	Expires    time.Time
+	Done       bool // answered already; of Peek only
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Peek tells whom a waiting request is for, without its browser's proof. It
-// gives nothing that opens anything: name and home of the client, and the times.
-// fault.NotFound "request_unknown" when nothing waits under this ID any more.
+// gives nothing that opens anything: name and home of the client, the times, and
+// whether it is done. fault.NotFound "request_unknown" when it has expired.
 func (p *Provider) Peek(ctx context.Context, id string) (Request, error) {
 	raw, err := p.Ephemeral.Get(ctx, requestKey(id))
 	if fault.Is(err, fault.NotFound) {
@@ -23,7 +23,7 @@ func (p *Provider) Peek(ctx context.Context, id string) (Request, error) {
 	if err := json.Unmarshal(raw, &q); err != nil {
 		return Request{}, fmt.Errorf("decode request: %w", err)
 	}
-	if q.Done || !p.Now().Before(q.Expires) {
+	if !p.Now().Before(q.Expires) {
 		return Request{}, errUnknownRequest
 	}
 	c, err := p.client(ctx, q.Client)
@@ -33,5 +33,5 @@ func (p *Provider) Peek(ctx context.Context, id string) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	return Request{ID: q.ID, Client: Client{ID: c.ID, Name: c.Name, HomeURI: c.HomeURI}, Created: q.Created, Expires: q.Expires}, nil
+	return Request{ID: q.ID, Client: Client{ID: c.ID, Name: c.Name, HomeURI: c.HomeURI}, Created: q.Created, Expires: q.Expires, Done: q.Done}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/login"
+	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/web"
 )
 
@@ -21,6 +22,9 @@ type cardPage struct {
 
 func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, status int, wrong []*fault.Fault) error {
 	page := &cardPage{servicePage: in.page(), CardStart: in.path("card"), Restart: in.path("over"), Cancel: in.path("cancel"), Order: in.path("order"), Reason: "account"}
+	if in.CardOnly && in.session != nil && in.session.Level == session.Full {
+		page.Restart = "" // a step-up: no other method is enough
+	}
 	switch {
 	case f.Notice == "linked":
 		page.Reason = "linked"

@@ -146,9 +146,10 @@ func TestStepUp(t *testing.T) {
 	mine := k.linkCard(id, "01")
 	b := k.browser()
 	before := b.signIn("service", "matti", id).claims("service")
-	page := b.visit("cards").is(200, "card-start", "restart", "login-cancel").says("stepup.card")
-	page.press("restart").is(200, "username", "card-start") // another method, which ends at the card again
-	page = b.get(page.at).press("login-submit", "username", "matti", "password", ownPassword).is(200, "card-start").says("stepup.card")
+	page := b.visit("cards").is(200, "card-start", "login-cancel").says("stepup.card")
+	if page.has("restart") {
+		t.Error("another method is offered, and none would do")
+	}
 	after := b.get(k.present(page.press("card-start").to.String(), mine)).claims("cards")
 	if after["acr"] != "urn:portti:acr:card" || after["sid"] != before["sid"] {
 		t.Errorf("before %v, after %v", before, after)

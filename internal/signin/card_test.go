@@ -132,11 +132,13 @@ func TestAnotherCard(t *testing.T) {
 	if page.has("code") {
 		t.Error("a code is asked")
 	}
+	begun := page.at
 	failed := b.get(k.present(page.press("card-start").to.String(), k.good("00bb9f31"))).is(403, "card-failed").says("verdict.other_card_linked.meaning", "tail", "9f31")
 	c := b.get(k.present(failed.press("card-start").to.String(), mine)).claims("service")
 	if c["sub"] != string(id) {
 		t.Errorf("claims %v", c)
 	}
+	b.get(begun).is(410, "restart", "return") // back, after it is finished: on to the service (S68)
 }
 
 // Step-up: the service demands a card of somebody who has signed in with a code.

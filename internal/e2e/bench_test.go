@@ -64,8 +64,8 @@ func figures(b *testing.B, w *World) []string {
 	}
 	m := &meter{b: b, w: w}
 
-	// The grants are of many people, as in life: PostgreSQL's plans before its first
-	// ANALYZE may well go through all grants of a person.
+	// The grants are of many people, as in life: with thousands of one person's,
+	// PostgreSQL sometimes found a token the slow way (docs/performance.md).
 	var signedIn []*caller
 	for i, e := range pwd {
 		c := newCaller(w, i)

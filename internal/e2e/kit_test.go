@@ -354,7 +354,8 @@ func (w *World) serve(pages, cards net.Listener, log *slog.Logger) {
 	running.Go(func() {
 		failed(web.Serve(ctx, pages, http.HandlerFunc(w.byName), &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, log))
 	})
-	running.Go(func() { failed(door.ServeTLS(w.Replicas[0].Door.Listener(cards), "", "")) })
+	cards = w.Replicas[0].Door.Listener(cards)
+	running.Go(func() { failed(door.ServeTLS(cards, "", "")) })
 	w.T.Cleanup(func() {
 		stop()
 		_ = door.Close()

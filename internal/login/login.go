@@ -195,7 +195,30 @@ func (s *Service) Code(ctx context.Context, d Demand, code string) (Flow, error)
 	if event == CodeProvedBarred {
 		g.Notice = "method_not_permitted_by_employer"
 	}
-	return s.save(ctx, d, raw, g)
+	return s.insist(ctx, d, raw, f, g)
+}
+
+// insist is save for a proof that is spent: what another request of this
+// browser wrote meanwhile gives way, as long as the sign-in still stands where
+// the proof was given, for the same person.
+func (s *Service) insist(ctx context.Context, d Demand, raw []byte, f, g Flow) (Flow, error) {
+	value, err := json.Marshal(g)
+	if err != nil {
+		return Flow{}, err
+	}
+	for range 10 {
+		if err = s.Ephemeral.Replace(ctx, key(d.TX), raw, value, flowLasts); !fault.Is(err, fault.Conflict) {
+			break
+		}
+		var now Flow
+		if now, raw, err = s.load(ctx, d); err != nil || now.Step != f.Step || now.User != f.User || now.Epoch != f.Epoch {
+			return now, err
+		}
+	}
+	if fault.Is(err, fault.NotFound) {
+		return Flow{}, errNoFlow
+	}
+	return g, err
 }
 
 // wrongCode counts; the fifth ends the transaction and the password is asked again.
@@ -207,10 +230,12 @@ func (s *Service) wrongCode(ctx context.Context, d Demand, raw []byte, f Flow, c
 		return f, cause
 	}
 	if fault.Code(cause) == "otp_used" {
-		// The other half of a double click may have finished the step.
+		// The other half of a double click has used it, and may have finished the
+		// step. Nothing is counted here: the account's limit counted already.
 		if g, _, err := s.load(ctx, d); err == nil && g.Step != f.Step {
 			return g, nil
 		}
+		return f, cause
 	}
 	g := f
 	g.Codes++

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"encoding/base32"
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"sync"
@@ -352,6 +353,55 @@ func TestFinishStartsOneSession(t *testing.T) {
 			t.Errorf("%d sessions", started)
 		}
 	})
+}
+
+// meddler is another request of the same browser that writes the flow first, once.
+type meddler struct {
+	ephemeral.Store
+	change func(f *Flow)
+}
+
+func (m *meddler) Replace(ctx context.Context, key string, old, value []byte, ttl time.Duration) error {
+	if change := m.change; change != nil && strings.HasPrefix(key, "flow:") {
+		m.change = nil
+		var f Flow
+		if err := json.Unmarshal(old, &f); err != nil {
+			return err
+		}
+		change(&f)
+		first, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		if err := m.Store.Replace(ctx, key, old, first, ttl); err != nil {
+			return err
+		}
+	}
+	return m.Store.Replace(ctx, key, old, value, ttl)
+}
+
+// A right code is spent, so what it proved is not lost to another request that
+// wrote first; unless that one led somewhere else.
+func TestSpentCodeCountsWhoeverWroteFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(f *Flow)
+		want   Step
+	}{
+		"a wrong code was counted": {func(f *Flow) { f.Codes++ }, Done},
+		"started over meanwhile":   {func(f *Flow) { *f, _ = f.after(StartOver) }, AskPassword},
+	} {
+		m := &meddler{Store: ephemeral.NewMemory(time.Now)}
+		b := newBench(t, storetest.Open(t, store.SQLite), m)
+		ctx, d := t.Context(), demand("tx")
+		id := b.settled("Matti", identity.MethodApp)
+		b.withApp(id)
+		b.at(b.Start(ctx, d, nil))(AskPassword)
+		b.at(b.Password(ctx, d, "matti", ownPassword))(AskCode)
+		m.change = c.change
+		if f, err := b.Code(ctx, d, b.code(id, 0)); err != nil || f.Step != c.want {
+			t.Errorf("%s: at %s, %v", name, f.Step, err)
+		}
+	}
 }
 
 // Another browser's transaction does not exist: no fixation, no injection.

@@ -207,18 +207,21 @@ func (s *Service) insist(ctx context.Context, d Demand, raw []byte, f, g Flow) (
 		return Flow{}, err
 	}
 	for range 10 {
-		if err = s.Ephemeral.Replace(ctx, key(d.TX), raw, value, flowLasts); !fault.Is(err, fault.Conflict) {
-			break
+		err := s.Ephemeral.Replace(ctx, key(d.TX), raw, value, flowLasts)
+		switch {
+		case err == nil:
+			return g, nil
+		case fault.Is(err, fault.NotFound):
+			return Flow{}, errNoFlow
+		case !fault.Is(err, fault.Conflict):
+			return Flow{}, err
 		}
 		var now Flow
 		if now, raw, err = s.load(ctx, d); err != nil || now.Step != f.Step || now.User != f.User || now.Epoch != f.Epoch {
 			return now, err
 		}
 	}
-	if fault.Is(err, fault.NotFound) {
-		return Flow{}, errNoFlow
-	}
-	return g, err
+	return Flow{}, errStep
 }
 
 // wrongCode counts; the fifth ends the transaction and the password is asked again.

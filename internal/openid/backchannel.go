@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/outgoing"
 )
 
 // Rhythm of the logout notices.
@@ -38,7 +39,7 @@ type backchannel struct {
 }
 
 func newBackchannel(p *Provider, o Outgoing) *backchannel {
-	return &backchannel{p: p, http: o.client(), kicked: make(chan struct{}, 1)}
+	return &backchannel{p: p, http: o.Client(), kicked: make(chan struct{}, 1)}
 }
 
 // Run delivers logout notices until ctx ends. Any number of replicas may run it.
@@ -127,7 +128,7 @@ func (b *backchannel) send(ctx context.Context, n LogoutNotice) (reason string, 
 	if err != nil {
 		return "token", err
 	}
-	if err := checkOutgoing(c.BackChannelLogoutURI); err != nil {
+	if err := outgoing.CheckURI(c.BackChannelLogoutURI); err != nil {
 		return "address", err
 	}
 	form := url.Values{"logout_token": {token}}.Encode()
@@ -138,7 +139,7 @@ func (b *backchannel) send(ctx context.Context, n LogoutNotice) (reason string, 
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("User-Agent", "portti")
 	answer, err := b.http.Do(r)
-	if errors.Is(err, errForbidden) {
+	if errors.Is(err, outgoing.ErrForbidden) {
 		return "forbidden_address", err
 	}
 	if err != nil {
@@ -151,18 +152,6 @@ func (b *backchannel) send(ctx context.Context, n LogoutNotice) (reason string, 
 		return fmt.Sprintf("status_%d", answer.StatusCode), fmt.Errorf("relying party answered %d", answer.StatusCode)
 	}
 	return "", nil
-}
-
-// checkOutgoing holds what is registered to https, with http for this machine only.
-func checkOutgoing(uri string) error {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return err
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
-		return errors.New("the address must be https")
-	}
-	return nil
 }
 
 // logoutToken is a logout token's payload (OpenID Connect Back-Channel Logout

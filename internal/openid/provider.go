@@ -20,6 +20,7 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/outgoing"
 	"github.com/portti-id/portti/internal/session"
 )
 
@@ -59,6 +60,9 @@ type Config struct {
 
 	Outgoing Outgoing // calls to relying parties
 }
+
+// Outgoing says whom calls to relying parties may reach.
+type Outgoing = outgoing.Options
 
 // Deps are the parts that the provider works with. Only Log, ErrorPage and
 // Continue may be left out.
@@ -236,12 +240,7 @@ func private(w http.ResponseWriter) {
 }
 
 // local tells whether a host is this machine by its name (RFC 6761 §6.3) or address.
-func local(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback()
-	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
+func local(host string) bool { return outgoing.Loopback(host) }
 
 // newSecret returns 256 random bits in base64url, 43 characters.
 func newSecret() string {

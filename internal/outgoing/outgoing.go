@@ -1,4 +1,8 @@
-package openid
+// Package outgoing calls the servers of relying parties: logout notices, client
+// keys, sector documents. Their addresses are registered by operators or by the
+// clients themselves, and names can change where they lead: without a guard, a
+// call could be turned on the inside of our own network.
+package outgoing
 
 import (
 	"context"
@@ -9,16 +13,15 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// Outgoing is how the provider calls relying parties. Their addresses are
-// registered by operators, but names can change where they lead: without a
-// guard, a logout notice could be turned on the inside of our own network.
-type Outgoing struct {
+// Options say whom the guard lets through. The zero value lets nobody private.
+type Options struct {
 	// AllowHosts are host names, as registered, that may lead to private or
 	// loopback addresses.
 	AllowHosts []string
@@ -30,12 +33,13 @@ type Outgoing struct {
 	Timeout time.Duration
 }
 
-var errForbidden = errors.New("the address is private, and neither host nor network is allowed")
+// ErrForbidden is the cause of every call that the guard stopped.
+var ErrForbidden = errors.New("the address is private, and neither host nor network is allowed")
 
-// client makes the guarded HTTP client: no proxy, no redirects, and no private
+// Client makes the guarded HTTP client: no proxy, no redirects, and no private
 // address that the operator has not listed. What is checked is the address that
 // is dialled, after the name was resolved, so a name cannot change in between.
-func (o Outgoing) client() *http.Client {
+func (o Options) Client() *http.Client {
 	timeout := o.Timeout
 	if timeout == 0 {
 		timeout = 5 * time.Second
@@ -59,13 +63,39 @@ func (o Outgoing) client() *http.Client {
 	}
 }
 
-func (o Outgoing) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// CheckURI holds an address to https, with http for this machine only.
+func CheckURI(uri string) error {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil:
+		return err
+	case u.Host == "" || u.User != nil:
+		return errors.New("the address must have a host, and no user")
+	case u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())):
+		return errors.New("the address must be https")
+	}
+	return nil
+}
+
+// Loopback tells whether a host name or IP address is always this machine.
+func Loopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	return localhost(host)
+}
+
+func localhost(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func (o Options) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
 	listed := slices.ContainsFunc(o.AllowHosts, func(h string) bool { return strings.EqualFold(h, host) })
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if localhost(host) {
 		// Always this machine (RFC 6761 §6.3), whatever a name server says; not
 		// every resolver knows.
 		address = net.JoinHostPort("127.0.0.1", port)
@@ -79,7 +109,7 @@ func (o Outgoing) dial(ctx context.Context, network, address string) (net.Conn, 
 	return d.DialContext(ctx, network, address)
 }
 
-func (o Outgoing) check(address string) error {
+func (o Options) check(address string) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", address, err)
@@ -88,7 +118,7 @@ func (o Outgoing) check(address string) error {
 	if slices.ContainsFunc(o.AllowNetworks, func(n netip.Prefix) bool { return n.Contains(ip) }) || public(ip) {
 		return nil
 	}
-	return fmt.Errorf("dial %s: %w", ip, errForbidden)
+	return fmt.Errorf("dial %s: %w", ip, ErrForbidden)
 }
 
 // notPublic is what Go's own predicates leave out (IANA special-purpose

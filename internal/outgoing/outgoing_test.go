@@ -1,4 +1,4 @@
-package openid
+package outgoing
 
 import (
 	"errors"
@@ -40,31 +40,31 @@ func TestGuardedClient(t *testing.T) {
 	t.Setenv("HTTP_PROXY", server.URL) // no proxy may be asked on our behalf
 	for _, c := range []struct {
 		what string
-		o    Outgoing
+		o    Options
 		url  string
 		ok   bool
 	}{
-		{"loopback", Outgoing{}, "http://127.0.0.1:" + port, false},
-		{"IPv4 in IPv6", Outgoing{}, "http://[::ffff:127.0.0.1]:" + port, false},
-		{"localhost", Outgoing{}, "http://localhost:" + port, false},
-		{"below localhost", Outgoing{}, "http://rp.localhost:" + port, false},
-		{"host listed", Outgoing{AllowHosts: []string{"RP.localhost"}}, "http://rp.localhost:" + port, true},
-		{"another host listed", Outgoing{AllowHosts: []string{"rp.localhost"}}, "http://other.localhost:" + port, false},
-		{"network listed", Outgoing{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "http://127.0.0.1:" + port, true},
-		{"another network listed", Outgoing{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, "http://127.0.0.1:" + port, false},
+		{"loopback", Options{}, "http://127.0.0.1:" + port, false},
+		{"IPv4 in IPv6", Options{}, "http://[::ffff:127.0.0.1]:" + port, false},
+		{"localhost", Options{}, "http://localhost:" + port, false},
+		{"below localhost", Options{}, "http://rp.localhost:" + port, false},
+		{"host listed", Options{AllowHosts: []string{"RP.localhost"}}, "http://rp.localhost:" + port, true},
+		{"another host listed", Options{AllowHosts: []string{"rp.localhost"}}, "http://other.localhost:" + port, false},
+		{"network listed", Options{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "http://127.0.0.1:" + port, true},
+		{"another network listed", Options{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, "http://127.0.0.1:" + port, false},
 	} {
 		before := hits
-		r, err := c.o.client().Get(c.url)
+		r, err := c.o.Client().Get(c.url)
 		if r != nil {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_ = r.Body.Close()
 		}
-		if c.ok != (err == nil) || !c.ok && (!errors.Is(err, errForbidden) || hits != before) {
+		if c.ok != (err == nil) || !c.ok && (!errors.Is(err, ErrForbidden) || hits != before) {
 			t.Errorf("%s: %v, %d requests arrived", c.what, err, hits-before)
 		}
 	}
 	before := hits
-	r, err := Outgoing{AllowHosts: []string{"127.0.0.1"}}.client().Post(server.URL+"/redirect", "text/plain", strings.NewReader(""))
+	r, err := Options{AllowHosts: []string{"127.0.0.1"}}.Client().Post(server.URL+"/redirect", "text/plain", strings.NewReader(""))
 	if err != nil || r.StatusCode != http.StatusFound || hits != before+1 {
 		t.Errorf("redirect was followed: %v %v", r, err)
 	}

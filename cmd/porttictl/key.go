@@ -62,11 +62,14 @@ func (d *desk) ring(ctx context.Context) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keys.OpenRing(ctx, &rehearsal{rows}, d.master, keys.Options{})
+	return keys.OpenRing(ctx, &rehearsal{Secrets: d.store.Keys(), rows: rows}, d.master, keys.Options{})
 }
 
 // rehearsal is a copy of the signing keys that changes are tried on.
-type rehearsal struct{ rows []keys.Stored }
+type rehearsal struct {
+	keys.Secrets // not used by a ring
+	rows         []keys.Stored
+}
 
 func (r *rehearsal) SigningKeys(context.Context) ([]keys.Stored, error) {
 	return slices.Clone(r.rows), nil

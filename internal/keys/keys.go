@@ -6,6 +6,7 @@
 //	ring.go     Ring: an immutable snapshot of the signing keys, swapped at rotation
 //	signing.go  one key pair: tokens, signatures, thumbprint
 //	rotate.go   prepare, promote, retire
+//	secret.go   OpenSecret: random bytes under a name, the same for all replicas
 //
 // Signing keys live in SQL, sealed by the master key; all replicas share them.
 package keys
@@ -68,4 +69,6 @@ type Store interface {
 	Rotate(ctx context.Context, kind Kind, next, current string, at time.Time) error
 	// DropSigningKey deletes a retired key.
 	DropSigningKey(ctx context.Context, id string) error
+
+	Secrets
 }

@@ -30,10 +30,11 @@ import (
 
 // shelf is a Store in memory that keeps its promises.
 type shelf struct {
-	mu   sync.Mutex
-	rows []Stored
-	down error
-	late func() // called before an addition, to lose a race
+	mu      sync.Mutex
+	rows    []Stored
+	secrets map[string]string
+	down    error
+	late    func() // called before an addition, to lose a race
 }
 
 func (s *shelf) SigningKeys(context.Context) ([]Stored, error) {

@@ -9,3 +9,8 @@ func Pragma(ctx context.Context, s *Store, name string) (value string) {
 	}
 	return value
 }
+
+// Exec runs a statement, to make what no method makes.
+func Exec(ctx context.Context, s *Store, sql string) error {
+	return s.write.WithContext(ctx).Exec(sql).Error
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -69,11 +70,22 @@ func (s *Store) pending(ctx context.Context) (bool, error) {
 	if n == 0 {
 		return true, nil
 	}
-	if err := s.pool().QueryRowContext(ctx, "select coalesce(max(version_id), 0) from goose_db_version where is_applied").Scan(&n); err != nil {
+	applied := make(map[int64]bool)
+	rows, err := s.pool().QueryContext(ctx, "select version_id from goose_db_version where is_applied")
+	if err != nil {
 		return false, explain(ctx, "read the schema's version", err)
 	}
-	sources := p.ListSources()
-	return n < sources[len(sources)-1].Version, nil
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return false, explain(ctx, "read the schema's version", err)
+		}
+		applied[n] = true
+	}
+	if err := rows.Err(); err != nil {
+		return false, explain(ctx, "read the schema's version", err)
+	}
+	return slices.ContainsFunc(p.ListSources(), func(f *goose.Source) bool { return !applied[f.Version] }), nil
 }
 
 // SchemaID names the schema that this program wants: it changes with every
@@ -96,7 +108,9 @@ func (s *Store) pool() *sql.DB { return s.pools[0] }
 
 func (s *Store) provider() (*goose.Provider, error) {
 	dialect, dir := goose.DialectSQLite3, SQLite
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	// Files of changes that were made side by side are merged in any order, and a
+	// database may have met the higher number first.
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true)}
 	if s.postgres {
 		dialect, dir = goose.DialectPostgres, Postgres
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))

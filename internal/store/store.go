@@ -11,7 +11,7 @@
 //	columns.go    column types that the two databases share
 //	change.go     Change and the inside of it: identity.Tx
 //	organisations.go users.go cardlinks.go authenticators.go
-//	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go letters.go trail.go
+//	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
 //
 // One rule on locks holds for every statement on PostgreSQL: organisation
 // before user, user before the rows that hang on the user. Whoever changes a

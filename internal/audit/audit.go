@@ -24,6 +24,7 @@ const (
 	UserChanged          Type = "user.changed"
 	UserDisabled         Type = "user.disabled"
 	UserEnabled          Type = "user.enabled"
+	UserRolesChanged     Type = "user.roles_changed"
 	PasswordOrdered      Type = "password.ordered"
 	PasswordChanged      Type = "password.changed"
 	AuthenticatorLinked  Type = "authenticator.linked"

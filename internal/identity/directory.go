@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -160,10 +161,16 @@ func text(field, s string, limit int, optional bool) error {
 		return fault.New(fault.Invalid, "required", "%s: give a value.", field).In(field)
 	case len([]rune(s)) > limit:
 		return fault.New(fault.Invalid, "too_long", "%s: at most %d characters.", field, limit).In(field)
-	case strings.ContainsFunc(s, unicode.IsControl):
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unreadable):
 		return fault.New(fault.Invalid, "control_characters", "%s: remove line breaks and control characters.", field).In(field)
 	}
 	return nil
+}
+
+// unreadable are control characters, line separators, and those that turn the
+// direction of what follows and so show one text as another.
+func unreadable(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 func first(errs ...error) error {

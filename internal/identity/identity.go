@@ -6,6 +6,8 @@
 //	directory.go      Directory, the only way to change people: rights, audit, letters
 //	organisation.go   create, change, disable organisations
 //	user.go           create, change, disable users; Standing
+//	claims.go         what else relying parties may learn of a person
+//	role.go           what a person may do for others
 //	password.go       verify, change, Order (S54)
 //	authenticator.go  link, verify, try, remove (S37–S47, S60)
 //	cardlink.go       link and look up (S25–S28)
@@ -69,8 +71,11 @@ type User struct {
 	FamilyName   string
 	Email        string
 	Language     string // fi, sv or en
+	Claims       Claims // what else relying parties may learn
+	Roles        Roles  // what the person may do for others
 	Disabled     time.Time
 	Created      time.Time
+	Updated      time.Time // when names, e-mail, language or claims changed last; the employer's name is not among them
 	SignedIn     time.Time // first full sign-in (S14); zero before
 	Epoch        int64     // sessions and grants of another epoch are dead
 	KeptSession  string    // the one session that outlived the last epoch change (S58)

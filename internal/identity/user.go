@@ -22,17 +22,19 @@ const (
 var username = regexp.MustCompile(`^[\p{L}\p{N}]([\p{L}\p{N}._@-]{0,62}[\p{L}\p{N}])?$`)
 
 // CreateUser adds a person's account with a temporary password (S13), which is
-// returned once and stored only as a hash. The letter tells of the account, and
+// returned once and stored only as a hash; roles come later, each with its own
+// event (ChangeRoles). The letter tells of the account, and
 // carries the password where the organisation has letters carry it (S55).
 func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, string, error) {
 	if err := by.must("create users"); err != nil {
 		return User{}, "", err
 	}
+	u = u.trimmed()
 	if err := u.check(); err != nil {
 		return User{}, "", err
 	}
-	u = u.trimmed()
 	u.ID, u.Created, u.Disabled, u.SignedIn = UserID(rand.Text()), d.now(), time.Time{}, time.Time{}
+	u.Updated, u.Roles = u.Created, 0
 	u.Epoch, u.KeptSession, u.Version = 1, "", 1
 	temporary, stored, err := d.temporary(ctx, FirstPasswordLasts)
 	if err != nil {
@@ -63,8 +65,10 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 	return u, temporary, nil
 }
 
-// ChangeUser lets edit change names, e-mail and language. The username and the
-// organisation of an account never change: the person gets another account (S9, S13).
+// ChangeUser lets edit change names, e-mail, language and claims. The username and
+// the organisation of an account never change: the person gets another account
+// (S9, S13). Another e-mail address or phone number is not verified unless edit
+// says so itself, for which it may be called a second time.
 func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit func(u *User)) (User, error) {
 	if err := by.must("change users"); err != nil {
 		return User{}, err
@@ -75,16 +79,18 @@ func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit fu
 		if err != nil {
 			return err
 		}
-		u := p.User
-		edit(&u)
+		u := edited(p.User, edit)
 		if u.Username != p.User.Username || u.Organisation != p.User.Organisation {
 			return fault.New(fault.Conflict, "account_fixed", "A username and its organisation cannot be changed. Create another account.").In("organisation")
 		}
 		before := p.User
-		before.GivenName, before.FamilyName, before.Email, before.Language = u.GivenName, u.FamilyName, u.Email, u.Language
+		before.GivenName, before.FamilyName, before.Email, before.Language, before.Claims = u.GivenName, u.FamilyName, u.Email, u.Language, u.Claims
 		u = before.trimmed()
 		if err := u.check(); err != nil {
 			return err
+		}
+		if u != p.User {
+			u.Updated = d.now()
 		}
 		after = u
 		if err := tx.SaveUser(u); err != nil {
@@ -95,8 +101,23 @@ func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit fu
 	return after, err
 }
 
-// DisableUser closes an account (S36): its sessions, tokens and links end with
-// the commit.
+// edited is u after edit. An edit that brings a new e-mail address or phone number
+// begins once more with the old one's mark of verification gone, so that only a
+// mark of its own stands.
+func edited(u User, edit func(u *User)) User {
+	after, start := u, u
+	edit(&after)
+	start.Claims.EmailVerified = u.Claims.EmailVerified && after.Email == u.Email
+	start.Claims.PhoneVerified = u.Claims.PhoneVerified && after.Claims.Phone == u.Claims.Phone
+	if start != u {
+		edit(&start)
+		return start
+	}
+	return after
+}
+
+// DisableUser closes an account (S36): its sessions, tokens, links and roles end
+// with the commit.
 func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason string) error {
 	if err := first(by.must("disable users"), text("reason", reason, 500, false)); err != nil {
 		return err
@@ -110,9 +131,14 @@ func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason
 			return nil
 		}
 		u := p.User
-		u.Disabled = d.now()
+		u.Disabled, u.Roles = d.now(), 0
 		if err := tx.SaveUser(u); err != nil {
 			return err
+		}
+		if p.User.Roles != 0 {
+			if err := tx.Record(d.rolesChanged(by, p.User, u.Roles)); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.RemoveCardLink(id, "user_disabled"); err != nil {
 			return err
@@ -205,6 +231,7 @@ func delivered(o Organisation, pw string) string {
 
 func (u User) trimmed() User {
 	u.Username, u.GivenName, u.FamilyName = strings.TrimSpace(u.Username), strings.TrimSpace(u.GivenName), strings.TrimSpace(u.FamilyName)
+	u.Claims = u.Claims.trimmed()
 	return u
 }
 
@@ -213,5 +240,5 @@ func (u User) check() error {
 		return fault.New(fault.Invalid, "username_invalid", "username: use 1 to 64 letters, digits and inner . _ - @.").In("username")
 	}
 	return first(text("given-name", u.GivenName, 100, false), text("family-name", u.FamilyName, 100, false),
-		address("email", u.Email), language("language", u.Language))
+		address("email", u.Email), language("language", u.Language), u.Claims.check(u.Email))
 }

@@ -60,6 +60,31 @@ func (d *doc[T]) Scan(src any) error {
 
 func (doc[T]) GormDataType() string { return "json" }
 
+// maybe is a small value as JSON that most rows have not: the zero value is null,
+// and costs no decoding.
+type maybe[T comparable] struct{ v T }
+
+func (m maybe[T]) Value() (driver.Value, error) {
+	var none T
+	if m.v == none {
+		return nil, nil
+	}
+	return doc[T](m).Value()
+}
+
+func (m *maybe[T]) Scan(src any) error {
+	var d doc[T]
+	if src != nil {
+		if err := d.Scan(src); err != nil {
+			return err
+		}
+	}
+	m.v = d.v
+	return nil
+}
+
+func (maybe[T]) GormDataType() string { return "json" }
+
 // words is a list of words that hold no space, such as scopes (RFC 6749 §3.3).
 type words []string
 

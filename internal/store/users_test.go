@@ -9,6 +9,7 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/store"
+	"github.com/portti-id/portti/internal/storetest"
 )
 
 func TestPersonIsReadWithEverything(t *testing.T) {
@@ -27,7 +28,7 @@ func TestPersonIsReadWithEverything(t *testing.T) {
 			}
 			return tx.AddAuthenticator(a)
 		}))
-		o.Created, u.Created = utc(o.Created), utc(u.Created)
+		o.Created, u.Created, u.Updated = utc(o.Created), utc(u.Created), utc(u.Updated)
 		c.Linked, c.NotAfter, a.Linked = utc(c.Linked), utc(c.NotAfter), utc(a.Linked)
 		pw := password
 		pw.Expires, pw.Changed = utc(pw.Expires), utc(pw.Changed)
@@ -42,6 +43,33 @@ func TestPersonIsReadWithEverything(t *testing.T) {
 			if !reflect.DeepEqual(p, want) {
 				t.Errorf("got  %+v\nwant %+v", p, want)
 			}
+		}
+	})
+}
+
+// Rows from before there were claims, and those that the program before still adds
+// during an update of replicas, read as of somebody of whom no more is known.
+func TestRowsWithoutClaimsAreRead(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		s, db := connect(t, c), raw(t, c)
+		u := someone(t, s)
+		_, err := db.ExecContext(t.Context(), `insert into users (id, username, username_folded, organisation, given_name, family_name, email, language,
+			created, epoch, version, password_hash, password_temporary)
+			select 'old', 'old', 'old', organisation, given_name, family_name, email, language, created, epoch, version, password_hash, password_temporary
+			from users where id = '`+string(u.ID)+"'")
+		must(t, err)
+		got := person(t, s, "old").User
+		if got.Claims != (identity.Claims{}) || got.Roles != 0 || !got.Updated.Equal(noon) || !got.Created.Equal(noon) {
+			t.Errorf("got %+v", got)
+		}
+		got.Claims.Nickname = "Vanha"
+		must(t, s.Change(t.Context(), func(tx identity.Tx) error { return tx.SaveUser(got) }))
+		got.Claims, got.Version = identity.Claims{}, 2
+		must(t, s.Change(t.Context(), func(tx identity.Tx) error { return tx.SaveUser(got) }))
+		var bare int
+		must(t, db.QueryRowContext(t.Context(), "select count(*) from users where claims is null and roles = 0").Scan(&bare))
+		if bare != 1 {
+			t.Errorf("%d rows are without claims, want the one", bare)
 		}
 	})
 }
@@ -121,10 +149,11 @@ func TestSaveUserLeavesStandingAlone(t *testing.T) {
 		change := u
 		change.Epoch, change.KeptSession, change.SignedIn, change.Created = 77, "mine", noon.AddDate(1, 0, 0), noon.AddDate(1, 0, 0)
 		change.Username, change.GivenName, change.FamilyName, change.Email, change.Language, change.Disabled = "Other", "B", "C", "", "sv", noon
+		change.Claims, change.Roles, change.Updated = identity.Claims{Birthdate: "1980"}, 0, noon.Add(time.Hour)
 		must(t, s.Change(t.Context(), func(tx identity.Tx) error { return tx.SaveUser(change) }))
 		got := person(t, s, u.ID)
 		want := change
-		want.Epoch, want.KeptSession, want.SignedIn, want.Created, want.Disabled, want.Version = 2, "kept", noon.UTC(), noon.UTC(), noon.UTC(), 2
+		want.Epoch, want.KeptSession, want.SignedIn, want.Created, want.Disabled, want.Updated, want.Version = 2, "kept", noon.UTC(), noon.UTC(), noon.UTC(), change.Updated.UTC(), 2
 		if got.User != want {
 			t.Errorf("got  %+v\nwant %+v", got.User, want)
 		}

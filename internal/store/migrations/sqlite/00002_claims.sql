@@ -1,0 +1,8 @@
+-- What relying parties may learn of a person beyond the account, and what the
+-- person may do for others. The program before leaves these columns out.
+
+-- +goose Up
+
+alter table users add column claims text; -- null: none
+alter table users add column updated integer; -- null: not since it was created
+alter table users add column roles integer not null default 0; -- bits: 1 operator

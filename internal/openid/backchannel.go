@@ -173,7 +173,7 @@ func (p *Provider) logoutToken(c Client, n LogoutNotice) (string, error) {
 	now := p.Now().UTC()
 	payload, err := json.Marshal(logoutToken{
 		Issuer:   p.Issuer,
-		Subject:  n.User,
+		Subject:  p.subject(c, n.User),
 		Audience: n.Client,
 		IssuedAt: now.Unix(),
 		Expires:  now.Add(tokenLasts).Unix(),

@@ -2,14 +2,12 @@ package openid
 
 import (
 	"context"
-	"crypto/subtle"
 	"net/url"
 	"regexp"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/keys"
 )
 
@@ -57,44 +55,6 @@ func (c *clientCache) get(ctx context.Context, id string) (Client, error) {
 	}
 	c.clients[id] = cachedClient{client, now.Add(clientsKnownFor)}
 	return client, nil
-}
-
-// credentials is what a request to the token endpoint says of its client.
-type credentials struct {
-	ID        string
-	Secret    string
-	Method    AuthMethod
-	Assertion bool // a client_assertion came along
-}
-
-var errClient = Error{"invalid_client", "The client is unknown, or its authentication failed."}
-
-// authenticate checks a client's proof. Only the registered method will do: a
-// client that could choose would let an attacker choose the weakest.
-func (p *Provider) authenticate(ctx context.Context, proof credentials) (Client, error) {
-	refused := func(reason string) (Client, error) {
-		p.Log.WarnContext(ctx, "client authentication failed", "client", proof.ID, "reason", reason)
-		return Client{}, errClient
-	}
-	if proof.Assertion {
-		return refused("client_assertion is not supported")
-	}
-	c, err := p.client(ctx, proof.ID)
-	switch {
-	case fault.Is(err, fault.NotFound):
-		return refused("unknown")
-	case fault.Is(err, fault.Denied):
-		return refused("disabled")
-	case err != nil:
-		return Client{}, err
-	case proof.Method != c.AuthMethod:
-		return refused("method is not the registered one")
-	case c.AuthMethod == AuthNone:
-		return c, nil
-	case c.SecretHash == "" || subtle.ConstantTimeCompare([]byte(digest(proof.Secret)), []byte(c.SecretHash)) != 1:
-		return refused("wrong secret")
-	}
-	return c, nil
 }
 
 // may tells whether the client is registered for a grant.

@@ -28,9 +28,9 @@ func (c counted) Issue(ctx context.Context, g openid.Grant, t openid.AccessToken
 	return c.Store.Issue(ctx, g, t)
 }
 
-func (c counted) Rotate(ctx context.Context, grant, client, oldHash, newHash string, t openid.AccessToken, now time.Time) (openid.Grant, error) {
+func (c counted) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessToken, now time.Time) (openid.Grant, error) {
 	c.n.Add(1)
-	return c.Store.Rotate(ctx, grant, client, oldHash, newHash, t, now)
+	return c.Store.Rotate(ctx, r, t, now)
 }
 
 func (c counted) Token(ctx context.Context, hash string, now time.Time) (openid.Grant, openid.AccessToken, error) {

@@ -48,36 +48,26 @@ func newEngine(p *Provider) (http.Handler, error) {
 		op.WithHTTPMiddleware(op.NewIssuerInterceptor(issuer).Handler)), nil
 }
 
-// VerifyClient authenticates the client before anything of its request is
-// looked at, so that a stranger can neither try nor burn codes.
+// VerifyClient gives the library the client that token has authenticated, before
+// anything else of the request was looked at: a stranger can neither try nor
+// burn codes.
 func (e *engine) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	proof := credentials{ID: r.Data.ClientID, Secret: r.Data.ClientSecret, Assertion: r.Data.ClientAssertion != ""}
-	if strings.HasPrefix(strings.ToLower(r.Header.Get("Authorization")), "basic ") {
-		proof.Method = AuthBasic
-		if inForm := r.Form.Get("client_id"); inForm != "" && inForm != proof.ID {
-			return nil, e.refuse(Error{"invalid_request", "The client_id differs from the one in the Authorization header."})
-		}
-	} else if proof.Secret != "" {
-		proof.Method = AuthPost
-	} else {
-		proof.Method = AuthNone
+	a, ok := ctx.Value(askingKey{}).(asking)
+	if !ok {
+		return nil, e.refuse(errClient)
 	}
-	c, err := e.p.authenticate(ctx, proof)
-	if err != nil {
-		return nil, e.refuse(err)
-	}
-	if grant := GrantType(r.Form.Get("grant_type")); !c.may(grant) {
+	if grant := GrantType(r.Form.Get("grant_type")); !a.Client.may(grant) {
 		return nil, e.refuse(Error{"unauthorized_client", "The client is not registered for this grant."})
 	}
-	return registered{c}, nil
+	return registered{a.Client, a}, nil
 }
 
 func (e *engine) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
-	return e.respond(e.p.exchange(ctx, r.Client.(registered).Client, r.Data.Code, r.Data.RedirectURI, r.Data.CodeVerifier))
+	return e.respond(e.p.exchange(ctx, r.Client.(registered).asking, r.Data.Code, r.Data.RedirectURI, r.Data.CodeVerifier))
 }
 
 func (e *engine) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	return e.respond(e.p.refresh(ctx, r.Client.(registered).Client, r.Data.RefreshToken))
+	return e.respond(e.p.refresh(ctx, r.Client.(registered).asking, r.Data.RefreshToken))
 }
 
 func (e *engine) respond(t *tokens, err error) (*op.Response, error) {
@@ -132,8 +122,14 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		writeTokenError(w, http.StatusBadRequest, e)
 		return
 	}
+	ctx := withAddress(r.Context(), address(p.ClientAddr(r)))
+	a, err := p.asking(r.WithContext(ctx))
+	if err != nil {
+		p.refuseCaller(w, r, err)
+		return
+	}
 	var answer recorder
-	p.engine.ServeHTTP(&answer, r.WithContext(withAddress(r.Context(), address(p.ClientAddr(r)))))
+	p.engine.ServeHTTP(&answer, r.WithContext(context.WithValue(ctx, askingKey{}, a)))
 	if answer.status < http.StatusBadRequest {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(answer.status)
@@ -168,11 +164,11 @@ func checkTokenRequest(r *http.Request) Error {
 	case !slices.Contains(grants, GrantType(grant)):
 		return Error{"unsupported_grant_type", "The grant_type is not supported."}
 	}
-	return checkAuthorization(r)
+	return Error{}
 }
 
-// checkAuthorization refuses an Authorization header that the library would
-// silently pass by (RFC 6749 §2.3.1).
+// checkAuthorization refuses an Authorization header that is not one of a client
+// with a secret (RFC 6749 §2.3.1).
 func checkAuthorization(r *http.Request) Error {
 	header := r.Header.Values("Authorization")
 	if len(header) == 0 {
@@ -300,7 +296,10 @@ func addressOf(ctx context.Context) string {
 
 // registered is a Client as the library wants to see one. It only ever carries
 // our client from VerifyClient to the grant's method.
-type registered struct{ Client }
+type registered struct {
+	Client
+	asking asking
+}
 
 var _ op.Client = registered{}
 

@@ -9,7 +9,11 @@
 //	response.go      the one writer of authorization responses, success and error
 //	engine.go        the library's token endpoint, what stands before it and behind it
 //	token.go         code exchange and refresh, our own minting
-//	client.go        client authentication, redirect addresses
+//	client.go        registered clients, redirect addresses
+//	options.go       the part of a registration that most clients leave empty
+//	clientauth.go    client authentication
+//	subject.go       the sub that a client sees
+//	inside.go        sign-ins that pages of ours need
 //	registration.go  ValidateClient, Clients: what operators do with clients
 //	userinfo.go      claims by scope
 //	logout.go        RP-initiated logout, the end of a session
@@ -40,24 +44,35 @@ import (
 type AuthMethod string
 
 const (
-	AuthBasic AuthMethod = "client_secret_basic"
-	AuthPost  AuthMethod = "client_secret_post"
-	AuthNone  AuthMethod = "none" // public clients: PKCE is then required
+	AuthBasic         AuthMethod = "client_secret_basic"
+	AuthPost          AuthMethod = "client_secret_post"
+	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"             // RFC 7523 §2.2, OpenID Connect Core §9
+	AuthTLS           AuthMethod = "tls_client_auth"             // RFC 8705 §2.1
+	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth" // RFC 8705 §2.2
+	AuthNone          AuthMethod = "none"                        // public clients: PKCE is then required
 )
+
+// secret tells whether the method uses a shared secret.
+func (m AuthMethod) secret() bool { return m == AuthBasic || m == AuthPost }
 
 // GrantType is an OAuth grant that a client may use.
 type GrantType string
 
 const (
-	GrantCode    GrantType = "authorization_code"
-	GrantRefresh GrantType = "refresh_token"
+	GrantCode     GrantType = "authorization_code"
+	GrantRefresh  GrantType = "refresh_token"
+	GrantClient   GrantType = "client_credentials"
+	GrantDevice   GrantType = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
+	GrantExchange GrantType = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
 )
 
 // Client is a registered relying party.
 type Client struct {
 	ID                     string
 	Name                   map[string]string // by language; shown on sign-in pages
-	SecretHash             string            // SHA-256 of the generated secret, hex; "" for AuthNone
+	SecretHash             string            // SHA-256 of the generated secret, hex; "" without one
+	OldSecretHash          string            // the secret before it, which works until OldSecretUntil; "" for none
+	OldSecretUntil         time.Time         //
 	AuthMethod             AuthMethod
 	Native                 bool     // loopback redirect URIs match any port (RFC 8252 §7.3)
 	RedirectURIs           []string // matched exactly
@@ -71,37 +86,70 @@ type Client struct {
 	RequirePKCE            bool
 	AccessTokenTTL         time.Duration // 0: the provider's default
 	HomeURI                string        // where "back to the service" leads
+	Options                              // what most clients leave empty
 	Disabled               time.Time
 	Created                time.Time
 	Version                int64
 }
 
-// Grant is what one sign-in gave to one client: the family of its tokens. The
-// store keeps hashes only.
+// Grant is what one sign-in gave to one client, or what a client has in its own
+// name (GrantClient): the family of its tokens. The store keeps hashes only.
 type Grant struct {
-	ID          string // derived from the code (see GrantID), so that a replay finds it without a second look-up
-	Client      string
-	User        string
-	Session     string // sid
-	Epoch       int64  // the user's at issue
-	Level       session.Level
-	Method      session.Method
-	Scopes      []string
-	ACR         string
-	AMR         []string
-	Nonce       string
-	AuthTime    time.Time
-	Created     time.Time
-	Expires     time.Time // absolute end of its refresh tokens
-	RefreshHash string    // SHA-256 of the one refresh token that works now; "" for none
-	Revoked     time.Time
+	ID             string    // derived from the code (see GrantID), so that a replay finds it without a second look-up
+	Kind           GrantType // how it began: GrantCode, GrantClient, GrantDevice or GrantExchange
+	Client         string
+	User           string // "" for GrantClient
+	Session        string // sid
+	Epoch          int64  // the user's at issue
+	Level          session.Level
+	Method         session.Method
+	Scopes         []string
+	Resources      []string // resource indicators that its tokens may be for (RFC 8707); none: the provider's own endpoints
+	Claims         string   // the claims parameter's JSON, as parsed and written again; "" for none
+	ACR            string
+	AMR            []string
+	Nonce          string
+	AuthTime       time.Time
+	Created        time.Time
+	Expires        time.Time // absolute end of its refresh tokens
+	RefreshHash    string    // SHA-256 of the one refresh token that works now; "" for none
+	RefreshBinding Binding   // that the refresh token needs; "" for none (RFC 9449 §5: public clients)
+	Revoked        time.Time
 }
 
-// AccessToken is a stored reference token.
+// Binding is the key that an access token is bound to: "" for a bearer token,
+// "jkt:" and a JWK thumbprint (RFC 9449 §6), or "x5t#S256:" and a certificate's
+// thumbprint (RFC 8705 §3.1), both SHA-256 in base64url.
+type Binding string
+
+// AccessToken is a stored access token, reference or JWT.
 type AccessToken struct {
-	Hash    string // SHA-256, hex
+	Hash      string // SHA-256 of the token, hex
+	Grant     string
+	Expires   time.Time
+	Issued    time.Time
+	Scopes    []string // nil: the grant's
+	Resources []string // nil: the grant's
+	Binding   Binding
+}
+
+// Rotation is an exchange of a refresh token.
+type Rotation struct {
 	Grant   string
-	Expires time.Time
+	Client  string
+	OldHash string
+	NewHash string  // OldHash where the client's policy is to keep the token
+	Binding Binding // of the caller, "" for none
+}
+
+// Consent is what a person allowed a third-party client.
+type Consent struct {
+	User    string
+	Client  string
+	Scopes  []string // sorted
+	Claims  []string // claims that were asked for by name, sorted
+	Created time.Time
+	Updated time.Time
 }
 
 // Store is what the provider needs of SQL. Each method is one round trip on
@@ -124,24 +172,45 @@ type Store interface {
 	// code), the grant is stored revoked and Issue succeeds: the one winner of a
 	// race gets tokens that are dead.
 	Issue(ctx context.Context, g Grant, t AccessToken) error
+	// IssueClient stores a grant that has no user with its one access token.
+	IssueClient(ctx context.Context, g Grant, t AccessToken) error
 	// Rotate exchanges the refresh token of a grant for the next one, with a new
-	// access token, under Issue's conditions and if oldHash is the grant's
+	// access token, under Issue's conditions and if OldHash is the grant's
 	// current one. fault.Denied as above; fault.Gone "grant_revoked",
 	// "grant_expired"; fault.Conflict "refresh_reused" when the grant's current
 	// token is another one: the grant is then revoked by this very call;
 	// fault.NotFound "grant_not_found"; fault.Denied "other_client" when the
-	// grant is another client's (nothing changes).
-	Rotate(ctx context.Context, grant, client, oldHash, newHash string, t AccessToken, now time.Time) (Grant, error)
+	// grant is another client's and "other_key" when its refresh token is bound to
+	// another key (nothing changes).
+	Rotate(ctx context.Context, r Rotation, t AccessToken, now time.Time) (Grant, error)
 	// Token returns the grant of a live access token: not expired, the grant not
 	// revoked, user and organisation enabled, epoch right. fault.Unauthenticated
 	// "invalid_token" otherwise.
 	Token(ctx context.Context, hash string, now time.Time) (Grant, AccessToken, error)
+	// Grant returns a grant that a refresh token still works for: not expired, not
+	// revoked, user and organisation enabled, epoch right, RefreshHash there.
+	// fault.Unauthenticated "invalid_token" otherwise.
+	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
+	// DropToken deletes an access token; one that is not there is no error.
+	DropToken(ctx context.Context, hash string) error
 	// RevokeGrant kills a grant with everything under it. When there is none yet,
 	// it leaves a mark that makes a later Issue of this ID store it revoked.
 	RevokeGrant(ctx context.Context, id string, at time.Time) error
 	// EndSession revokes every grant of a session, queues the logout notices to
 	// its clients and writes the event, in one transaction.
 	EndSession(ctx context.Context, sid string, at time.Time, e audit.Event) error
+	// SessionClients returns the clients that got something in a session, by ID.
+	SessionClients(ctx context.Context, sid string) ([]string, error)
+
+	// Consent returns what a user allowed a client. fault.NotFound "consent_not_found".
+	Consent(ctx context.Context, user, client string) (Consent, error)
+	// Consents lists what a user allowed, by client.
+	Consents(ctx context.Context, user string) ([]Consent, error)
+	// SaveConsent adds or replaces a consent with its event; Created stays.
+	SaveConsent(ctx context.Context, c Consent, e audit.Event) error
+	// RevokeConsent deletes a consent, revokes the client's grants of this user and
+	// writes the event, in one transaction. fault.NotFound "consent_not_found".
+	RevokeConsent(ctx context.Context, user, client string, at time.Time, e audit.Event) error
 
 	// LeaseLogouts hands out up to n back-channel logout notices that are due and
 	// keeps them from other replicas until the lease ends.

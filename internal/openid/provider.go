@@ -32,6 +32,12 @@ const (
 	UserinfoPath   = "/userinfo"
 	JWKSPath       = "/jwks"
 	EndSessionPath = "/end_session"
+	PARPath        = "/par"                  // RFC 9126
+	IntrospectPath = "/introspect"           // RFC 7662
+	RevokePath     = "/revoke"               // RFC 7009
+	DevicePath     = "/device_authorization" // RFC 8628 §3.1
+	VerifyPath     = "/device"               // its page (§3.3), served by package signin
+	RegisterPath   = "/register"             // RFC 7591
 	ConfigPath     = "/.well-known/openid-configuration"
 	ServerPath     = "/.well-known/oauth-authorization-server" // RFC 8414 §3.1: before the issuer's path
 )
@@ -51,12 +57,13 @@ type Config struct {
 	EnrolClient string
 	EnrolScope  string // "us.enrol"
 
-	CodeTTL        time.Duration // 60 s, and never more (FAPI 2.0 §5.3.2.1)
-	AccessTokenTTL time.Duration // 5 min; a client may have its own
-	IDTokenTTL     time.Duration // 5 min
-	RequestTTL     time.Duration // 75 min: an employee's first day takes up to an hour (S20)
-	OfflineTTL     time.Duration // 30 days: absolute end of refresh tokens that outlive the session
-	Locales        []string      // of the pages, best first
+	CodeTTL        time.Duration     // 60 s, and never more (FAPI 2.0 §5.3.2.1)
+	AccessTokenTTL time.Duration     // 5 min; a client may have its own
+	IDTokenTTL     time.Duration     // 5 min
+	RequestTTL     time.Duration     // 75 min: an employee's first day takes up to an hour (S20)
+	OfflineTTL     time.Duration     // 30 days: absolute end of refresh tokens that outlive the session
+	Locales        []string          // of the pages, best first
+	House          map[string]string // what sign-in pages call the provider itself, by language; for SignInFor
 
 	Outgoing Outgoing // calls to relying parties
 }

@@ -34,6 +34,12 @@ type pending struct {
 	Again     bool      `json:"again,omitempty"`
 	MaxAge    int64     `json:"max_age"` // seconds; -1: any age
 	User      string    `json:"user,omitempty"`
+	Claims    string    `json:"claims,omitempty"`    // the claims parameter, parsed and written again
+	Resources []string  `json:"resources,omitempty"` // RFC 8707
+	Consent   bool      `json:"consent,omitempty"`   // prompt=consent
+	JKT       string    `json:"jkt,omitempty"`       // the DPoP key that the code is bound to (RFC 9449 §10)
+	Pushed    string    `json:"pushed,omitempty"`    // of a pushed request: its request_uri's hash, burnt with the answer
+	Inside    string    `json:"inside,omitempty"`    // the page of ours that wants a sign-in; Target is then empty
 	Created   time.Time `json:"created"`
 	Expires   time.Time `json:"expires,omitzero"`
 	Done      bool      `json:"done,omitempty"`
@@ -142,11 +148,16 @@ func (p *Provider) Complete(w http.ResponseWriter, r *http.Request, id string, s
 	if err := p.finish(ctx, q, raw); err != nil {
 		return err
 	}
-	if d.Verdict == tellClient {
+	switch {
+	case q.Inside != "":
+		private(w)
+		see(w, p.url(q.Inside))
+	case d.Verdict == tellClient:
 		p.answerError(w, r, q.Target, client.ID, d.Error)
-		return nil
+	default:
+		return p.issue(w, r, q, s)
 	}
-	return p.issue(w, r, q, s)
+	return nil
 }
 
 // notEnough is a reason as the pages understand it.
@@ -173,6 +184,11 @@ func (p *Provider) Refuse(w http.ResponseWriter, r *http.Request, id string, e E
 	}
 	if err := p.finish(r.Context(), q, raw); err != nil {
 		return err
+	}
+	if q.Inside != "" {
+		private(w)
+		see(w, p.url(q.Inside)) // it finds nobody signed in, and says so
+		return nil
 	}
 	p.answerError(w, r, q.Target, client.ID, e)
 	return nil
@@ -204,6 +220,9 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, q pending, s se
 		RedirectURI: q.Target.URI,
 		Challenge:   q.Challenge,
 		Nonce:       q.Nonce,
+		Claims:      q.Claims,
+		Resources:   q.Resources,
+		JKT:         q.JKT,
 		Scopes:      p.granted(q, have),
 		ACR:         p.ACR.name(have, q.ACRValues),
 		AMR:         amrOf(have),

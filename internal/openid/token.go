@@ -20,6 +20,14 @@ import (
 	"github.com/portti-id/portti/internal/session"
 )
 
+// asking is a request to the token endpoint whose client has proved itself.
+type asking struct {
+	Client    Client
+	Binding   Binding  // that the request proves: what its tokens will be bound to
+	Scopes    []string // of the scope parameter; nil without one
+	Resources []string // of the resource parameters (RFC 8707 §2.2); nil without one
+}
+
 // codeRecord is what an authorization code stands for, kept under the code's
 // hash. It holds everything the tokens need, so that the exchange looks
 // nothing up.
@@ -28,6 +36,9 @@ type codeRecord struct {
 	RedirectURI string          `json:"redirect_uri"`
 	Challenge   string          `json:"challenge,omitempty"`
 	Nonce       string          `json:"nonce,omitempty"`
+	Claims      string          `json:"claims,omitempty"`
+	Resources   []string        `json:"resources,omitempty"`
+	JKT         string          `json:"jkt,omitempty"` // RFC 9449 §10
 	Scopes      []string        `json:"scopes"`
 	ACR         string          `json:"acr"`
 	AMR         []string        `json:"amr"`
@@ -70,8 +81,8 @@ var (
 // with the wrong client, redirect URI or verifier has got hold of what is not
 // theirs, so a second try must not succeed, not even the owner's (RFC 9700
 // §4.5); and a signature that fails leaves the code spent, which is the safe side.
-func (p *Provider) exchange(ctx context.Context, client Client, code, redirectURI, verifier string) (*tokens, error) {
-	id := GrantID(code)
+func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, verifier string) (*tokens, error) {
+	client, id := a.Client, GrantID(code)
 	raw, err := p.Ephemeral.Swap(ctx, ephemeral.Key("code", code), []byte(tombstone), p.longestLife(client))
 	if fault.Is(err, fault.NotFound) {
 		return nil, errCode
@@ -92,20 +103,23 @@ func (p *Provider) exchange(ctx context.Context, client Client, code, redirectUR
 		return nil, errCode
 	}
 	g := Grant{
-		ID:       id,
-		Client:   client.ID,
-		User:     c.Session.User,
-		Session:  c.Session.ID,
-		Epoch:    c.Session.Epoch,
-		Level:    c.Session.Level,
-		Method:   c.Session.Method,
-		Scopes:   c.Scopes,
-		ACR:      c.ACR,
-		AMR:      c.AMR,
-		Nonce:    c.Nonce,
-		AuthTime: c.Session.AuthTime,
-		Created:  now,
-		Expires:  c.Session.Ends,
+		ID:        id,
+		Kind:      GrantCode,
+		Client:    client.ID,
+		User:      c.Session.User,
+		Session:   c.Session.ID,
+		Epoch:     c.Session.Epoch,
+		Level:     c.Session.Level,
+		Method:    c.Session.Method,
+		Scopes:    c.Scopes,
+		Resources: c.Resources,
+		Claims:    c.Claims,
+		ACR:       c.ACR,
+		AMR:       c.AMR,
+		Nonce:     c.Nonce,
+		AuthTime:  c.Session.AuthTime,
+		Created:   now,
+		Expires:   c.Session.Ends,
 	}
 	out := tokens{TokenType: "Bearer", Scope: strings.Join(g.Scopes, " ")}
 	if g.Level == session.Full && client.may(GrantRefresh) {
@@ -114,7 +128,7 @@ func (p *Provider) exchange(ctx context.Context, client Client, code, redirectUR
 		}
 		out.RefreshToken, g.RefreshHash = newRefreshToken(g.ID)
 	}
-	access := p.newAccessToken(&out, client, g, now)
+	access := p.newAccessToken(&out, a, g, now)
 	if err := p.newIDToken(&out, client, g, now); err != nil {
 		return nil, err
 	}
@@ -176,7 +190,8 @@ func (p *Provider) record(ctx context.Context, t audit.Type, client, grant strin
 
 // refresh exchanges a refresh token: one Store.Rotate. A scope parameter is not
 // needed: the new token has the grant's scopes, and the response says which.
-func (p *Provider) refresh(ctx context.Context, client Client, token string) (*tokens, error) {
+func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens, error) {
+	client := a.Client
 	id, _, ok := strings.Cut(token, ".")
 	if !ok || !grantID.MatchString(id) {
 		return nil, errRefresh
@@ -184,8 +199,8 @@ func (p *Provider) refresh(ctx context.Context, client Client, token string) (*t
 	now := p.Now().UTC()
 	out := tokens{TokenType: "Bearer"}
 	next, hash := newRefreshToken(id)
-	access := p.newAccessToken(&out, client, Grant{ID: id}, now)
-	g, err := p.Store.Rotate(ctx, id, client.ID, digest(token), hash, access, now)
+	access := p.newAccessToken(&out, a, Grant{ID: id}, now)
+	g, err := p.Store.Rotate(ctx, Rotation{Grant: id, Client: client.ID, OldHash: digest(token), NewHash: hash, Binding: a.Binding}, access, now)
 	switch code := fault.Code(err); {
 	case err == nil:
 	case code == "refresh_reused":
@@ -250,14 +265,14 @@ func (p *Provider) accessTTL(c Client) time.Duration {
 }
 
 // newAccessToken makes a reference token. It never outlives its grant; see Token.
-func (p *Provider) newAccessToken(out *tokens, c Client, g Grant, now time.Time) AccessToken {
+func (p *Provider) newAccessToken(out *tokens, a asking, g Grant, now time.Time) AccessToken {
 	out.AccessToken = newSecret()
-	expires := now.Add(p.accessTTL(c))
+	expires := now.Add(p.accessTTL(a.Client))
 	if !g.Expires.IsZero() && g.Expires.Before(expires) {
 		expires = g.Expires
 	}
 	out.ExpiresIn = int64(expires.Sub(now) / time.Second)
-	return AccessToken{Hash: digest(out.AccessToken), Grant: g.ID, Expires: expires}
+	return AccessToken{Hash: digest(out.AccessToken), Grant: g.ID, Expires: expires, Issued: now, Binding: a.Binding}
 }
 
 // newRefreshToken carries its grant's ID, so that one call finds and rotates it.
@@ -290,7 +305,7 @@ func (p *Provider) newIDToken(out *tokens, c Client, g Grant, now time.Time) err
 	alg := c.algorithm()
 	payload, err := json.Marshal(idToken{
 		Issuer:   p.Issuer,
-		Subject:  g.User,
+		Subject:  p.subject(c, g.User),
 		Audience: c.ID,
 		Expires:  now.Add(p.IDTokenTTL).Unix(),
 		IssuedAt: now.Unix(),

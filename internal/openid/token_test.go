@@ -72,7 +72,7 @@ func TestTokenEndpointFailures(t *testing.T) {
 		"device code":           {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "x").Encode(), 400, "unsupported_grant_type"},
 		"token exchange":        {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange").Encode(), 400, "unsupported_grant_type"},
 		"jwt-bearer":            {"", form("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion", "x").Encode(), 400, "unsupported_grant_type"}, // zitadel-oidc 6.4
-		"no client":             {"", form().Encode(), 400, "invalid_request"},
+		"no client":             {"", form().Encode(), 401, "invalid_client"},
 		"unknown client":        {basic("stranger", secret), form().Encode(), 401, "invalid_client"},
 		"client that is SQL":    {basic("rp'--\x00", secret), form().Encode(), 401, "invalid_client"},
 		"disabled client":       {basic("disabled", k.secrets["disabled"]), form().Encode(), 401, "invalid_client"},
@@ -86,7 +86,7 @@ func TestTokenEndpointFailures(t *testing.T) {
 		"both methods":          {basic("rp", secret), form("client_id", "rp", "client_secret", secret).Encode(), 400, "invalid_request"},
 		"two client_ids":        {basic("rp", secret), form("client_id", "public").Encode(), 400, "invalid_request"},
 		"assertion":             {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer").Encode(), 401, "invalid_client"},
-		"odd assertion type":    {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "\"ä\"").Encode(), 400, "invalid_request"}, // the library echoes it
+		"odd assertion type":    {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "\"ä\"").Encode(), 401, "invalid_client"}, // the library echoes it
 		"Bearer":                {"Bearer x", form("client_id", "public").Encode(), 401, "invalid_client"},
 		"broken Basic":          {"Basic !", form().Encode(), 401, "invalid_client"},
 		"broken escape":         {basic("rp", "%zz"), form().Encode(), 401, "invalid_client"},

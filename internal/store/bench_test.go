@@ -72,7 +72,7 @@ func BenchmarkRotate(b *testing.B) {
 		return func() error {
 			g := <-waiting
 			at := token(g)
-			g, err := s.Rotate(b.Context(), g.ID, g.Client, g.RefreshHash, "next-"+at.Hash, at, noon)
+			g, err := s.Rotate(b.Context(), openid.Rotation{Grant: g.ID, Client: g.Client, OldHash: g.RefreshHash, NewHash: "next-" + at.Hash}, at, noon)
 			waiting <- g
 			return err
 		}

@@ -16,6 +16,8 @@ type clientRow struct {
 	ID                     string
 	Name                   doc[map[string]string]
 	SecretHash             string
+	OldSecretHash          string
+	OldSecretUntil         moment
 	AuthMethod             string
 	Native                 bool
 	RedirectURIs           doc[[]string] `gorm:"column:redirect_uris"`
@@ -29,6 +31,7 @@ type clientRow struct {
 	RequirePKCE            bool   `gorm:"column:require_pkce"`
 	AccessTokenTTL         int64  `gorm:"column:access_token_ttl"`
 	HomeURI                string `gorm:"column:home_uri"`
+	Options                doc[openid.Options]
 	Disabled               moment
 	Created                moment
 	Version                int64
@@ -39,7 +42,8 @@ func (clientRow) TableName() string { return "clients" }
 var selectClient = "select " + columns(&clientRow{}, "", "") + " from clients "
 
 func rowOfClient(c openid.Client) clientRow {
-	return clientRow{ID: c.ID, Name: doc[map[string]string]{c.Name}, SecretHash: c.SecretHash, AuthMethod: string(c.AuthMethod), Native: c.Native,
+	return clientRow{ID: c.ID, Name: doc[map[string]string]{c.Name}, SecretHash: c.SecretHash,
+		OldSecretHash: c.OldSecretHash, OldSecretUntil: at(c.OldSecretUntil), Options: doc[openid.Options]{c.Options}, AuthMethod: string(c.AuthMethod), Native: c.Native,
 		RedirectURIs: doc[[]string]{c.RedirectURIs}, PostLogoutRedirectURIs: doc[[]string]{c.PostLogoutRedirectURIs}, BackChannelLogoutURI: c.BackChannelLogoutURI,
 		GrantTypes: doc[[]openid.GrantType]{c.GrantTypes}, Scopes: doc[[]string]{c.Scopes}, MinimumACR: c.MinimumACR, Methods: int64(c.Methods),
 		Algorithm: string(c.Algorithm), RequirePKCE: c.RequirePKCE, AccessTokenTTL: int64(c.AccessTokenTTL), HomeURI: c.HomeURI,
@@ -47,7 +51,8 @@ func rowOfClient(c openid.Client) clientRow {
 }
 
 func (r clientRow) client() openid.Client {
-	return openid.Client{ID: r.ID, Name: r.Name.v, SecretHash: r.SecretHash, AuthMethod: openid.AuthMethod(r.AuthMethod), Native: r.Native,
+	return openid.Client{ID: r.ID, Name: r.Name.v, SecretHash: r.SecretHash,
+		OldSecretHash: r.OldSecretHash, OldSecretUntil: r.OldSecretUntil.t, Options: r.Options.v, AuthMethod: openid.AuthMethod(r.AuthMethod), Native: r.Native,
 		RedirectURIs: r.RedirectURIs.v, PostLogoutRedirectURIs: r.PostLogoutRedirectURIs.v, BackChannelLogoutURI: r.BackChannelLogoutURI,
 		GrantTypes: r.GrantTypes.v, Scopes: r.Scopes.v, MinimumACR: r.MinimumACR, Methods: uint8(r.Methods),
 		Algorithm: keys.Algorithm(r.Algorithm), RequirePKCE: r.RequirePKCE, AccessTokenTTL: time.Duration(r.AccessTokenTTL), HomeURI: r.HomeURI,

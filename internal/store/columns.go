@@ -103,6 +103,30 @@ func (w *words) Scan(src any) error {
 
 func (words) GormDataType() string { return "string" }
 
+// someWords is words, where nil is null and says nothing of its own.
+type someWords []string
+
+func (w someWords) Value() (driver.Value, error) {
+	if w == nil {
+		return nil, nil
+	}
+	return strings.Join(w, " "), nil
+}
+
+func (w *someWords) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*w = nil
+	case string:
+		*w = append(someWords{}, strings.Fields(v)...)
+	default:
+		return fmt.Errorf("words as %T", src)
+	}
+	return nil
+}
+
+func (someWords) GormDataType() string { return "string" }
+
 // optional is a text that is null when empty, so that it equals nothing.
 type optional string
 

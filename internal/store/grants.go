@@ -17,28 +17,32 @@ import (
 const grantKept = 24 * time.Hour
 
 type grantRow struct {
-	ID          string
-	Client      string
-	UserID      optional // none: the mark of a revocation that came first
-	SessionID   optional
-	Epoch       int64
-	Level       string
-	Method      string
-	Scopes      words
-	ACR         string
-	AMR         words
-	Nonce       string
-	AuthTime    moment
-	Created     moment
-	Expires     moment
-	RefreshHash optional
-	Revoked     moment
+	ID             string
+	Kind           string
+	Client         string
+	UserID         optional // none: a client's own grant, or the mark of a revocation that came first
+	SessionID      optional
+	Epoch          int64
+	Level          string
+	Method         string
+	Scopes         words
+	ACR            string
+	AMR            words
+	Nonce          string
+	AuthTime       moment
+	Created        moment
+	Expires        moment
+	RefreshHash    optional
+	RefreshBinding string
+	Resources      words
+	Claims         string
+	Revoked        moment
 }
 
 var grantColumns = columns(&grantRow{}, "", "")
 
 func (r grantRow) grant() openid.Grant {
-	return openid.Grant{ID: r.ID, Client: r.Client, User: string(r.UserID), Session: string(r.SessionID), Epoch: r.Epoch,
+	return openid.Grant{ID: r.ID, Kind: openid.GrantType(r.Kind), Resources: r.Resources, Claims: r.Claims, RefreshBinding: openid.Binding(r.RefreshBinding), Client: r.Client, User: string(r.UserID), Session: string(r.SessionID), Epoch: r.Epoch,
 		Level: session.Level(r.Level), Method: session.Method(r.Method), Scopes: r.Scopes, ACR: r.ACR, AMR: r.AMR, Nonce: r.Nonce,
 		AuthTime: r.AuthTime.t, Created: r.Created.t, Expires: r.Expires.t, RefreshHash: string(r.RefreshHash), Revoked: r.Revoked.t}
 }
@@ -74,32 +78,48 @@ func methodMask(g openid.Grant) int64 {
 // EndSessions wants the locked row too, and first: it either finds this grant or
 // has moved the epoch, which is then looked at again.
 func (s *Store) issueGrant() string {
-	return `insert into grants (id, client, user_id, session_id, epoch, level, method, scopes, acr, amr, nonce, auth_time, created, expires, refresh_hash, keep_until)
-		select @id, @client, u.id, @session, @epoch, @level, @method, @scopes, @acr, @amr, @nonce, @auth_time, @created, @expires, @refresh, @keep
+	return `insert into grants (id, kind, client, user_id, session_id, epoch, level, method, scopes, acr, amr, nonce, auth_time, created, expires, refresh_hash, keep_until,
+			resources, claims, refresh_binding)
+		select @id, @kind, @client, u.id, @session, @epoch, @level, @method, @scopes, @acr, @amr, @nonce, @auth_time, @created, @expires, @refresh, @keep, @resources, @claims, @refresh_binding
 		from users u join organisations o on o.id = u.organisation
 		where u.id = @user and ` + enabled + ` and (u.epoch = @epoch or u.kept_session = @session)
 			and (o.methods & @mask) <> 0 and not exists (select 1 from ended_sessions e where e.id = @session) ` + s.lock("for share of u") + `
 		on conflict (id) do update set client = excluded.client, user_id = excluded.user_id, session_id = excluded.session_id,
 			epoch = excluded.epoch, level = excluded.level, method = excluded.method, scopes = excluded.scopes, acr = excluded.acr,
 			amr = excluded.amr, nonce = excluded.nonce, auth_time = excluded.auth_time, created = excluded.created,
-			expires = excluded.expires, refresh_hash = excluded.refresh_hash, keep_until = excluded.keep_until
+			expires = excluded.expires, refresh_hash = excluded.refresh_hash, keep_until = excluded.keep_until, kind = excluded.kind,
+			resources = excluded.resources, claims = excluded.claims, refresh_binding = excluded.refresh_binding
 			where grants.user_id is null`
 }
 
-const addToken = `insert into access_tokens (hash, grant_id, expires) `
+const (
+	addToken    = `insert into access_tokens (hash, grant_id, expires, issued, scopes, resources, binding) `
+	tokenValues = `@token_expires, @token_issued, @token_scopes, @token_resources, @token_binding`
+)
+
+// tokenArgs are addToken's.
+func tokenArgs(t openid.AccessToken) args {
+	return args{"hash": t.Hash, "token_expires": at(t.Expires), "token_issued": at(t.Issued), "token_scopes": someWords(t.Scopes),
+		"token_resources": someWords(t.Resources), "token_binding": string(t.Binding)}
+}
+
+// grantArgs are a new grant's.
+func grantArgs(g openid.Grant, t openid.AccessToken) args {
+	return with(tokenArgs(t), args{
+		"id": g.ID, "kind": string(g.Kind), "client": g.Client, "user": g.User, "session": optional(g.Session), "epoch": g.Epoch, "level": string(g.Level), "method": string(g.Method),
+		"scopes": words(g.Scopes), "acr": g.ACR, "amr": words(g.AMR), "nonce": g.Nonce, "auth_time": at(g.AuthTime), "created": at(g.Created),
+		"expires": at(g.Expires), "refresh": optional(g.RefreshHash), "keep": at(latest(g.Created, g.Expires, t.Expires).Add(grantKept)),
+		"resources": words(g.Resources), "claims": g.Claims, "refresh_binding": string(g.RefreshBinding), "mask": methodMask(g),
+	})
+}
 
 // Issue stores a grant with its first access token (openid.Store): one
 // statement on PostgreSQL, and a second only to find out why it stored nothing.
 func (s *Store) Issue(ctx context.Context, g openid.Grant, t openid.AccessToken) error {
-	a := args{
-		"id": g.ID, "client": g.Client, "user": g.User, "session": optional(g.Session), "epoch": g.Epoch, "level": string(g.Level), "method": string(g.Method),
-		"scopes": words(g.Scopes), "acr": g.ACR, "amr": words(g.AMR), "nonce": g.Nonce, "auth_time": at(g.AuthTime), "created": at(g.Created),
-		"expires": at(g.Expires), "refresh": optional(g.RefreshHash), "keep": at(latest(g.Created, g.Expires, t.Expires).Add(grantKept)),
-		"mask": methodMask(g), "hash": t.Hash, "token_expires": at(t.Expires),
-	}
+	a := grantArgs(g, t)
 	if s.postgres {
 		return s.tell(ctx, "issue grant", func(db *gorm.DB) error {
-			r := db.Exec(`with stored as (`+s.issueGrant()+` returning id) `+addToken+`select @hash, id, @token_expires from stored`, a)
+			r := db.Exec(`with stored as (`+s.issueGrant()+` returning id) `+addToken+`select @hash, id, `+tokenValues+` from stored`, a)
 			if r.Error == nil && r.RowsAffected == 0 {
 				return whyNotIssued(db, g)
 			}
@@ -114,7 +134,7 @@ func (s *Store) Issue(ctx context.Context, g openid.Grant, t openid.AccessToken)
 		if r.RowsAffected == 0 {
 			return whyNotIssued(db, g)
 		}
-		return db.Exec(addToken+`values (@hash, @id, @token_expires)`, a).Error
+		return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, a).Error
 	})
 }
 
@@ -154,12 +174,13 @@ func whyRefused(db *gorm.DB, g openid.Grant) error {
 // Rotate exchanges a refresh token (openid.Store). One update decides between
 // any number of callers: whoever finds the grant with another token than the
 // one it was given revokes it (RFC 9700 §4.14.2).
-func (s *Store) Rotate(ctx context.Context, grant, client, oldHash, newHash string, t openid.AccessToken, now time.Time) (openid.Grant, error) {
-	a := args{"id": grant, "client": client, "old": oldHash, "new": newHash, "hash": t.Hash, "token_expires": at(t.Expires), "now": at(now)}
+func (s *Store) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessToken, now time.Time) (openid.Grant, error) {
+	a := with(tokenArgs(t), args{"id": r.Grant, "client": r.Client, "old": r.OldHash, "new": r.NewHash, "key": string(r.Binding), "now": at(now)})
 	turn := `update grants as g set
 			refresh_hash = case when g.refresh_hash = @old then @new else g.refresh_hash end,
 			revoked = case when g.refresh_hash = @old then g.revoked else @now end
 		where g.id = @id and g.client = @client and g.user_id is not null and g.revoked is null and g.expires > @now
+			and g.refresh_binding in ('', @key)
 			and (coalesce(g.refresh_hash, '') <> @old or exists (select 1 from users u join organisations o on o.id = u.organisation
 				where u.id = g.user_id and ` + alive + ` and ` + permitted + `))
 		returning ` + grantColumns
@@ -169,46 +190,67 @@ func (s *Store) Rotate(ctx context.Context, grant, client, oldHash, newHash stri
 	if s.postgres {
 		err = s.tell(ctx, what, func(db *gorm.DB) error {
 			return db.Raw(`with turned as (`+turn+`),
-				token as (`+addToken+`select @hash, id, @token_expires from turned where refresh_hash = @new )
+				token as (`+addToken+`select @hash, id, `+tokenValues+` from turned where refresh_hash = @new )
 				select * from turned`, a).Find(&row).Error
 		})
 	} else {
 		err = s.transact(ctx, what, func(db *gorm.DB) error {
-			if err := db.Raw(turn, a).Find(&row).Error; err != nil || string(row.RefreshHash) != newHash {
+			if err := db.Raw(turn, a).Find(&row).Error; err != nil || string(row.RefreshHash) != r.NewHash {
 				return err
 			}
-			return db.Exec(addToken+`values (@hash, @id, @token_expires)`, a).Error
+			return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, a).Error
 		})
 	}
 	switch {
 	case err != nil:
 		return openid.Grant{}, err
 	case row.ID == "":
-		return openid.Grant{}, s.ask(ctx, what, func(db *gorm.DB) error { return whyNotRotated(db, grant, client, now) })
-	case string(row.RefreshHash) != newHash:
+		return openid.Grant{}, s.ask(ctx, what, func(db *gorm.DB) error { return whyNotRotated(db, r, now) })
+	case string(row.RefreshHash) != r.NewHash:
 		return openid.Grant{}, errReused
 	}
 	return row.grant(), nil
 }
 
-func whyNotRotated(db *gorm.DB, id, client string, now time.Time) error {
+func whyNotRotated(db *gorm.DB, r openid.Rotation, now time.Time) error {
 	var row grantRow
-	r := db.Raw("select "+grantColumns+" from grants where id = ?", id).Find(&row)
+	found := db.Raw("select "+grantColumns+" from grants where id = ?", r.Grant).Find(&row)
 	switch {
-	case r.Error != nil:
-		return r.Error
-	case r.RowsAffected == 0:
+	case found.Error != nil:
+		return found.Error
+	case found.RowsAffected == 0:
 		return errNoGrant
 	case row.UserID == "":
 		return errRevoked
-	case row.Client != client:
+	case row.Client != r.Client:
 		return errOtherClient
+	case row.RefreshBinding != "" && row.RefreshBinding != string(r.Binding):
+		return errOtherKey
 	case !row.Revoked.t.IsZero():
 		return errRevoked
 	case !row.Expires.t.After(now):
 		return errExpired
 	}
 	return whyRefused(db, row.grant())
+}
+
+// IssueClient stores a client's own grant with its token (openid.Store).
+func (s *Store) IssueClient(ctx context.Context, g openid.Grant, t openid.AccessToken) error {
+	const grant = `insert into grants (id, kind, client, scopes, resources, created, expires, keep_until)
+		values (@id, @kind, @client, @scopes, @resources, @created, @expires, @keep)`
+	a := grantArgs(g, t)
+	a["keep"] = at(latest(g.Created, g.Expires, t.Expires)) // nobody replays it, and no logout asks for it
+	if s.postgres {
+		return s.tell(ctx, "issue client grant", func(db *gorm.DB) error {
+			return db.Exec(`with stored as (`+grant+` returning id) `+addToken+`select @hash, id, `+tokenValues+` from stored`, a).Error
+		})
+	}
+	return s.transact(ctx, "issue client grant", func(db *gorm.DB) error {
+		if err := db.Exec(grant, a).Error; err != nil {
+			return err
+		}
+		return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, a).Error
+	})
 }
 
 // RevokeGrant kills a grant, or leaves the mark that kills it at birth.

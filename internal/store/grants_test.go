@@ -18,7 +18,7 @@ import (
 func rotate(t testing.TB, s *store.Store, g openid.Grant, old, next string) (openid.Grant, openid.AccessToken, error) {
 	t.Helper()
 	at := token(g)
-	got, err := s.Rotate(t.Context(), g.ID, g.Client, old, next, at, noon)
+	got, err := s.Rotate(t.Context(), openid.Rotation{Grant: g.ID, Client: g.Client, OldHash: old, NewHash: next}, at, noon)
 	return got, at, err
 }
 
@@ -33,7 +33,7 @@ func TestTokenLeadsToItsGrant(t *testing.T) {
 		got, gotToken, err := s.Token(t.Context(), at.Hash, noon)
 		must(t, err)
 		at.Expires = utc(at.Expires)
-		if !reflect.DeepEqual(got, inUTC(g)) || gotToken != at {
+		if !reflect.DeepEqual(got, inUTC(g)) || !reflect.DeepEqual(gotToken, at) {
 			t.Errorf("got  %+v %+v\nwant %+v %+v", got, gotToken, inUTC(g), at)
 		}
 		bare := openid.Grant{ID: "bare", Client: "rp", User: g.User, Session: "sid", Epoch: g.Epoch, Level: session.Enrol, Method: session.Password, Created: noon.UTC()}
@@ -85,7 +85,7 @@ func TestAGrantStandsOnItsUser(t *testing.T) {
 
 				late, lateToken := grant(u, "rp", "sid")
 				wantFault(t, s.Issue(t.Context(), late, lateToken), fault.Denied, loss.code)
-				_, err := s.Rotate(t.Context(), late.ID, "rp", late.RefreshHash, "x", token(late), noon)
+				_, err := s.Rotate(t.Context(), openid.Rotation{Grant: late.ID, Client: "rp", OldHash: late.RefreshHash, NewHash: "x"}, token(late), noon)
 				wantFault(t, err, fault.NotFound, "grant_not_found") // nothing was stored
 				_, next, err := rotate(t, s, g, g.RefreshHash, "next")
 				wantFault(t, err, fault.Denied, loss.code)
@@ -193,9 +193,9 @@ func TestTokensExpire(t *testing.T) {
 		}
 		_, _, err := s.Token(t.Context(), "nobody", noon)
 		wantFault(t, err, fault.Unauthenticated, "invalid_token")
-		_, err = s.Rotate(t.Context(), g.ID, g.Client, g.RefreshHash, "next", token(g), g.Expires)
+		_, err = s.Rotate(t.Context(), openid.Rotation{Grant: g.ID, Client: g.Client, OldHash: g.RefreshHash, NewHash: "next"}, token(g), g.Expires)
 		wantFault(t, err, fault.Gone, "grant_expired")
-		_, err = s.Rotate(t.Context(), g.ID, g.Client, g.RefreshHash, "next", token(g), g.Expires.Add(-time.Microsecond))
+		_, err = s.Rotate(t.Context(), openid.Rotation{Grant: g.ID, Client: g.Client, OldHash: g.RefreshHash, NewHash: "next"}, token(g), g.Expires.Add(-time.Microsecond))
 		must(t, err)
 	})
 }
@@ -332,10 +332,10 @@ func TestAnotherClientChangesNothing(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		g, at := issue(t, s, someone(t, s), "rp", "sid")
 		for _, hash := range []string{g.RefreshHash, "old"} {
-			_, err := s.Rotate(t.Context(), g.ID, "thief", hash, "next", token(g), noon)
+			_, err := s.Rotate(t.Context(), openid.Rotation{Grant: g.ID, Client: "thief", OldHash: hash, NewHash: "next"}, token(g), noon)
 			wantFault(t, err, fault.Denied, "other_client")
 		}
-		_, err := s.Rotate(t.Context(), "nobody", "rp", g.RefreshHash, "next", token(g), noon)
+		_, err := s.Rotate(t.Context(), openid.Rotation{Grant: "nobody", Client: "rp", OldHash: g.RefreshHash, NewHash: "next"}, token(g), noon)
 		wantFault(t, err, fault.NotFound, "grant_not_found")
 		if !lives(t, s, at) {
 			t.Error("the grant was revoked")
@@ -413,7 +413,7 @@ func TestSweepDeletesWhatIsLongOver(t *testing.T) {
 		must(t, s.RevokeGrant(t.Context(), mark.ID, noon))
 		must(t, s.EndSession(t.Context(), "gone", noon, audit.Event{}))
 		code := func(id string) string {
-			_, err := s.Rotate(t.Context(), id, "nobody", "x", "y", token(g), noon)
+			_, err := s.Rotate(t.Context(), openid.Rotation{Grant: id, Client: "nobody", OldHash: "x", NewHash: "y"}, token(g), noon)
 			return fault.Code(err)
 		}
 		must(t, s.Sweep(t.Context(), noon.Add(time.Minute)))

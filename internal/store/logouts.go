@@ -65,6 +65,15 @@ func (s *Store) EndSession(ctx context.Context, sid string, when time.Time, e au
 	})
 }
 
+// SessionClients names the clients that got something in a session (openid.Store).
+func (s *Store) SessionClients(ctx context.Context, sid string) ([]string, error) {
+	var ids []string
+	err := s.ask(ctx, "list the session's clients", func(db *gorm.DB) error {
+		return db.Raw("select distinct client from grants where session_id = ? and user_id is not null order by client", sid).Scan(&ids).Error
+	})
+	return ids, err
+}
+
 type noticeRow struct {
 	ID        string
 	Client    string

@@ -13,8 +13,8 @@ import (
 )
 
 // publicKey is a key from a proof's header, fit for its algorithm. It is read here
-// and not by go-jose, whose JSONWebKey takes private keys, certificates and RSA keys
-// of any size.
+// and not by go-jose, whose JSONWebKey takes private keys, short RSA keys and one key in
+// many spellings (docs/adr/0070).
 type publicKey struct {
 	verifies   func(signed string, signature []byte) bool
 	thumbprint string // RFC 7638, SHA-256, base64url

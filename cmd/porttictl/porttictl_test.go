@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/password"
 	"github.com/portti-id/portti/internal/store"
@@ -27,6 +28,8 @@ var changes = []struct {
 	{args: words("organisation change kuntala --methods card,app --shared-workstations --it-contact it@kuntala.example"), event: audit.OrganisationChanged},
 	{args: words("user create aino.alku --organisation kuntala --given-name Aino --family-name Alku --email aino@kuntala.example --language sv"), event: audit.UserCreated},
 	{args: words("user change aino.alku --family-name Uusi"), event: audit.UserChanged},
+	{args: words("user change aino.alku --claim picture=https://kuntala.example/aino.png --address locality=Helsinki"), event: audit.UserChanged},
+	{args: words("user role aino.alku --give operator"), event: audit.UserRolesChanged},
 	{args: words("user order AINO.alku --reason card-replaced"), event: audit.PasswordOrdered},
 	{first: func(k *kit) { k.linkAuthenticator("aino.alku") }, args: words("user remove-authenticator aino.alku --reason new-phone"), event: audit.AuthenticatorRemoved},
 	{args: words("user disable aino.alku --reason left"), event: audit.UserDisabled},
@@ -206,6 +209,19 @@ func TestWrongInput(t *testing.T) {
 		{"user create matti --organisation kuntala --family-name M", exitInvalid, "given-name:"},
 		{"user create matti --organisation kuntala --given-name M --family-name M --email no", exitInvalid, "email:"},
 		{"user create matti --organisation kuntala --given-name M --family-name M --language de", exitInvalid, "language:"},
+		{"user create matti --organisation kuntala --given-name M --family-name M --claim picture=http://m.example/", exitInvalid, "picture:"},
+		{"user create matti --organisation kuntala --given-name M --family-name M --claim email_verified=true", exitInvalid, "email_verified:"},
+		{"user change aino.alku --claim shoe_size=38", exitInvalid, "shoe_size: there is no such claim"},
+		{"user change aino.alku --claim sub=someone", exitInvalid, "sub: there is no such claim"},
+		{"user change aino.alku --claim birthdate", exitInvalid, "NAME=VALUE"},
+		{"user change aino.alku --claim email_verified=perhaps", exitInvalid, "email_verified:"},
+		{"user change aino.alku --claim zoneinfo=../x", exitInvalid, "zoneinfo:"},
+		{"user change aino.alku --address town=Helsinki", exitInvalid, "address.town: there is no such claim"},
+		{"user change aino.alku --claim nickname=A --address country", exitInvalid, "NAME=VALUE"},
+		{"user role aino.alku", exitInvalid, "--give"},
+		{"user role aino.alku --give king", exitInvalid, `"king" is not one of operator`},
+		{"user role aino.alku --give operator --take operator", exitInvalid, "roles:"},
+		{"user role nobody --give operator", exitNotFound, "no such user"},
 		{"user create AINO.ALKU --organisation kuntala --given-name M --family-name M", exitConflict, "taken"},
 		{"user order aino.alku", exitInvalid, "reason: give a value"},
 		{"user remove-authenticator aino.alku", exitInvalid, "reason: give a value"}, // S60
@@ -238,6 +254,43 @@ func TestWrongInput(t *testing.T) {
 		{"user list --organisation none", exitNotFound, "no such organisation"},
 	} {
 		k.fails(c.code, c.text, words(c.args)...)
+	}
+}
+
+// TestClaimsAndRoles: flags that are not given leave theirs, empty ones forget, and
+// what is shown has the names that services see.
+func TestClaimsAndRoles(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.ok("organisation", "create", "kuntala", "--name", "Kuntala", "--methods", "app", "--apply")
+	k.ok("user", "create", "aino.alku", "--organisation", "kuntala", "--given-name", "Aino", "--family-name", "Alku", "--email", "aino@kuntala.example", "--claim", "email_verified=true",
+		"--claim", "nickname=Ainu, a=b", "--claim", "birthdate=1980", "--address", "locality=Helsinki", "--address", "street_address=Katu 1\nA 2", "--apply")
+	k.ok("user", "change", "aino.alku", "--claim", "birthdate=", "--claim", "zoneinfo=Europe/Helsinki", "--apply")
+	want := identity.Claims{Nickname: "Ainu, a=b", EmailVerified: true, Zoneinfo: "Europe/Helsinki", Address: identity.Address{Locality: "Helsinki", Street: "Katu 1\nA 2"}}
+	show := func() userView { return decode[userView](t, k.ok("user", "show", "aino.alku", "--json")) }
+	if v := show(); v.Claims != want || len(v.Roles) != 0 || !v.Updated.After(v.Created) {
+		t.Errorf("got %+v", v)
+	}
+	k.ok("user", "change", "aino.alku", "--email", "other@kuntala.example", "--apply")
+	if show().Claims.EmailVerified {
+		t.Error("the new address counts as verified")
+	}
+	k.ok("user", "change", "aino.alku", "--email", "third@kuntala.example", "--claim", "email_verified=true", "--apply")
+	if !show().Claims.EmailVerified {
+		t.Error("the third address was said to be verified, and is not")
+	}
+	out := k.ok("user", "show", "aino.alku")
+	for _, line := range []string{"claims:", "  zoneinfo: Europe/Helsinki", "    locality: Helsinki"} {
+		if !strings.Contains(out, line+"\n") {
+			t.Errorf("%q is not in %s", line, out)
+		}
+	}
+	k.ok("user", "role", "aino.alku", "--give", "operator", "--apply")
+	if v := show(); !slices.Equal(v.Roles, []string{"operator"}) {
+		t.Errorf("roles %v", v.Roles)
+	}
+	k.ok("user", "role", "aino.alku", "--take", "operator", "--apply")
+	if v := show(); len(v.Roles) != 0 {
+		t.Errorf("roles %v", v.Roles)
 	}
 }
 

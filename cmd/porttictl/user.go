@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,11 +21,14 @@ type userView struct {
 	FamilyName    string             `json:"family_name"`
 	Email         string             `json:"email,omitempty"`
 	Language      string             `json:"language"`
+	Claims        identity.Claims    `json:"claims,omitzero"` // named as relying parties get them
+	Roles         []string           `json:"roles,omitempty"`
 	State         string             `json:"state"`
 	Password      *passwordView      `json:"password,omitempty"`
 	Card          *cardView          `json:"card,omitempty"`
 	Authenticator *authenticatorView `json:"authenticator,omitempty"`
 	Created       time.Time          `json:"created,omitzero"`
+	Updated       time.Time          `json:"updated,omitzero"`
 	SignedIn      time.Time          `json:"first_signed_in,omitzero"`
 	Disabled      time.Time          `json:"disabled,omitzero"`
 }
@@ -53,7 +58,7 @@ type authenticatorView struct {
 
 func viewUser(u identity.User) userView {
 	return userView{ID: string(u.ID), Username: u.Username, Organisation: string(u.Organisation), GivenName: u.GivenName, FamilyName: u.FamilyName,
-		Email: u.Email, Language: u.Language, State: state(u.Disabled), Created: u.Created, SignedIn: u.SignedIn, Disabled: u.Disabled}
+		Email: u.Email, Language: u.Language, Claims: u.Claims, Roles: roleNames(u.Roles), State: state(u.Disabled), Created: u.Created, Updated: u.Updated, SignedIn: u.SignedIn, Disabled: u.Disabled}
 }
 
 func viewPerson(p identity.Person, now time.Time) userView {
@@ -82,7 +87,10 @@ func viewPassword(p identity.Password, now time.Time) *passwordView {
 }
 
 // userFlags are what may be changed of a person.
-type userFlags struct{ given, family, email, language string }
+type userFlags struct {
+	given, family, email, language string
+	claims, address                []string
+}
 
 func (f *userFlags) add(c *cobra.Command) {
 	flags := c.Flags()
@@ -90,10 +98,15 @@ func (f *userFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.family, "family-name", "", "family `name`")
 	flags.StringVar(&f.email, "email", "", "`address` that letters go to")
 	flags.StringVar(&f.language, "language", "fi", "language of letters: fi, sv or en")
+	flags.StringArrayVar(&f.claims, "claim", nil, "`NAME=VALUE`, what else services may learn, such as birthdate=1980-01-31; repeat for more, nothing after = forgets")
+	flags.StringArrayVar(&f.address, "address", nil, "`PART=VALUE` of the postal address, such as locality=Helsinki; repeat for more")
 }
 
 // edit applies the flags that were given; with all also those that were not.
-func (f *userFlags) edit(c *cobra.Command, all bool) func(u *identity.User) {
+func (f *userFlags) edit(c *cobra.Command, all bool) (func(u *identity.User), error) {
+	if err := f.setClaims(new(identity.Claims)); err != nil {
+		return nil, err
+	}
 	return func(u *identity.User) {
 		for flag, set := range map[string]func(){
 			"given-name": func() { u.GivenName = f.given }, "family-name": func() { u.FamilyName = f.family },
@@ -103,7 +116,31 @@ func (f *userFlags) edit(c *cobra.Command, all bool) func(u *identity.User) {
 				set()
 			}
 		}
+		_ = f.setClaims(&u.Claims) // it was tried above
+	}, nil
+}
+
+func (f *userFlags) setClaims(c *identity.Claims) error {
+	for _, given := range f.claims {
+		if err := setClaim(c, "", given); err != nil {
+			return err
+		}
 	}
+	for _, given := range f.address {
+		if err := setClaim(c, "address.", given); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setClaim reads birthdate=1980-01-31.
+func setClaim(c *identity.Claims, of, given string) error {
+	name, value, ok := strings.Cut(given, "=")
+	if !ok {
+		return usageError{fmt.Errorf("%q is not of the form NAME=VALUE; names are %s", given, strings.Join(identity.ClaimNames(), ", "))}
+	}
+	return c.Set(of+name, value)
 }
 
 // aboutUser is a command that does one thing to one person, for a reason.

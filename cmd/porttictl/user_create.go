@@ -16,8 +16,12 @@ func (t *tool) userCreate() *cobra.Command {
 	f.add(c)
 	c.Flags().StringVar(&organisation, "organisation", "", "`ID` of the employer; it stays")
 	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
+		edit, err := f.edit(c, true)
+		if err != nil {
+			return err
+		}
 		u := identity.User{Username: args[0], Organisation: identity.OrganisationID(organisation)}
-		f.edit(c, true)(&u)
+		edit(&u)
 		u, temporary, err := d.directory.CreateUser(ctx, d.by, u)
 		if err != nil {
 			return err

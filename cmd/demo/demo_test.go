@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/portti-id/portti/internal/e2e/browser"
 	"github.com/portti-id/portti/internal/server/settings"
+	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/totp"
 )
 
@@ -196,7 +198,7 @@ func TestDataIsKept(t *testing.T) {
 	for _, a := range d.pocket.accounts() {
 		owners = append(owners, a.Owner)
 	}
-	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Somebody"}; !slices.Equal(owners, want) {
+	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Tiina Tiedot", "Somebody"}; !slices.Equal(owners, want) {
 		t.Errorf("in the authenticator are %v, want %v", owners, want)
 	}
 	if _, err := settings.Load(filepath.Join(data, "portti.yaml")); err != nil {
@@ -210,6 +212,32 @@ func TestDataIsKept(t *testing.T) {
 	tab.Fill("#code", unusedCode(t, d, "Otto Ohjelma", ""))
 	tab.Click("#code-submit")
 	tab.WaitURL(d.Origin("service") + "/records/7")
+}
+
+// TestSomebodyHasEveryClaim: a service finds a value for each standard claim.
+func TestSomebodyHasEveryClaim(t *testing.T) {
+	data := t.TempDir()
+	begin(t, data)
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, "portti.db")}, store.Deps{Seal: func([]byte, string) (string, error) { return "", errors.ErrUnsupported }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	tiina, err := db.PersonByName(t.Context(), "tiina.tiedot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []reflect.Value{reflect.ValueOf(tiina.User.Claims), reflect.ValueOf(tiina.User.Claims.Address)} {
+		for i := range of.NumField() {
+			if of.Field(i).IsZero() {
+				t.Errorf("she has no %s", of.Type().Field(i).Name)
+			}
+		}
+	}
 }
 
 // TestHalfADemoIsNotUsed: a first start that was cut short is told, not gone on with.

@@ -52,7 +52,13 @@ var people = []person{
 	{User: identity.User{Username: "molla.molemmat", Organisation: "kuntala", GivenName: "Molla", FamilyName: "Molemmat", Language: "fi"}, Own: true, App: true, Card: true, Since: 20 * time.Minute},
 	{User: identity.User{Username: "viivi.vanha", Organisation: "kuntala", GivenName: "Viivi", FamilyName: "Vanha", Language: "fi"}, Since: 15 * day},
 	{User: identity.User{Username: "lasse.lopetti", Organisation: "kuntala", GivenName: "Lasse", FamilyName: "Lopetti", Language: "fi"}, Own: true, Card: true, Disabled: true, Since: 30 * time.Minute},
+	{User: identity.User{Username: "tiina.tiedot", Organisation: "kuntala", GivenName: "Tiina", FamilyName: "Tiedot", Language: "fi", Claims: everyClaim}, Own: true, App: true, Since: 25 * time.Minute},
 }
+
+// everyClaim is for services that want to see each claim once (OpenID Connect Core §5.1).
+var everyClaim = identity.Claims{MiddleName: "Maria", Nickname: "Tinni", Profile: "https://kuntala.example/people/tiina.tiedot", Picture: "https://kuntala.example/people/tiina.tiedot.png",
+	Website: "https://tiina.example/", Gender: "female", Birthdate: "1980-02-29", Zoneinfo: "Europe/Helsinki", EmailVerified: true, Phone: "+358401234567", PhoneVerified: true,
+	Address: identity.Address{Formatted: "Kuntalantie 1 A 2\n99999 Kuntala\nSuomi", Street: "Kuntalantie 1 A 2", Locality: "Kuntala", Region: "Uusimaa", PostalCode: "99999", Country: "Suomi"}}
 
 func (who person) address() string { return who.Username + "@" + string(who.Organisation) + ".example" }
 

@@ -63,12 +63,12 @@ type Sealer interface {
 }
 
 // Actor is who administers people: an operator at the command line, or later a
-// role in the Console. A person acting on himself is a Self.
+// person with a role, in the Console. A person acting on himself is a Self.
 type Actor struct {
-	Name    string // for the audit trail: "operator:NAME"
+	Name    string // for the audit trail: "operator:NAME", "user:ID"
 	Address string // "" on the command line
-	// Operator may do everything that administrators may. Roles come with the
-	// Console; until then there is no other.
+	// Operator may do everything that administrators may: whoever runs porttictl,
+	// and people with RoleOperator. Until there are other roles nobody else may anything.
 	Operator bool
 }
 

@@ -13,5 +13,6 @@
 //	protocol_test.go   what the endpoints refuse, and how
 //	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
 //	bench_test.go      the figures of make bench
+//	foreign_*_test.go  relying parties that others wrote: Go, Node, Apache; foreign/ has what is not Go
 //	browser/           a real Chromium
 package e2e

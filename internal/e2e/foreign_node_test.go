@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portti-id/portti/internal/ephemeral/ephemeraltest"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 )
@@ -27,11 +28,8 @@ var nodeParty []byte
 func modules(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv("PORTTI_TEST_NODE")
-	switch {
-	case folder == "" && os.Getenv("CI") != "":
-		t.Fatal("PORTTI_TEST_NODE does not say where the modules of internal/e2e/foreign/node are")
-	case folder == "":
-		t.Skip("PORTTI_TEST_NODE does not say where the modules of internal/e2e/foreign/node are")
+	if folder == "" {
+		ephemeraltest.Missing(t, "PORTTI_TEST_NODE is not set: the folder with what internal/e2e/foreign/node/package-lock.json names")
 	}
 	return must(filepath.Abs(filepath.Join(folder, "node_modules")))(t)
 }

@@ -274,7 +274,7 @@ func (w *World) gates(where store.Config, redis string) (store.Config, string) {
 	return where, w.Ephemeral.Address
 }
 
-var allHosts = []string{"id", "services", "service", "records", "other", "other2"}
+var allHosts = []string{"id", "services", "service", "records", "other", "other2", "apache"}
 
 func hostNames(names []string) []string {
 	var hosts []string

@@ -129,6 +129,7 @@ func (v *Visitor) send(r *http.Request, site string) *Page {
 	if site != "" {
 		r.Header.Set("Sec-Fetch-Site", site)
 	}
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
 	r.Header.Set("Accept-Language", "en")
 	page, err := v.try(r)
 	if err != nil {

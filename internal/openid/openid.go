@@ -12,6 +12,7 @@
 //	client.go        registered clients, redirect addresses
 //	options.go       the part of a registration that most clients leave empty
 //	clientauth.go    client authentication
+//	claimsparam.go   the claims parameter: what is asked for by name
 //	subject.go       the sub that a client sees
 //	inside.go        sign-ins that pages of ours need
 //	registration.go  ValidateClient, Clients: what operators do with clients

@@ -43,6 +43,30 @@ func TestEveryAlgorithmProvesItsClient(t *testing.T) {
 	}
 }
 
+// TestEd25519HasTwoNames (RFC 9864): JavaScript's libraries use the newer one.
+func TestEd25519HasTwoNames(t *testing.T) {
+	key := pair(t, "EdDSA")
+	for _, name := range []string{"EdDSA", "Ed25519"} {
+		for _, kept := range []any{nil, "EdDSA", "Ed25519"} {
+			r := rules(t, key)
+			r.Algorithms = []keys.Algorithm{keys.EdDSA}
+			r.Keys = parsed(t, set(t, jwk(t, key.JWK(), map[string]any{"alg": kept})))
+			if err := clientjwt.VerifyAssertion(t.Context(), key.Sign(map[string]any{"alg": name}, clientjwttest.Claims(client, issuer)), r); err != nil {
+				t.Errorf("%s with a key for %v: %v", name, kept, err)
+			}
+			r.Algorithms = []keys.Algorithm{keys.ES256}
+			if err := clientjwt.VerifyAssertion(t.Context(), key.Sign(map[string]any{"alg": name}, clientjwttest.Claims(client, issuer)), r); !errors.Is(err, clientjwt.ErrAlgorithm) {
+				t.Errorf("%s, not allowed: %v", name, err)
+			}
+			thief := clientjwttest.New(t, "EdDSA")
+			thief.ID, r.Algorithms = key.ID, []keys.Algorithm{keys.EdDSA}
+			if err := clientjwt.VerifyAssertion(t.Context(), thief.Sign(map[string]any{"alg": name}, clientjwttest.Claims(client, issuer)), r); !errors.Is(err, clientjwt.ErrSignature) {
+				t.Errorf("%s of a thief: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestAssertionsThatAreRefused(t *testing.T) {
 	key, other, now := pair(t, "ES256"), clientjwttest.New(t, "ES256"), time.Now()
 	base := clientjwttest.Claims(client, issuer)
@@ -219,10 +243,12 @@ func TestOnlyAllowedAlgorithms(t *testing.T) {
 		t.Errorf("a key for RS256 verified PS256: %v", err)
 	}
 	// A client without keys.
-	r = rules(t, key)
-	r.Keys = nil
-	if err := clientjwt.VerifyAssertion(t.Context(), key.Assertion(client, issuer), r); !errors.Is(err, clientjwt.ErrSignature) {
-		t.Errorf("no keys: %v", err)
+	for _, none := range []clientjwt.Source{nil, (*clientjwt.Keys)(nil)} {
+		r = rules(t, key)
+		r.Keys = none
+		if err := clientjwt.VerifyAssertion(t.Context(), key.Assertion(client, issuer), r); !errors.Is(err, clientjwt.ErrSignature) {
+			t.Errorf("no keys: %v", err)
+		}
 	}
 }
 

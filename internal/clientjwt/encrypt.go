@@ -56,7 +56,7 @@ func (k *Keys) Encrypt(alg, enc string, payload []byte, cty string) (string, err
 }
 
 func (k *Keys) encrypting(alg string) (best key, ok bool) {
-	for _, k := range k.keys {
+	for _, k := range k.all() {
 		if k.encrypts && k.serves(alg) && (!ok || k.Use == "enc" && best.Use != "enc") {
 			best, ok = k, true
 		}

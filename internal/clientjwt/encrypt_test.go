@@ -51,6 +51,7 @@ func TestEncryptionThatIsNotOffered(t *testing.T) {
 	}
 	for what, k := range map[string]*clientjwt.Keys{
 		"keys for signing":      parsed(t, clientjwttest.JWKS(pair(t, "ES256"), pair(t, "RS256"))),
+		"no keys":               nil,
 		"another type":          parsed(t, clientjwttest.JWKS(pair(t, "EdDSA"))),
 		"for another algorithm": parsed(t, clientjwttest.JWKS(pair(t, "ECDH-ES+A256KW"))),
 	} {

@@ -28,7 +28,8 @@ const (
 	largestRSA  = 4096 // verifying with larger ones costs us more than it gives
 )
 
-// Keys is a client's public keys. It is not changed after it was parsed.
+// Keys is a client's public keys. It is not changed after it was parsed. Nil holds
+// none.
 type Keys struct{ keys []key }
 
 // key is one public key and what it may be used for.
@@ -128,6 +129,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	if err := k.UnmarshalJSON(encoded); err != nil {
 		return key{}, errors.New("cannot be read: its numbers or its x5c are wrong, or it is too large")
 	}
+	k.Algorithm = string(algorithm(k.Algorithm))
 	return k, k.check(all)
 }
 
@@ -169,12 +171,20 @@ func (k key) sameName(o key) bool {
 	return k.KeyID == o.KeyID && fmt.Sprintf("%T", k.Key) == fmt.Sprintf("%T", o.Key) && (k.Use == o.Use || k.Use == "" || o.Use == "")
 }
 
+// all returns the keys; a client that registered none may have a nil set.
+func (k *Keys) all() []key {
+	if k == nil {
+		return nil
+	}
+	return k.keys
+}
+
 // Keys makes a registered set a Source: there is never a newer one.
 func (k *Keys) Keys(context.Context, *Keys) (*Keys, error) { return k, nil }
 
 // Has tells whether some key serves an algorithm, of signing or of encryption.
 func (k *Keys) Has(alg string) bool {
-	return slices.ContainsFunc(k.keys, func(k key) bool {
+	return slices.ContainsFunc(k.all(), func(k key) bool {
 		return k.serves(alg) && (k.verifies && slices.Contains(keys.Algorithms, keys.Algorithm(alg)) || k.encrypts && slices.Contains(KeyEncryptions, alg))
 	})
 }
@@ -183,7 +193,7 @@ func (k *Keys) Has(alg string) bool {
 // key is that key (RFC 8705 §2.2.2 compares it with the client's).
 func (k *Keys) Certificates() []*x509.Certificate {
 	var found []*x509.Certificate
-	for _, k := range k.keys {
+	for _, k := range k.all() {
 		if len(k.Certificates) > 0 {
 			found = append(found, k.Certificates[0])
 		}
@@ -215,7 +225,7 @@ func (k key) serves(alg string) bool {
 // verifying returns the keys that may have signed a JWT. Those without a kid are
 // among them whatever it names. named tells that one of them has that very name.
 func (k *Keys) verifying(alg keys.Algorithm, kid string) (fit []key, named bool) {
-	for _, k := range k.keys {
+	for _, k := range k.all() {
 		if !k.verifies || !k.serves(string(alg)) || kid != "" && k.KeyID != "" && k.KeyID != kid {
 			continue
 		}

@@ -209,7 +209,7 @@ func registerClients(ctx context.Context, db *store.Store, origin func(name stri
 				return nil
 			}, false)
 			if err == nil {
-				secret, err = clients.RotateSecret(ctx, seeder.Name, c.ID, false)
+				secret, err = clients.RotateSecret(ctx, seeder.Name, c.ID, 0, false)
 			}
 		}
 		if err != nil {

@@ -32,15 +32,18 @@ type clientView struct {
 	Algorithm              keys.Algorithm     `json:"algorithm"`
 	RequirePKCE            bool               `json:"require_pkce"`
 	AccessTokenTTL         string             `json:"access_token_ttl,omitempty"`
-	Created                time.Time          `json:"created,omitzero"`
-	Disabled               time.Time          `json:"disabled,omitzero"`
+	OldSecretUntil         time.Time          `json:"old_secret_until,omitzero"` // the secret before the last change works until then
+	openid.Options
+	Created  time.Time `json:"created,omitzero"`
+	Disabled time.Time `json:"disabled,omitzero"`
 }
 
 func viewClient(c openid.Client) clientView {
 	v := clientView{ID: c.ID, Name: c.Name, State: state(c.Disabled), AuthMethod: c.AuthMethod, Native: c.Native, RedirectURIs: c.RedirectURIs,
 		PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, BackChannelLogoutURI: c.BackChannelLogoutURI, HomeURI: c.HomeURI, GrantTypes: c.GrantTypes,
 		Scopes: c.Scopes, MinimumACR: c.MinimumACR, Methods: methodNames(identity.Methods(c.Methods)), Algorithm: c.Algorithm, RequirePKCE: c.RequirePKCE,
-		Created: c.Created, Disabled: c.Disabled}
+		OldSecretUntil: c.OldSecretUntil, Options: c.Options, Created: c.Created, Disabled: c.Disabled}
+	v.RegistrationTokenHash = "" // no business of whoever looks
 	if c.AccessTokenTTL > 0 {
 		v.AccessTokenTTL = c.AccessTokenTTL.String()
 	}
@@ -63,9 +66,9 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags.StringArrayVar(&f.postLogout, "post-logout-redirect-uris", nil, "`address` to return to after logout; repeat for more")
 	flags.StringVar(&f.backchannel, "backchannel-logout-uri", "", "`address` that logout notices go to")
 	flags.StringVar(&f.home, "home-uri", "", "`address` of its start page")
-	flags.StringSliceVar(&f.grants, "grant-types", []string{string(openid.GrantCode)}, "authorization_code, and refresh_token if it may refresh")
+	flags.StringSliceVar(&f.grants, "grant-types", []string{string(openid.GrantCode)}, "authorization_code, refresh_token and others of the token endpoint")
 	flags.StringSliceVar(&f.scopes, "scopes", []string{"openid", "profile"}, "what it may ask for")
-	flags.StringVar(&f.authMethod, "auth-method", string(openid.AuthBasic), "client_secret_basic, client_secret_post or none (public)")
+	flags.StringVar(&f.authMethod, "auth-method", string(openid.AuthBasic), "client_secret_basic, client_secret_post or none (public); what needs keys comes by client import")
 	flags.BoolVar(&f.native, "native", false, "an app on people's machines: loopback redirect addresses match any port")
 	flags.StringVar(&f.minimumACR, "minimum-acr", "", "`level` demanded of every sign-in, such as urn:portti:acr:card")
 	flags.StringSliceVar(&f.methods, "methods", nil, "sign-in `methods` that it accepts: card,app,token; default: all")
@@ -81,7 +84,7 @@ func (f *clientFlags) edit(cmd *cobra.Command, all bool) func(c *openid.Client) 
 		if err != nil {
 			return err
 		}
-		methods, err := parseMethods(f.methods)
+		methods, err := identity.ParseMethods(f.methods)
 		if err != nil {
 			return err
 		}

@@ -51,6 +51,16 @@ func newKit(t *testing.T, driver string) *kit {
 	return k
 }
 
+// folder is where the settings file lies.
+func (k *kit) folder() string { return filepath.Dir(k.config) }
+
+func (k *kit) file(name, text string) {
+	k.t.Helper()
+	if err := os.WriteFile(filepath.Join(k.folder(), name), []byte(text), 0o600); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
 // run returns what the tool printed and its exit code.
 func (k *kit) run(args ...string) (out, errs string, code int) {
 	k.t.Helper()

@@ -36,18 +36,6 @@ func methodNames(set identity.Methods) []string {
 	return names
 }
 
-func parseMethods(names []string) (identity.Methods, error) {
-	var set identity.Methods
-	for _, name := range names {
-		m, err := identity.ParseMethod(name)
-		if err != nil {
-			return 0, err
-		}
-		set |= identity.Methods(m)
-	}
-	return set, nil
-}
-
 // organisationFlags are the settings of an organisation, for create and change.
 type organisationFlags struct {
 	name, delivery, itContact          string
@@ -67,7 +55,7 @@ func (f *organisationFlags) add(c *cobra.Command) {
 
 // edit applies the flags that were given; with all also those that were not.
 func (f *organisationFlags) edit(c *cobra.Command, all bool) (func(o *identity.Organisation), error) {
-	methods, err := parseMethods(f.methods)
+	methods, err := identity.ParseMethods(f.methods)
 	if err != nil {
 		return nil, err
 	}

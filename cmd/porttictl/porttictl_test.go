@@ -37,6 +37,12 @@ var changes = []struct {
 	{args: words("client create records --name en=Records --name fi=Rekisteri --redirect-uris https://records.example.fi/callback --grant-types authorization_code,refresh_token"), event: audit.ClientCreated},
 	{args: words("client change records --minimum_acr urn:portti:acr:card --algorithm ES256 --access-token-ttl 10m"), event: audit.ClientChanged},
 	{args: words("client rotate-secret records"), event: audit.ClientChanged},
+	{first: func(k *kit) {
+		k.file("new.json", `{"client_id":"new","client_name":"New","scope":"openid","redirect_uris":["https://new.example.fi/cb"]}`)
+	}, args: words("client import FOLDER/new.json"), event: audit.ClientCreated},
+	{first: func(k *kit) {
+		k.file("new.json", `{"client_id":"new","client_name":"Newer","scope":"openid","redirect_uris":["https://new.example.fi/cb"]}`)
+	}, args: words("client import FOLDER/new.json"), event: audit.ClientChanged},
 	{args: words("client disable records"), event: audit.ClientDisabled},
 	{args: words("client enable records"), event: audit.ClientEnabled},
 	{args: words("key prepare P-256"), event: audit.KeyCreated},
@@ -82,8 +88,12 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 			k := newKit(t, driver)
 			done := map[string]bool{}
 			for _, c := range changes {
+				c.args = slices.Clone(c.args)
 				if c.first != nil {
 					c.first(k)
+				}
+				for i, arg := range c.args {
+					c.args[i] = strings.ReplaceAll(arg, "FOLDER", k.folder())
 				}
 				before := k.state()
 				dry, note, code := k.run(append(c.args, "--json")...)
@@ -117,7 +127,7 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 // the list above.
 func everyCommandIsIn(t *testing.T, done map[string]bool) {
 	t.Helper()
-	readers := []string{"list", "show"}
+	readers := []string{"list", "show", "export"}
 	for _, group := range newRoot(os.Stdout, os.Stderr).Commands() {
 		for _, c := range group.Commands() {
 			if name := group.Name() + " " + c.Name(); !slices.Contains(readers, c.Name()) && !done[name] {
@@ -172,8 +182,12 @@ func TestClientSecretIsShownOnce(t *testing.T) {
 	if first == "" || !matches(first) {
 		t.Errorf("the printed secret %q is not the client's", first)
 	}
-	second := decode[outcome](t, k.ok("client", "rotate-secret", "records", "--apply", "--json")).ClientSecret
-	if !matches(second) || matches(first) {
+	beside := decode[outcome](t, k.ok("client", "rotate-secret", "records", "--keep", "1h", "--apply", "--json")).ClientSecret
+	if c, err := k.db.Client(t.Context(), "records"); err != nil || !matches(beside) || c.OldSecretHash == "" || !c.OldSecretUntil.After(time.Now()) {
+		t.Errorf("the former secret does not work on: %v", err)
+	}
+	second := decode[outcome](t, k.ok("client", "rotate-secret", "records", "--keep", "0s", "--apply", "--json")).ClientSecret
+	if !matches(second) || matches(first) || matches(beside) {
 		t.Error("the former secret has outlived the new one")
 	}
 	c, err := k.db.Client(t.Context(), "records")
@@ -185,6 +199,22 @@ func TestClientSecretIsShownOnce(t *testing.T) {
 			t.Errorf("the secret or its hash is shown: %s", out)
 		}
 	}
+}
+
+// TestExportIsWhatImportReads, and a second import changes nothing.
+func TestExportIsWhatImportReads(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.seed()
+	k.file("records.json", k.ok("client", "export", "records"))
+	before := k.state()
+	k.ok("client", "import", k.folder()+"/records.json", "--apply")
+	if k.state() != before {
+		t.Error("importing what was exported changed something")
+	}
+	k.file("wrong.json", `{"client_id":"records","redirect_uri":"https://a.example/cb"}`)
+	k.fails(exitInvalid, "redirect_uri: there is no such member", "client", "import", k.folder()+"/wrong.json")
+	k.fails(exitInvalid, "no such file", "client", "import", k.folder()+"/none.json")
+	k.fails(exitNotFound, "no such client", "client", "export", "none")
 }
 
 // TestWrongInput: a message names what is wrong, the exit code says of which kind

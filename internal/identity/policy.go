@@ -32,6 +32,19 @@ func ParseMethod(s string) (Method, error) {
 	return 0, fault.New(fault.Invalid, "method_unknown", "methods: %q is not one of card, app, token.", s).In("methods")
 }
 
+// ParseMethods reads a set of names: card, app, token. fault.Invalid as ParseMethod.
+func ParseMethods(names []string) (Methods, error) {
+	var set Methods
+	for _, name := range names {
+		m, err := ParseMethod(name)
+		if err != nil {
+			return 0, err
+		}
+		set |= Methods(m)
+	}
+	return set, nil
+}
+
 // MethodsOf makes a set.
 func MethodsOf(ms ...Method) Methods {
 	var set Methods

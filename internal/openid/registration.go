@@ -1,8 +1,12 @@
 package openid
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -32,8 +36,9 @@ func (s *Clients) Create(ctx context.Context, actor string, c Client, dryRun boo
 	if c.Algorithm == "" {
 		c.Algorithm = keys.RS256
 	}
-	c.SecretHash, c.Disabled, c.Created, c.Version = "", time.Time{}, s.Now().UTC(), 0
-	if c.AuthMethod != AuthNone {
+	c.SecretHash, c.OldSecretHash, c.OldSecretUntil = "", "", time.Time{}
+	c.Disabled, c.Created, c.Version = time.Time{}, s.Now().UTC(), 0
+	if c.AuthMethod.secret() {
 		secret = newSecret()
 		c.SecretHash = digest(secret)
 	}
@@ -56,18 +61,26 @@ func (s *Clients) Create(ctx context.Context, actor string, c Client, dryRun boo
 	return secret, nil
 }
 
-// Change lets edit change a client's registration; ID, secret and state stay. A
-// change between secret and none is refused: that is another client.
+// Change lets edit change a client's registration; ID, secrets and state stay. A
+// change between public and confidential is refused: that is another client. One
+// from a shared secret to keys drops the secret; the way back is refused.
 func (s *Clients) Change(ctx context.Context, actor, id string, edit func(c *Client) error, dryRun bool) (Client, error) {
 	return s.change(ctx, actor, id, audit.ClientChanged, dryRun, func(c *Client) error {
 		before := *c
 		if err := edit(c); err != nil {
 			return err
 		}
-		if (before.AuthMethod == AuthNone) != (c.AuthMethod == AuthNone) {
+		switch {
+		case (before.AuthMethod == AuthNone) != (c.AuthMethod == AuthNone):
 			return invalid("auth_method", "a client cannot move between public and confidential; register another one")
+		case !before.AuthMethod.secret() && c.AuthMethod.secret():
+			return invalid("auth_method", "a client with keys does not go back to a secret; register another one")
 		}
-		c.ID, c.SecretHash, c.Disabled, c.Created, c.Version = before.ID, before.SecretHash, before.Disabled, before.Created, before.Version
+		c.ID, c.SecretHash, c.OldSecretHash, c.OldSecretUntil = before.ID, before.SecretHash, before.OldSecretHash, before.OldSecretUntil
+		c.Disabled, c.Created, c.Version, c.RegistrationTokenHash = before.Disabled, before.Created, before.Version, before.RegistrationTokenHash
+		if !c.AuthMethod.secret() { // its secret has had its time
+			c.SecretHash, c.OldSecretHash, c.OldSecretUntil = "", "", time.Time{}
+		}
 		return nil
 	})
 }
@@ -94,12 +107,23 @@ func (s *Clients) Enable(ctx context.Context, actor, id string, dryRun bool) (Cl
 	})
 }
 
-// RotateSecret gives a confidential client a new secret, shown once. The old one
-// stops within seconds.
-func (s *Clients) RotateSecret(ctx context.Context, actor, id string, dryRun bool) (secret string, err error) {
+// LongestOldSecret is how long two secrets may work side by side.
+const LongestOldSecret = 30 * 24 * time.Hour
+
+// RotateSecret gives a client another secret, shown once. The one before works
+// on for keep, so that the client can be moved without a break; 0, after a leak,
+// stops it within seconds. A third that still worked stops at once.
+func (s *Clients) RotateSecret(ctx context.Context, actor, id string, keep time.Duration, dryRun bool) (secret string, err error) {
+	if keep < 0 || keep > LongestOldSecret {
+		return "", invalid("keep", "%s is not between 0 and %s", keep, LongestOldSecret)
+	}
 	_, err = s.change(ctx, actor, id, audit.ClientChanged, dryRun, func(c *Client) error {
-		if c.AuthMethod == AuthNone {
-			return invalid("auth_method", "a public client has no secret")
+		if !c.AuthMethod.secret() {
+			return invalid("auth_method", "a client with auth_method %s has no secret", c.AuthMethod)
+		}
+		c.OldSecretHash, c.OldSecretUntil = "", time.Time{}
+		if keep > 0 {
+			c.OldSecretHash, c.OldSecretUntil = c.SecretHash, s.Now().UTC().Add(keep)
 		}
 		secret = newSecret()
 		c.SecretHash = digest(secret)
@@ -127,7 +151,11 @@ func (s *Clients) change(ctx context.Context, actor, id string, what audit.Type,
 		return after, nil
 	}
 	e := s.event(what, actor, after)
-	if changed := differences(before, after); len(changed) > 0 {
+	changed := differences(before, after)
+	if what == audit.ClientChanged && len(changed) == 0 {
+		return before, nil // nothing to tell of: a file that is imported again
+	}
+	if len(changed) > 0 {
 		e.Details = map[string]string{"changed": strings.Join(changed, ",")}
 	}
 	return after, s.Store.ChangeClient(ctx, after, e)
@@ -146,7 +174,7 @@ func differences(a, b Client) []string {
 		}
 	}
 	note("name", fmt.Sprint(a.Name) == fmt.Sprint(b.Name))
-	note("secret", a.SecretHash == b.SecretHash)
+	note("secret", a.SecretHash == b.SecretHash && a.OldSecretHash == b.OldSecretHash)
 	note("auth_method", a.AuthMethod == b.AuthMethod)
 	note("native", a.Native == b.Native)
 	note("redirect_uris", slices.Equal(a.RedirectURIs, b.RedirectURIs))
@@ -160,7 +188,21 @@ func differences(a, b Client) []string {
 	note("require_pkce", a.RequirePKCE == b.RequirePKCE)
 	note("access_token_ttl", a.AccessTokenTTL == b.AccessTokenTTL)
 	note("home_uri", a.HomeURI == b.HomeURI)
-	return names
+	return append(names, optionsThatDiffer(a.Options, b.Options)...)
+}
+
+// optionsThatDiffer names them as they are registered.
+func optionsThatDiffer(a, b Options) []string {
+	members := func(o Options) map[string]json.RawMessage {
+		body, _ := json.Marshal(o) // plain values always marshal
+		var m map[string]json.RawMessage
+		_ = json.Unmarshal(body, &m)
+		return m
+	}
+	before, after := members(a), members(b)
+	maps.Copy(before, after) // for its names alone
+	was := members(a)
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(before)), func(name string) bool { return bytes.Equal(was[name], after[name]) })
 }
 
 // Limits of a registration.
@@ -179,7 +221,7 @@ func ValidateClient(c Client, acr ACRs) error {
 	if !clientID.MatchString(c.ID) {
 		return invalid("id", "use 1 to 128 letters, digits and . _ ~ -, the first a letter or digit")
 	}
-	for _, check := range []func(Client, ACRs) error{validateName, validateAuth, validateAddresses, validateGrants, validateLevel} {
+	for _, check := range []func(Client, ACRs) error{validateName, validateAuth, validateKeys, validateGrants, validateAddresses, validateRequests, validateTokens, validateProfile, validateLevel} {
 		if err := check(c, acr); err != nil {
 			return err
 		}
@@ -207,30 +249,59 @@ func validateName(c Client, _ ACRs) error {
 }
 
 func validateAuth(c Client, _ ACRs) error {
-	switch c.AuthMethod {
-	case AuthBasic, AuthPost:
-		if !secretHash.MatchString(c.SecretHash) {
-			return invalid("secret", "the hash of a generated secret is missing")
-		}
-	case AuthNone:
-		if c.SecretHash != "" {
-			return invalid("secret", "a client with auth_method none has no secret")
-		}
-	default:
-		return invalid("auth_method", "%q is not one of %s, %s, %s", c.AuthMethod, AuthBasic, AuthPost, AuthNone)
+	if !slices.Contains(authMethods, c.AuthMethod) {
+		return invalid("auth_method", "%q is not one of %v", c.AuthMethod, authMethods)
 	}
 	switch {
-	case !slices.Contains(keys.Algorithms, c.Algorithm) && c.Algorithm != "":
-		return invalid("algorithm", "%q is not one of %v", c.Algorithm, keys.Algorithms)
-	case c.AccessTokenTTL != 0 && (c.AccessTokenTTL < shortestAccessToken || c.AccessTokenTTL > longestAccessToken):
-		return invalid("access_token_ttl", "%s is not between %s and %s", c.AccessTokenTTL, shortestAccessToken, longestAccessToken)
+	case c.AuthMethod.secret() && !secretHash.MatchString(c.SecretHash):
+		return invalid("secret", "the hash of a generated secret is missing")
+	case c.OldSecretHash != "" && !secretHash.MatchString(c.OldSecretHash):
+		return invalid("secret", "the former secret is not a hash")
+	case !c.AuthMethod.secret() && c.SecretHash+c.OldSecretHash != "":
+		return invalid("secret", "a client with auth_method %s has no secret", c.AuthMethod)
+	case c.Native && c.AuthMethod != AuthNone:
+		return invalid("native", "an app on people's machines cannot keep a secret: its auth_method is none")
+	case c.AuthAlgorithm != "" && c.AuthMethod != AuthPrivateKeyJWT:
+		return invalid("token_endpoint_auth_signing_alg", "it is of clients with auth_method %s", AuthPrivateKeyJWT)
+	case !ours(c.AuthAlgorithm):
+		return invalid("token_endpoint_auth_signing_alg", "%q is not one of %v", c.AuthAlgorithm, keys.Algorithms)
+	}
+	return validateTLS(c)
+}
+
+// validateTLS holds a client with a certificate of a CA to the one value that
+// its certificate must show (RFC 8705 §2.1.2).
+func validateTLS(c Client) error {
+	var given []string
+	for _, f := range []struct{ field, value string }{
+		{"tls_client_auth_subject_dn", c.TLSSubjectDN}, {"tls_client_auth_san_dns", c.TLSSANDNS}, {"tls_client_auth_san_uri", c.TLSSANURI},
+		{"tls_client_auth_san_ip", c.TLSSANIP}, {"tls_client_auth_san_email", c.TLSSANEmail},
+	} {
+		switch {
+		case f.value == "":
+			continue
+		case c.AuthMethod != AuthTLS:
+			return invalid(f.field, "it is of clients with auth_method %s", AuthTLS)
+		case !readable(f.value) || len(f.value) > 1000:
+			return invalid(f.field, "the value must be readable and at most 1000 bytes")
+		}
+		given = append(given, f.field)
+	}
+	if c.AuthMethod == AuthTLS && len(given) != 1 {
+		return invalid("tls_client_auth_subject_dn", "give exactly one of the subject's DN and the SAN values; there are %d", len(given))
+	}
+	if _, err := netip.ParseAddr(c.TLSSANIP); c.TLSSANIP != "" && err != nil {
+		return invalid("tls_client_auth_san_ip", "%q is not an IP address", c.TLSSANIP)
 	}
 	return nil
 }
 
 func validateAddresses(c Client, _ ACRs) error {
-	if len(c.RedirectURIs) == 0 {
+	switch {
+	case c.may(GrantCode) && len(c.RedirectURIs) == 0:
 		return invalid("redirect_uris", "at least one is needed")
+	case !c.may(GrantCode) && len(c.RedirectURIs) > 0:
+		return invalid("redirect_uris", "they are of clients with the grant type %s", GrantCode)
 	}
 	for field, list := range map[string][]string{"redirect_uris": c.RedirectURIs, "post_logout_redirect_uris": c.PostLogoutRedirectURIs} {
 		for i, uri := range list {
@@ -242,7 +313,10 @@ func validateAddresses(c Client, _ ACRs) error {
 			}
 		}
 	}
-	for field, uri := range map[string]string{"backchannel_logout_uri": c.BackChannelLogoutURI, "home_uri": c.HomeURI} {
+	for field, uri := range map[string]string{
+		"backchannel_logout_uri": c.BackChannelLogoutURI, "frontchannel_logout_uri": c.FrontChannelURI, "home_uri": c.HomeURI,
+		"logo_uri": c.LogoURI, "policy_uri": c.PolicyURI, "tos_uri": c.TermsURI, "jwks_uri": c.JWKSURI, "sector_identifier_uri": c.SectorIdentifierURI,
+	} {
 		if uri == "" {
 			continue
 		}
@@ -250,8 +324,24 @@ func validateAddresses(c Client, _ ACRs) error {
 			return invalid(field, "%q %s", uri, err)
 		}
 	}
-	return nil
+	for _, contact := range c.Contacts {
+		if contact == "" || len(contact) > 200 || !readable(contact) {
+			return invalid("contacts", "%q must be 1 to 200 characters without line breaks", contact)
+		}
+	}
+	return validateFrontChannel(c)
 }
+
+// validateFrontChannel keeps the frame of a logout on the client's own origin
+// (OpenID Connect Front-Channel Logout 1.0 §2).
+func validateFrontChannel(c Client) error {
+	if c.FrontChannelURI == "" || slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return originOf(uri) == originOf(c.FrontChannelURI) }) {
+		return nil
+	}
+	return invalid("frontchannel_logout_uri", "scheme, host and port must be those of one of the redirect_uris")
+}
+
+func originOf(uri string) string { return target{URI: uri}.origin() }
 
 // checkURI says what is wrong with an address that we send browsers or notices to.
 func checkURI(uri string) error {
@@ -280,8 +370,8 @@ func plainURI(uri string) bool {
 }
 
 func validateGrants(c Client, _ ACRs) error {
-	if !c.may(GrantCode) {
-		return invalid("grant_types", "%s is needed", GrantCode)
+	if len(c.GrantTypes) == 0 {
+		return invalid("grant_types", "at least one of %v is needed", grants)
 	}
 	for i, g := range c.GrantTypes {
 		if !slices.Contains(grants, g) {
@@ -299,11 +389,20 @@ func validateGrants(c Client, _ ACRs) error {
 			return invalid("scopes", "%q is there twice", s)
 		}
 	}
+	people := c.may(GrantCode) || c.may(GrantDevice)
 	switch {
-	case !slices.Contains(c.Scopes, "openid"):
+	case c.may(GrantRefresh) && !people:
+		return invalid("grant_types", "%s needs %s or %s", GrantRefresh, GrantCode, GrantDevice)
+	case c.AuthMethod == AuthNone && (c.may(GrantClient) || c.may(GrantExchange)):
+		return invalid("grant_types", "a public client cannot have %s or %s", GrantClient, GrantExchange)
+	case people && !slices.Contains(c.Scopes, "openid"):
 		return invalid("scopes", "openid is needed")
 	case slices.Contains(c.Scopes, "offline_access") && !c.may(GrantRefresh):
 		return invalid("scopes", "offline_access needs the grant type %s", GrantRefresh)
+	case c.may(GrantExchange) != (len(c.ExchangeTo) > 0):
+		return invalid("exchange_to", "the resources that tokens may be exchanged for and the grant type %s come together", GrantExchange)
+	case len(c.ExchangeTo) > 0 && len(c.Serves) == 0:
+		return invalid("exchange_to", "only the server of a resource (serves) may exchange its tokens")
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestValidateClient(t *testing.T) {
 			func(c *openid.Client) { c.Name = map[string]string{"fi": " "} },
 			func(c *openid.Client) { c.Name = map[string]string{"fi": "a\nb"} },
 		},
-		"auth_method": {func(c *openid.Client) { c.AuthMethod = "private_key_jwt" }, func(c *openid.Client) { c.AuthMethod = "" }},
+		"auth_method": {func(c *openid.Client) { c.AuthMethod = "client_secret_jwt" }, func(c *openid.Client) { c.AuthMethod = "" }},
 		"secret":      {func(c *openid.Client) { c.SecretHash = "" }, func(c *openid.Client) { c.SecretHash = "secret" }, func(c *openid.Client) { c.AuthMethod = openid.AuthNone }},
 		"redirect_uris": {
 			func(c *openid.Client) { c.RedirectURIs = nil },
@@ -136,11 +136,20 @@ func TestClients(t *testing.T) {
 		if _, err := clients.Change(ctx, "operator:test", "service", func(c *openid.Client) error { c.AuthMethod = openid.AuthNone; return nil }, false); err == nil {
 			t.Error("a confidential client became public")
 		}
-		next, err := clients.RotateSecret(ctx, "operator:test", "service", false)
-		if now, _ := s.Client(ctx, "service"); err != nil || next == secret || now.SecretHash != hash(next) {
+		next, err := clients.RotateSecret(ctx, "operator:test", "service", time.Hour, false)
+		if now, _ := s.Client(ctx, "service"); err != nil || next == secret || now.SecretHash != hash(next) || now.OldSecretHash != hash(secret) || time.Until(now.OldSecretUntil) > time.Hour || time.Until(now.OldSecretUntil) < 50*time.Minute {
 			t.Errorf("rotate: %v", err)
 		}
-		if dry, err := clients.RotateSecret(ctx, "operator:test", "service", true); err != nil || dry != "" {
+		last, err := clients.RotateSecret(ctx, "operator:test", "service", 0, false)
+		if now, _ := s.Client(ctx, "service"); err != nil || now.SecretHash != hash(last) || now.OldSecretHash != "" || !now.OldSecretUntil.IsZero() {
+			t.Errorf("rotate after a leak: %v", err)
+		}
+		for _, keep := range []time.Duration{-1, openid.LongestOldSecret + 1} {
+			if _, err := clients.RotateSecret(ctx, "operator:test", "service", keep, false); !fault.Is(err, fault.Invalid) {
+				t.Errorf("kept for %s: %v", keep, err)
+			}
+		}
+		if dry, err := clients.RotateSecret(ctx, "operator:test", "service", time.Hour, true); err != nil || dry != "" {
 			t.Errorf("dry rotate: %q %v", dry, err)
 		}
 		for i, step := range []func() (openid.Client, error){

@@ -259,8 +259,6 @@ func validateAuth(c Client, _ ACRs) error {
 		return invalid("secret", "the former secret is not a hash")
 	case !c.AuthMethod.secret() && c.SecretHash+c.OldSecretHash != "":
 		return invalid("secret", "a client with auth_method %s has no secret", c.AuthMethod)
-	case c.Native && c.AuthMethod != AuthNone:
-		return invalid("native", "an app on people's machines cannot keep a secret: its auth_method is none")
 	case c.AuthAlgorithm != "" && c.AuthMethod != AuthPrivateKeyJWT:
 		return invalid("token_endpoint_auth_signing_alg", "it is of clients with auth_method %s", AuthPrivateKeyJWT)
 	case !ours(c.AuthAlgorithm):

@@ -46,7 +46,6 @@ func TestValidateOptions(t *testing.T) {
 		"jwks_uri":    {func(c *openid.Client) { c.JWKS, c.JWKSURI = nil, "http://service.example.fi/jwks" }},
 		"auth_method": {func(c *openid.Client) { c.AuthMethod = "client_secret_jwt" }},
 		"secret":      {func(c *openid.Client) { c.SecretHash = strings.Repeat("0a", 32) }, func(c *openid.Client) { c.OldSecretHash = strings.Repeat("0a", 32) }},
-		"native":      {func(c *openid.Client) { c.Native = true }},
 		"token_endpoint_auth_signing_alg": {
 			func(c *openid.Client) { c.AuthAlgorithm = "HS256" },
 			func(c *openid.Client) {

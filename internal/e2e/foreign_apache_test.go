@@ -24,6 +24,7 @@ import (
 
 	"github.com/portti-id/portti/internal/ephemeral/ephemeraltest"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/keys"
 )
 
 //go:embed foreign/apache.conf
@@ -51,8 +52,9 @@ var behindApache = template.Must(template.New("").Parse(`<!doctype html>
 <a id="logout" href="{{.Logout}}">Log out</a>
 </html>`))
 
-// apache starts Apache as a client of the provider, to end with the test.
-func (w *World) apache(t *testing.T) *apache {
+// apache starts Apache, to end with the test, as a client whose ID tokens are signed
+// with an algorithm.
+func (w *World) apache(t *testing.T, algorithm keys.Algorithm) *apache {
 	t.Helper()
 	for _, file := range []string{apacheProgram, apacheModules + "/mod_auth_openidc.so"} {
 		if _, err := os.Stat(file); err != nil {
@@ -69,7 +71,7 @@ func (w *World) apache(t *testing.T) *apache {
 	}
 
 	c := w.client("apache", "The Apache")
-	c.Algorithm, c.RedirectURIs, c.PostLogoutRedirectURIs, c.HomeURI = "", []string{a.Origin + "/oidc"}, []string{a.Origin + "/bye"}, a.Origin+"/protected"
+	c.Algorithm, c.RedirectURIs, c.PostLogoutRedirectURIs, c.HomeURI = algorithm, []string{a.Origin + "/oidc"}, []string{a.Origin + "/bye"}, a.Origin+"/protected"
 	c.BackChannelLogoutURI = a.Origin + "/oidc?logout=backchannel"
 	w.Register(c)
 	a.Secret = w.Secrets[c.ID]
@@ -181,7 +183,7 @@ func onward(p *Page) *Page {
 func TestForeignApache(t *testing.T) {
 	Each(t, func(t *testing.T, w *World) {
 		molla, v := w.Settled("molla.molemmat", "kuntala", identity.MethodApp, identity.MethodCard), w.Visitor()
-		a := w.apache(t)
+		a := w.apache(t, keys.RS256)
 		page := molla.SignIn(v.Open(a.Origin + "/protected?id=7")).MustStatus(http.StatusOK)
 		if page.URL.String() != a.Origin+"/protected?id=7" {
 			t.Fatalf("signed in to %s", page)
@@ -238,7 +240,7 @@ func TestForeignApacheInABrowser(t *testing.T) {
 	t.Parallel()
 	w := NewWorld(t, Options{Pair: SQLiteMemory})
 	molla := w.Settled("molla.molemmat", "kuntala", identity.MethodApp, identity.MethodCard)
-	a, b := w.apache(t), w.chromium(t, "sv")
+	a, b := w.apache(t, keys.ES256), w.chromium(t, "sv")
 	s := w.screen(t, b, "sv")
 	hears := func(where, acr string) {
 		t.Helper()

@@ -21,7 +21,7 @@ const visit = async (address) => {
 
 // settings: issuer, id, auth (as registered), secret or key (a private JWK), alg of
 // the key, redirect, logout (where to go after it), scope, acr, and the features to
-// use: par, dpop, jarm, revoke, introspect.
+// use: par, jar, dpop, jarm, revoke, introspect.
 const settings = await hear()
 
 const auths = {
@@ -53,7 +53,12 @@ const begin = async (config, options) => {
     state: checks.expectedState,
   }
   if (settings.acr) parameters.acr_values = settings.acr
-  const address = settings.par ? await client.buildAuthorizationUrlWithPAR(config, parameters, options) : client.buildAuthorizationUrl(config, parameters)
+  const addresses = {
+    par: () => client.buildAuthorizationUrlWithPAR(config, parameters, options),
+    jar: async () => client.buildAuthorizationUrlWithJAR(config, parameters, { key: await imported(settings.key), kid: settings.key.kid }),
+    plain: () => client.buildAuthorizationUrl(config, parameters),
+  }
+  const address = await addresses[settings.par ? 'par' : settings.jar ? 'jar' : 'plain']()
   return { checks, address: address.href }
 }
 

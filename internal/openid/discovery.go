@@ -37,6 +37,9 @@ type configuration struct {
 	IssuerParameter          bool             `json:"authorization_response_iss_parameter_supported"`
 	BackChannelLogout        bool             `json:"backchannel_logout_supported"`
 	BackChannelLogoutSession bool             `json:"backchannel_logout_session_supported"`
+
+	FrontChannelLogout        bool `json:"frontchannel_logout_supported"`
+	FrontChannelLogoutSession bool `json:"frontchannel_logout_session_supported"`
 }
 
 // document is prepared bytes.
@@ -68,6 +71,9 @@ func (p *Provider) describe() document {
 		IssuerParameter:          true,
 		BackChannelLogout:        true,
 		BackChannelLogoutSession: true,
+
+		FrontChannelLogout:        true,
+		FrontChannelLogoutSession: true,
 	})
 	if err != nil {
 		panic("openid: metadata: " + err.Error()) // strings and booleans always marshal

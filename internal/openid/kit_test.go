@@ -223,14 +223,14 @@ func (k *kit) endSession(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `<main id="logout-confirm">`)
 		return
 	}
-	to, err := k.p.FinishLogout(r.Context(), l, s)
+	bye, err := k.p.FinishLogout(r.Context(), l, s)
 	switch {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
-	case to == "":
-		_, _ = io.WriteString(w, `<main id="logged-out">`)
+	case bye.Next == "" || len(bye.Frames) > 0:
+		_, _ = io.WriteString(w, `<main id="logged-out">`+strings.Join(bye.Frames, "\n"))
 	default:
-		http.Redirect(w, r, to, http.StatusSeeOther)
+		http.Redirect(w, r, bye.Next, http.StatusSeeOther)
 	}
 }
 

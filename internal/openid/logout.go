@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
@@ -107,31 +106,36 @@ func (l Logout) MustAsk(s *session.Session) bool {
 }
 
 // FinishLogout ends the browser's session and the one that the hint names, and
-// returns where the browser goes next: the client's address with its state, or
-// "" for our own page. The caller has asked where MustAsk says so.
-func (p *Provider) FinishLogout(ctx context.Context, l Logout, s *session.Session) (string, error) {
+// says how the browser goes on. The caller has asked where MustAsk says so.
+func (p *Provider) FinishLogout(ctx context.Context, l Logout, s *session.Session) (Farewell, error) {
 	ctx = withAddress(ctx, l.from)
+	var bye Farewell
+	var err error
 	if s != nil {
+		if bye.Frames, err = p.frames(ctx, s.ID); err != nil {
+			return Farewell{}, err
+		}
 		if err := p.endSession(ctx, *s, "logout"); err != nil {
-			return "", err
+			return Farewell{}, err
 		}
 	}
 	if l.Session != "" && (s == nil || s.ID != l.Session) {
+		more, err := p.frames(ctx, l.Session)
+		if err != nil {
+			return Farewell{}, err
+		}
+		bye.Frames = append(bye.Frames, more...)
 		if err := p.EndSession(ctx, l.Session, "logout"); err != nil {
-			return "", err
+			return Farewell{}, err
 		}
 	}
-	if l.RedirectURI == "" {
-		return "", nil
+	switch {
+	case l.RedirectURI != "" && l.State != "":
+		bye.Next = withQuery(l.RedirectURI, url.Values{"state": {l.State}})
+	default:
+		bye.Next = l.RedirectURI
 	}
-	if l.State == "" {
-		return l.RedirectURI, nil
-	}
-	separator := "?"
-	if strings.Contains(l.RedirectURI, "?") {
-		separator = "&"
-	}
-	return l.RedirectURI + separator + "state=" + url.QueryEscape(l.State), nil
+	return bye, nil
 }
 
 // EndSession ends a session by its sid: its grants are revoked, its clients are

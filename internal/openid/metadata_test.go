@@ -45,6 +45,7 @@ func TestMetadata(t *testing.T) {
 		"scopes_supported":                      list("openid", "profile", "email", "offline_access"),
 		"code_challenge_methods_supported":      list("S256"), "ui_locales_supported": list("fi", "sv", "en"), "claim_types_supported": list("normal"),
 		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
+		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
 		"claims_parameter_supported": false, "request_parameter_supported": false, "request_uri_parameter_supported": false,
 	}
 	for name, v := range docs[0] {

@@ -18,6 +18,7 @@
 //	registration.go  ValidateClient, Clients: what operators do with clients
 //	userinfo.go      claims by scope
 //	logout.go        RP-initiated logout, the end of a session
+//	frontchannel.go  the frames of a logout
 //	backchannel.go   logout notices to relying parties
 //	outgoing.go      the guarded HTTP client that carries them
 //	discovery.go     metadata and JWKS as prepared bytes

@@ -37,14 +37,14 @@ func (p *Pages) logout(w http.ResponseWriter, r *http.Request) error {
 	case l.MustAsk(s):
 		return p.askLogout(w, r, l)
 	}
-	to, err := p.endSession(w, r, l, s)
+	bye, err := p.endSession(w, r, l, s)
 	switch {
 	case err != nil:
 		return err
-	case to != "":
-		return see(w, to)
+	case bye.Next != "" && len(bye.Frames) == 0:
+		return see(w, bye.Next)
 	}
-	return p.loggedOut(w, r, l)
+	return p.loggedOut(w, r, l, bye)
 }
 
 // logoutPosted starts a logout by POST again as a GET: a form of the service's
@@ -69,12 +69,14 @@ func (p *Pages) logoutConfirm(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	to, err := p.endSession(w, r, l, s)
+	bye, err := p.endSession(w, r, l, s)
 	switch {
 	case err != nil:
 		return err
-	case to != "":
-		return see(w, to)
+	case len(bye.Frames) > 0:
+		return p.loggedOut(w, r, l, bye) // here and now: nobody knows afterwards whom to tell
+	case bye.Next != "":
+		return see(w, bye.Next)
 	}
 	// Nothing is left to ask about, so that page is the last one; of the request
 	// only who asked for it goes along.
@@ -100,12 +102,12 @@ func (p *Pages) parseLogout(w http.ResponseWriter, r *http.Request) (openid.Logo
 	return l, s, err
 }
 
-func (p *Pages) endSession(w http.ResponseWriter, r *http.Request, l openid.Logout, s *session.Session) (string, error) {
-	to, err := p.Provider.FinishLogout(r.Context(), l, s)
+func (p *Pages) endSession(w http.ResponseWriter, r *http.Request, l openid.Logout, s *session.Session) (openid.Farewell, error) {
+	bye, err := p.Provider.FinishLogout(r.Context(), l, s)
 	if err == nil {
 		p.signedOut(w)
 	}
-	return to, err
+	return bye, err
 }
 
 func (p *Pages) askLogout(w http.ResponseWriter, r *http.Request, l openid.Logout) error {
@@ -120,10 +122,26 @@ func (p *Pages) askLogout(w http.ResponseWriter, r *http.Request, l openid.Logou
 	return p.Site.Render(w, r, http.StatusOK, "signin/logout_confirm", page)
 }
 
-// loggedOut tells to take the card (S72).
-func (p *Pages) loggedOut(w http.ResponseWriter, r *http.Request, l openid.Logout) error {
-	page := logoutBy(l)
-	return p.Site.Render(w, r, http.StatusOK, "signin/logged_out", &page)
+// loggedOutPage is the end of a session. Services that hear of it by the browser
+// are loaded in Frames; then the browser goes on to Next, "" to stay.
+type loggedOutPage struct {
+	restartPage
+	Frames []string
+	Next   string
+}
+
+// loggedOut tells to take the card (S72), and the services that want the browser
+// to tell them. The browser goes on by itself when the frames are loaded: HTML
+// counts the seconds of a refresh, none here, from the end of loading.
+func (p *Pages) loggedOut(w http.ResponseWriter, r *http.Request, l openid.Logout, bye openid.Farewell) error {
+	page := &loggedOutPage{restartPage: logoutBy(l), Frames: bye.Frames, Next: bye.Next}
+	if r.Method == http.MethodPost {
+		page.Here = openid.EndSessionPath
+	}
+	for _, f := range bye.Frames {
+		web.AllowFrames(w, formOrigin(f))
+	}
+	return p.Site.Render(w, r, http.StatusOK, "signin/logged_out", page)
 }
 
 // logoutRefused never redirects: an address that is not the client's own is what

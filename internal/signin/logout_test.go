@@ -124,3 +124,44 @@ func TestLogoutNeverRedirectsElsewhere(t *testing.T) {
 		t.Errorf("the session ended: %v", err)
 	}
 }
+
+// conformance.md 2.6: the page loads the services' frames and goes on when they
+// are loaded, without script, and with a link for whoever does not want to wait.
+func TestLogoutByTheFrontChannel(t *testing.T) {
+	k := newKit(t)
+	k.client("front", func(c *openid.Client) {
+		c.Name, c.FrontChannelURI, c.PostLogoutRedirectURIs = map[string]string{"fi": "Etuovi"}, "https://service.example/bye", []string{"https://service.example/out"}
+	})
+	id := k.linkApp(k.settled("Matti"))
+	frames := func(page *shown, sid string) {
+		t.Helper()
+		src := `<iframe src="https://service.example/bye?` + strings.ReplaceAll(url.Values{"iss": {k.url}, "sid": {sid}}.Encode(), "&", "&amp;") + `"`
+		if strings.Count(page.body, "<iframe") != 1 || !strings.Contains(page.body, src) {
+			t.Errorf("no %s in %s", src, page.body)
+		}
+		if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy, "frame-src https://service.example") || strings.Contains(policy, "frame-src 'self'") {
+			t.Errorf("policy %s", policy)
+		}
+	}
+	b := k.browser()
+	claims := b.signIn("front", "matti", id).claims("front")
+	q := url.Values{"id_token_hint": {claims["raw"].(string)}, "post_logout_redirect_uri": {"https://service.example/out"}, "state": {"s/1&"}}
+	page := b.get(openid.EndSessionPath+"?"+q.Encode()).is(200, "logged-out", "next").says("logout.next")
+	frames(page, claims["sid"].(string))
+	for _, part := range []string{`<meta http-equiv="refresh" content="0; url=https://service.example/out?state=s%2F1%26">`, `href="https://service.example/out?state=s%2F1%26"`} {
+		if !strings.Contains(page.body, part) {
+			t.Errorf("no %s in %s", part, page.body)
+		}
+	}
+	if b.cookie("sid") != "" {
+		t.Error("the session lives on")
+	}
+
+	// After the question, and without an address to go to, the page stays.
+	claims = b.signIn("front", "matti", id).claims("front")
+	page = b.get(openid.EndSessionPath).is(200, "logout-confirm").press("logout-confirm").is(200, "logged-out")
+	frames(page, claims["sid"].(string))
+	if strings.Contains(page.body, "http-equiv") || page.has("next") || strings.Contains(page.body, `/confirm?lang=`) {
+		t.Errorf("page %s", page.body)
+	}
+}

@@ -71,7 +71,7 @@ type Provider interface {
 	EndSession(ctx context.Context, sid, reason string) error
 	// ParseLogout and FinishLogout are RP-initiated logout.
 	ParseLogout(r *http.Request) (openid.Logout, error)
-	FinishLogout(ctx context.Context, l openid.Logout, s *session.Session) (string, error)
+	FinishLogout(ctx context.Context, l openid.Logout, s *session.Session) (openid.Farewell, error)
 }
 
 // Routes adds every page to the mux.

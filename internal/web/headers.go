@@ -3,17 +3,20 @@ package web
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // policy is the Content-Security-Policy of every answer: nothing but our own
 // files, no frames, no plugins, forms to ourselves (ASVS 3.4.3, 3.4.6).
-const policy = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; font-src 'self'; connect-src 'self'; " +
+const policy = "default-src 'none'; style-src 'self'; " + imgSrc + "; script-src 'self'; font-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; object-src 'none'; frame-ancestors 'none'; " + formAction
 
 const (
 	cspHeader  = "Content-Security-Policy"
 	formAction = "form-action 'self'"
+	imgSrc     = "img-src 'self' data:"
+	frameSrc   = "frame-src" // not in the policy: default-src forbids frames
 )
 
 // headers sets what every answer carries; a handler may override.
@@ -44,20 +47,41 @@ var origin = regexp.MustCompile(`^(https?://(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-
 // "https://service.example.fi", "https://*.card.example.fi:8443",
 // "com.example.app:". What is not an origin is left out, and the browser then
 // stops the form.
-func AllowFormAction(w http.ResponseWriter, origins ...string) {
+func AllowFormAction(w http.ResponseWriter, origins ...string) { allow(w, formAction, origins) }
+
+// AllowFrames lets this answer show pages of other origins in frames: a service's
+// front-channel logout.
+func AllowFrames(w http.ResponseWriter, origins ...string) {
+	h := w.Header()
+	if csp := h.Get(cspHeader); csp != "" && !strings.Contains(csp, frameSrc) {
+		h.Set(cspHeader, csp+"; "+frameSrc) // without a source: none
+	}
+	allow(w, frameSrc, onWeb(origins))
+}
+
+// AllowImages lets this answer show pictures of other origins: a service's logo.
+func AllowImages(w http.ResponseWriter, origins ...string) { allow(w, imgSrc, onWeb(origins)) }
+
+// allow adds origins to a directive of this answer's policy.
+func allow(w http.ResponseWriter, directive string, origins []string) {
 	h := w.Header()
 	csp := h.Get(cspHeader)
 	for _, o := range origins {
 		if !origin.MatchString(o) || unsafeScheme(o) {
 			continue
 		}
-		head, tail, ok := strings.Cut(csp, formAction)
+		head, tail, ok := strings.Cut(csp, directive)
 		if !ok {
 			return
 		}
-		csp = head + formAction + " " + o + tail
+		csp = head + directive + " " + o + tail
 	}
 	h.Set(cspHeader, csp)
+}
+
+// onWeb leaves out the schemes of native apps, which frame and show nothing.
+func onWeb(origins []string) []string {
+	return slices.DeleteFunc(slices.Clone(origins), func(o string) bool { return !strings.Contains(o, "://") })
 }
 
 func unsafeScheme(o string) bool {

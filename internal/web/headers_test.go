@@ -107,6 +107,39 @@ func TestFormActionPerPage(t *testing.T) {
 	}
 }
 
+// Frames and pictures of other origins: those that are named, on that page alone.
+func TestFramesAndImagesPerPage(t *testing.T) {
+	site := webtest.NewSite(t)
+	page := func(frames, images []string) map[string]string {
+		return directives(serve(site.Handle(func(w http.ResponseWriter, r *http.Request) error {
+			for _, o := range frames {
+				web.AllowFrames(w, o)
+			}
+			web.AllowImages(w, images...)
+			return nil
+		}), get("/")).Header().Get("Content-Security-Policy"))
+	}
+	plain := page(nil, nil)
+	if _, framed := plain["frame-src"]; framed || plain["default-src"] != "'none'" || plain["img-src"] != "'self' data:" {
+		t.Errorf("%v", plain)
+	}
+	both := page([]string{"https://a.example.fi", "https://b.example.fi:8443"}, []string{"https://logo.example.fi"})
+	if both["frame-src"] != "https://b.example.fi:8443 https://a.example.fi" || both["img-src"] != "https://logo.example.fi 'self' data:" && both["img-src"] != "'self' data: https://logo.example.fi" || both["form-action"] != "'self'" || both["frame-ancestors"] != "'none'" {
+		t.Errorf("%v", both)
+	}
+	for _, bad := range []string{"", "*", "https:", "https://*", "com.example.app:", "data:", "javascript:", "https://a.example.fi; script-src *", "https://a.example.fi/path"} {
+		if got := page([]string{bad}, []string{bad}); got["frame-src"] != "" || got["img-src"] != "'self' data:" {
+			t.Errorf("%q gives %v", bad, got)
+		}
+	}
+	w := httptest.NewRecorder() // without Wrap
+	web.AllowFrames(w, "https://a.example.fi")
+	web.AllowImages(w, "https://a.example.fi")
+	if got := w.Header().Get("Content-Security-Policy"); got != "" {
+		t.Errorf("a policy of %q", got)
+	}
+}
+
 // A page of one answer does not widen the next one's policy.
 func TestFormActionIsForOneAnswer(t *testing.T) {
 	site := webtest.NewSite(t)

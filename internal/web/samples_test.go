@@ -56,6 +56,12 @@ type returnPage struct {
 	Return string
 }
 
+type loggedOutPage struct {
+	returnPage
+	Frames []string
+	Next   string
+}
+
 type logoutPage struct {
 	web.Page
 	Action, Stay string
@@ -200,8 +206,11 @@ func samples() []sample {
 		{"signin/restart", "", []string{"restart", "return"}, func(w string) web.Content {
 			return &returnPage{Page: web.Page{Client: "Testipalvelu" + w}, Return: "https://service.example.test/" + w}
 		}},
-		{"signin/logged_out", "", []string{"logged-out"}, func(w string) web.Content {
-			return &returnPage{Return: "https://service.example.test/" + w}
+		{"signin/logged_out", "", []string{"logged-out", "return"}, func(w string) web.Content {
+			return &loggedOutPage{returnPage: returnPage{Return: "https://service.example.test/" + w}}
+		}},
+		{"signin/logged_out", "frames", []string{"logged-out", "next"}, func(w string) web.Content {
+			return &loggedOutPage{returnPage: returnPage{Page: web.Page{Client: "Testipalvelu" + w}}, Frames: []string{"https://service.example.test/bye?sid=1" + w, w}, Next: "https://service.example.test/" + w}
 		}},
 		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
 		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},

@@ -6,7 +6,7 @@
 //	handle.go       Handle, HandleJSON: an error becomes a log line, a status and a page
 //	failure.go      what a fault is over HTTP: status, page, problem+json
 //	log.go          Wrap: one log line a request, panics caught
-//	headers.go      security headers; AllowFormAction
+//	headers.go      security headers; AllowFormAction, AllowFrames, AllowImages
 //	page.go         Page, Problem, Notice; Render
 //	templates.go    parsing, and the functions that templates call
 //	csrf.go         Protect, the token of forms

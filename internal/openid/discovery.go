@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/portti-id/portti/internal/dpop"
 	"github.com/portti-id/portti/internal/keys"
 )
 
@@ -27,6 +28,8 @@ type configuration struct {
 	SubjectTypes             []string         `json:"subject_types_supported"`
 	Algorithms               []keys.Algorithm `json:"id_token_signing_alg_values_supported"`
 	AuthMethods              []AuthMethod     `json:"token_endpoint_auth_methods_supported"`
+	AuthAlgorithms           []keys.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+	DPoPAlgorithms           []string         `json:"dpop_signing_alg_values_supported"`
 	ClaimTypes               []string         `json:"claim_types_supported"`
 	Claims                   []string         `json:"claims_supported"`
 	Locales                  []string         `json:"ui_locales_supported,omitempty"`
@@ -38,8 +41,10 @@ type configuration struct {
 	BackChannelLogout        bool             `json:"backchannel_logout_supported"`
 	BackChannelLogoutSession bool             `json:"backchannel_logout_session_supported"`
 
-	FrontChannelLogout        bool `json:"frontchannel_logout_supported"`
-	FrontChannelLogoutSession bool `json:"frontchannel_logout_session_supported"`
+	FrontChannelLogout        bool              `json:"frontchannel_logout_supported"`
+	FrontChannelLogoutSession bool              `json:"frontchannel_logout_session_supported"`
+	CertificateBound          bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	Aliases                   map[string]string `json:"mtls_endpoint_aliases,omitempty"`
 }
 
 // document is prepared bytes.
@@ -63,7 +68,9 @@ func (p *Provider) describe() document {
 		ACRs:                     p.ACR.Supported(),
 		SubjectTypes:             []string{"public"},
 		Algorithms:               p.Keys.Algorithms(),
-		AuthMethods:              []AuthMethod{AuthBasic, AuthPost, AuthNone},
+		AuthMethods:              p.authMethods(),
+		AuthAlgorithms:           keys.Algorithms,
+		DPoPAlgorithms:           dpop.Algorithms,
 		ClaimTypes:               []string{"normal"},
 		Claims:                   claimsSupported,
 		Locales:                  p.Locales,
@@ -74,6 +81,8 @@ func (p *Provider) describe() document {
 
 		FrontChannelLogout:        true,
 		FrontChannelLogoutSession: true,
+		CertificateBound:          p.MTLS.URL != "",
+		Aliases:                   p.aliases(),
 	})
 	if err != nil {
 		panic("openid: metadata: " + err.Error()) // strings and booleans always marshal

@@ -123,7 +123,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := withAddress(r.Context(), address(p.ClientAddr(r)))
-	a, err := p.asking(r.WithContext(ctx))
+	a, err := p.asking(w, r.WithContext(ctx))
 	if err != nil {
 		p.refuseCaller(w, r, err)
 		return
@@ -264,12 +264,12 @@ func writeError(w http.ResponseWriter, status int, e Error) {
 func preflight(w http.ResponseWriter, r *http.Request, methods string) bool {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, DPoP-Nonce")
 	if r.Method != http.MethodOptions {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
 	h.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
 	return true

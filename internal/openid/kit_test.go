@@ -82,7 +82,7 @@ func newKitOn(t testing.TB, s *store.Store, e ephemeral.Store, edit ...func(c *o
 	}
 	d := openid.Deps{
 		Store: s, Ephemeral: k.ephemeral, Keys: ring(t), Sessions: k.sessions, People: &identity.Directory{Store: s, Now: k.now},
-		Audit: k.events, Now: k.now, Log: slog.New(slog.NewTextHandler(k.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Audit: k.events, Sealer: sealer(t), Now: k.now, Log: slog.New(slog.NewTextHandler(k.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Binding: cookies{}.Binding, SessionSecret: cookies{}.Session, ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 		ErrorPage: func(w http.ResponseWriter, r *http.Request, p openid.Problem) {
 			k.problems.Store(&p)
@@ -473,8 +473,22 @@ func ring(t testing.TB) *keys.Ring {
 	return r
 }
 
+// sealer is one master key for all tests.
+func sealer(t testing.TB) *keys.Master {
+	t.Helper()
+	m, err := makeMaster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+var makeMaster = sync.OnceValues(func() (*keys.Master, error) {
+	return keys.ReadMaster(strings.NewReader(keys.GenerateMaster()))
+})
+
 var makeRing = sync.OnceValues(func() (*keys.Ring, error) {
-	master, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster()))
+	master, err := makeMaster()
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,13 @@ func TestMetadata(t *testing.T) {
 		"jwks_uri": k.url + "/jwks", "end_session_endpoint": k.url + "/end_session",
 		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post"),
 		"grant_types_supported": list("authorization_code", "refresh_token"), "subject_types_supported": list("public"),
-		"id_token_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
-		"token_endpoint_auth_methods_supported": list("client_secret_basic", "client_secret_post", "none"),
-		"acr_values_supported":                  list("urn:portti:acr:card", "urn:portti:acr:pwd-otp"), // never enrol
-		"scopes_supported":                      list("openid", "profile", "email", "offline_access"),
-		"code_challenge_methods_supported":      list("S256"), "ui_locales_supported": list("fi", "sv", "en"), "claim_types_supported": list("normal"),
+		"id_token_signing_alg_values_supported":            list("RS256", "ES256", "EdDSA", "PS256"),
+		"token_endpoint_auth_methods_supported":            list("client_secret_basic", "client_secret_post", "private_key_jwt", "none"),
+		"dpop_signing_alg_values_supported":                list("ES256", "EdDSA", "PS256"),
+		"token_endpoint_auth_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
+		"acr_values_supported":                             list("urn:portti:acr:card", "urn:portti:acr:pwd-otp"), // never enrol
+		"scopes_supported":                                 list("openid", "profile", "email", "offline_access"),
+		"code_challenge_methods_supported":                 list("S256"), "ui_locales_supported": list("fi", "sv", "en"), "claim_types_supported": list("normal"),
 		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
 		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
 		"claims_parameter_supported": false, "request_parameter_supported": false, "request_uri_parameter_supported": false,

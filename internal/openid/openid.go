@@ -13,6 +13,10 @@
 //	options.go       the part of a registration that most clients leave empty
 //	clientauth.go    client authentication
 //	claimsparam.go   the claims parameter: what is asked for by name
+//	clientkeys.go    the keys that clients registered
+//	dpop.go          tokens bound to a key (RFC 9449)
+//	mtls.go          clients and tokens bound to a certificate (RFC 8705)
+//	dn.go            the names in certificates
 //	subject.go       the sub that a client sees
 //	inside.go        sign-ins that pages of ours need
 //	registration.go  ValidateClient, Clients: what operators do with clients
@@ -56,6 +60,12 @@ const (
 
 // secret tells whether the method uses a shared secret.
 func (m AuthMethod) secret() bool { return m == AuthBasic || m == AuthPost }
+
+// asymmetric tells whether the method proves a private key, which never leaves
+// the client.
+func (m AuthMethod) asymmetric() bool {
+	return m == AuthPrivateKeyJWT || m == AuthTLS || m == AuthSelfSignedTLS
+}
 
 // GrantType is an OAuth grant that a client may use.
 type GrantType string

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/clientjwt"
+	"github.com/portti-id/portti/internal/dpop"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -66,6 +68,12 @@ type Config struct {
 	House          map[string]string // what sign-in pages call the provider itself, by language; for SignInFor
 
 	Outgoing Outgoing // calls to relying parties
+
+	// DPoPNonces asks for a nonce of ours in every DPoP proof (RFC 9449 §8): a
+	// proof that was made in advance is then worth nothing. It costs each client a
+	// refused request from time to time.
+	DPoPNonces bool
+	MTLS       MTLS // where clients show certificates
 }
 
 // Outgoing says whom calls to relying parties may reach.
@@ -80,6 +88,7 @@ type Deps struct {
 	Sessions  *session.Sessions
 	People    People
 	Audit     audit.Recorder
+	Sealer    dpop.Sealer // of nonces; the same key on every replica: keys.Master
 	Now       func() time.Time
 	Log       *slog.Logger
 
@@ -132,6 +141,8 @@ type Provider struct {
 	Config
 	Deps
 	clients     *clientCache
+	clientKeys  *clientKeys
+	dpop        *dpop.Verifier
 	engine      http.Handler // the library's token endpoint
 	discovery   document
 	base        string // path of the issuer, "" mostly
@@ -152,9 +163,12 @@ func New(c Config, d Deps) (*Provider, error) {
 		return nil, errors.New("openid: acr: all three levels need a name")
 	case c.CodeTTL > time.Minute:
 		return nil, fmt.Errorf("openid: codes may live 60 s at most, not %s", c.CodeTTL)
-	case d.Store == nil || d.Ephemeral == nil || d.Keys == nil || d.Sessions == nil || d.People == nil || d.Audit == nil || d.Now == nil ||
+	case d.Store == nil || d.Ephemeral == nil || d.Keys == nil || d.Sessions == nil || d.People == nil || d.Audit == nil || d.Sealer == nil || d.Now == nil ||
 		d.Binding == nil || d.SessionSecret == nil || d.ClientAddr == nil:
 		return nil, errors.New("openid: a part is missing")
+	}
+	if err := c.checkMTLS(); err != nil {
+		return nil, err
 	}
 	for alias, name := range c.ACR.Aliases {
 		if name != c.ACR.Card && name != c.ACR.PasswordCode {
@@ -166,6 +180,8 @@ func New(c Config, d Deps) (*Provider, error) {
 	}
 	p := &Provider{Config: c, Deps: d, base: strings.TrimSuffix(issuer.Path, "/")}
 	p.clients = &clientCache{store: d.Store, now: d.Now}
+	p.clientKeys = &clientKeys{fetcher: clientjwt.NewFetcher(c.Outgoing, d.Log, d.Now)}
+	p.dpop = &dpop.Verifier{Replay: d.Ephemeral, Sealer: d.Sealer, Now: d.Now, RequireNonce: c.DPoPNonces}
 	p.discovery = p.describe()
 	if p.engine, err = newEngine(p); err != nil {
 		return nil, err

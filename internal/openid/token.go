@@ -344,11 +344,11 @@ func (p *Provider) Token(ctx context.Context, raw string) (Grant, error) {
 		return Grant{}, errInvalidToken
 	}
 	now := p.Now().UTC()
-	g, _, err := p.Store.Token(ctx, digest(raw), now)
+	g, t, err := p.Store.Token(ctx, digest(raw), now)
 	if err != nil {
 		return Grant{}, err
 	}
-	if !now.Before(g.Expires) {
+	if !now.Before(g.Expires) || t.Binding != "" {
 		return Grant{}, errInvalidToken
 	}
 	// A disabled client's tokens stop with it.

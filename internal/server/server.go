@@ -144,7 +144,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
 	}, openid.Deps{
-		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Now: d.Now, Log: d.Log,
+		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,
 	})
 	if err != nil {

@@ -205,9 +205,6 @@ func (c Client) assertionAlgorithms() []keys.Algorithm {
 	return slices.DeleteFunc(slices.Clone(allowed), func(a keys.Algorithm) bool { return a != c.AuthAlgorithm })
 }
 
-// fapiAlgorithms are those of FAPI 2.0 Security Profile §5.4.1.
-var fapiAlgorithms = []keys.Algorithm{keys.PS256, keys.ES256, keys.EdDSA}
-
 // authMethods is how clients may prove themselves, for the metadata.
 func (p *Provider) authMethods() []AuthMethod {
 	methods := []AuthMethod{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone}

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/clientjwt"
 	"github.com/portti-id/portti/internal/clientjwt/clientjwttest"
 	"github.com/portti-id/portti/internal/ephemeral"
@@ -22,28 +21,13 @@ import (
 	"github.com/portti-id/portti/internal/openid"
 )
 
-// stored adds a client as it is, without the rules of registration.
-func (k *kit) stored(id string, edit ...func(c *openid.Client)) openid.Client {
-	k.t.Helper()
-	c := openid.Client{
-		ID: id, Name: map[string]string{"fi": id}, RedirectURIs: []string{callback}, GrantTypes: []openid.GrantType{openid.GrantCode, openid.GrantRefresh},
-		Scopes: []string{"openid", "profile", "email"}, Algorithm: keys.ES256, Created: k.now().UTC(),
-	}
-	for _, e := range edit {
-		e(&c)
-	}
-	if err := k.store.ChangeClient(k.t.Context(), c, audit.Event{At: k.now().UTC(), Type: audit.ClientCreated, Actor: "operator:test", Client: id}); err != nil {
-		k.t.Fatal(err)
-	}
-	return c
-}
-
 // jwtClient registers the key's public half for private_key_jwt.
 func jwtClient(key *clientjwttest.Key) func(c *openid.Client) {
 	return func(c *openid.Client) { c.AuthMethod, c.JWKS = openid.AuthPrivateKeyJWT, key.JWKS() }
 }
 
-func fapi(c *openid.Client) { c.Profile = openid.ProfileFAPI2 }
+// strict makes it a client of FAPI 2.0.
+func strict(c *openid.Client) { c.Profile, c.DPoP = openid.ProfileFAPI2, true }
 
 // asserted is a form with an assertion.
 func asserted(form url.Values, assertion string, pairs ...string) url.Values {
@@ -90,11 +74,11 @@ func TestOnlyTheRegisteredMethodIsAccepted(t *testing.T) {
 	}
 	for _, registered := range methods {
 		id := "is-" + string(registered)
-		if registered == openid.AuthPrivateKeyJWT {
-			k.stored(id, jwtClient(key))
-		} else {
-			k.client(id, func(c *openid.Client) { c.AuthMethod = registered })
-		}
+		k.client(id, func(c *openid.Client) {
+			if c.AuthMethod = registered; registered == openid.AuthPrivateKeyJWT {
+				c.JWKS = key.JWKS()
+			}
+		})
 		if (k.secrets[id] != "") != (registered == openid.AuthBasic || registered == openid.AuthPost) {
 			t.Errorf("%s: secret %q", registered, k.secrets[id])
 		}
@@ -115,16 +99,16 @@ func TestOnlyTheRegisteredMethodIsAccepted(t *testing.T) {
 func TestClientAssertions(t *testing.T) {
 	k := newKit(t)
 	key, other, rsa := clientjwttest.New(t, "ES256"), clientjwttest.New(t, "ES256"), clientjwttest.New(t, "RS256")
-	k.stored("plain", jwtClient(key))
-	k.stored("strict", jwtClient(key), fapi)
-	k.stored("other", jwtClient(other))
-	k.stored("rs", func(c *openid.Client) {
+	k.client("plain", jwtClient(key))
+	k.client("strict", jwtClient(key), strict)
+	k.client("other", jwtClient(other))
+	k.client("rs", func(c *openid.Client) {
 		c.AuthMethod, c.JWKS = openid.AuthPrivateKeyJWT, clientjwttest.JWKS(rsa, key)
 	})
-	k.stored("rs-strict", fapi, func(c *openid.Client) {
+	k.client("rs-strict", strict, func(c *openid.Client) {
 		c.AuthMethod, c.JWKS = openid.AuthPrivateKeyJWT, clientjwttest.JWKS(rsa, key)
 	})
-	k.stored("rs-only", func(c *openid.Client) {
+	k.client("rs-only", func(c *openid.Client) {
 		c.AuthMethod, c.JWKS, c.AuthAlgorithm = openid.AuthPrivateKeyJWT, clientjwttest.JWKS(rsa, key), keys.RS256
 	})
 	now := time.Now()
@@ -215,7 +199,7 @@ func TestSignInWithPrivateKeyJWT(t *testing.T) {
 	for _, alg := range []string{"RS256", "PS256", "ES256", "EdDSA"} {
 		key := clientjwttest.New(t, alg)
 		id := "rp-" + strings.ToLower(alg)
-		k.stored(id, jwtClient(key))
+		k.client(id, jwtClient(key))
 		r := k.post("", asserted(redeem(k.code(k.browser(), request("client_id", id))), key.Assertion(id, k.url)))
 		if r.status != http.StatusOK || r.text("id_token") == "" {
 			t.Fatalf("%s: %d %s", alg, r.status, r.raw)
@@ -233,7 +217,7 @@ func TestSignInWithPrivateKeyJWT(t *testing.T) {
 func TestParallelAssertions(t *testing.T) {
 	pairs(t, func(t *testing.T, k *kit) {
 		key := clientjwttest.New(t, "ES256")
-		k.stored("jwt", jwtClient(key))
+		k.client("jwt", jwtClient(key))
 		form := asserted(redeem("x"), key.Assertion("jwt", k.url))
 		var all sync.WaitGroup
 		var in, out atomic.Int64
@@ -288,7 +272,7 @@ func TestKeysAtAJWKSURI(t *testing.T) {
 	k := newKit(t)
 	old, young := clientjwttest.New(t, "ES256"), clientjwttest.New(t, "ES256")
 	server := newJWKSServer(t)
-	k.stored("remote", func(c *openid.Client) { c.AuthMethod, c.JWKSURI = openid.AuthPrivateKeyJWT, server.URL })
+	k.client("remote", func(c *openid.Client) { c.AuthMethod, c.JWKSURI = openid.AuthPrivateKeyJWT, server.URL })
 	post := func(key *clientjwttest.Key) reply {
 		claims := clientjwttest.Claims("remote", k.url)
 		claims["iat"], claims["exp"] = k.now().Unix(), k.now().Add(time.Minute).Unix()
@@ -316,7 +300,7 @@ func TestKeysAreNotFetchedFromInside(t *testing.T) {
 	key := clientjwttest.New(t, "ES256")
 	server.serve(key.JWKS())
 	k := newKit(t, func(c *openid.Config, _ *openid.Deps) { c.Outgoing = openid.Outgoing{} })
-	k.stored("remote", func(c *openid.Client) { c.AuthMethod, c.JWKSURI = openid.AuthPrivateKeyJWT, server.URL })
+	k.client("remote", func(c *openid.Client) { c.AuthMethod, c.JWKSURI = openid.AuthPrivateKeyJWT, server.URL })
 	tried(t, "private address", k.post("", asserted(redeem("x"), key.Assertion("remote", k.url))), false)
 	if server.calls.Load() != 0 {
 		t.Error("it was called")
@@ -327,9 +311,11 @@ func TestKeysAreNotFetchedFromInside(t *testing.T) {
 func TestChangedKeys(t *testing.T) {
 	k := newKit(t)
 	old, young := clientjwttest.New(t, "ES256"), clientjwttest.New(t, "ES256")
-	k.stored("jwt", jwtClient(old))
+	k.client("jwt", jwtClient(old))
 	tried(t, "old key", k.post("", asserted(redeem("x"), old.Assertion("jwt", k.url))), true)
-	k.stored("jwt", jwtClient(young), func(c *openid.Client) { c.Version = 1 })
+	if _, err := k.clients.Change(t.Context(), "operator:test", "jwt", func(c *openid.Client) error { c.JWKS = young.JWKS(); return nil }, false); err != nil {
+		t.Fatal(err)
+	}
 	k.wait(10 * time.Second) // clients are known for a moment
 	sign := func(key *clientjwttest.Key) string {
 		return key.Assertion("jwt", k.url)
@@ -349,7 +335,7 @@ func (forgetful) Add(context.Context, string, []byte, time.Duration) error {
 func TestAssertionsNeedTheStore(t *testing.T) {
 	k := newKit(t, func(_ *openid.Config, d *openid.Deps) { d.Ephemeral = forgetful{d.Ephemeral} })
 	key := clientjwttest.New(t, "ES256")
-	k.stored("jwt", jwtClient(key))
+	k.client("jwt", jwtClient(key))
 	r := k.post("", asserted(redeem("x"), key.Assertion("jwt", k.url)))
 	if r.status != http.StatusServiceUnavailable || r.text("error") != "temporarily_unavailable" || r.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", r.status, r.raw)

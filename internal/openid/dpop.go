@@ -89,18 +89,12 @@ func (p *Provider) binding(w http.ResponseWriter, r *http.Request, c Client) (Bi
 		return "", errProofTooMuch
 	case proved != "":
 		return proved, nil
-	case c.certificateBound() && certificate == nil:
-		return "", errNoCertificate
-	case c.certificateBound():
-		return thumbprint(certificate), nil
-	case c.DPoP, c.fapi():
+	case c.DPoP, c.fapi() && !c.CertificateBound:
 		return "", errNoProof
+	case c.CertificateBound && certificate == nil:
+		return "", errNoCertificate
+	case c.CertificateBound:
+		return thumbprint(certificate), nil
 	}
 	return "", nil
-}
-
-// certificateBound tells whether the client's tokens are bound to its certificate:
-// where that is registered, and for FAPI clients that prove themselves with one.
-func (c Client) certificateBound() bool {
-	return c.CertificateBound || c.fapi() && !c.DPoP && (c.AuthMethod == AuthTLS || c.AuthMethod == AuthSelfSignedTLS)
 }

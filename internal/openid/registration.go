@@ -288,6 +288,9 @@ func validateTLS(c Client) error {
 	if c.AuthMethod == AuthTLS && len(given) != 1 {
 		return invalid("tls_client_auth_subject_dn", "give exactly one of the subject's DN and the SAN values; there are %d", len(given))
 	}
+	if _, ok := parseName(c.TLSSubjectDN); c.TLSSubjectDN != "" && !ok {
+		return invalid("tls_client_auth_subject_dn", "%q is not a distinguished name as RFC 4514 writes them, such as CN=records,O=Kuntala,C=FI", c.TLSSubjectDN)
+	}
 	if _, err := netip.ParseAddr(c.TLSSANIP); c.TLSSANIP != "" && err != nil {
 		return invalid("tls_client_auth_san_ip", "%q is not an IP address", c.TLSSANIP)
 	}

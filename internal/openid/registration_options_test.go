@@ -58,6 +58,7 @@ func TestValidateOptions(t *testing.T) {
 				c.AuthMethod, c.TLSSANDNS, c.TLSSubjectDN = openid.AuthTLS, "a.example", "CN=a"
 			},
 			func(c *openid.Client) { c.TLSSubjectDN = "CN=a" },
+			func(c *openid.Client) { c.AuthMethod, c.TLSSubjectDN = openid.AuthTLS, "records" },
 		},
 		"tls_client_auth_san_ip":     {func(c *openid.Client) { c.AuthMethod, c.TLSSANIP = openid.AuthTLS, "a.example" }},
 		"request_object_signing_alg": {func(c *openid.Client) { c.RequestObjectAlg = "none" }, func(c *openid.Client) { c.RequireRequestObject = true }, func(c *openid.Client) { c.RequestURIs = []string{"https://service.example.fi/r"} }},
@@ -66,6 +67,7 @@ func TestValidateOptions(t *testing.T) {
 		}},
 		"response_modes":                    {func(c *openid.Client) { c.ResponseModes = []string{"web_message"} }},
 		"authorization_signed_response_alg": {func(c *openid.Client) { c.ResponseAlg = keys.ES256 }, func(c *openid.Client) { c.ResponseModes, c.ResponseAlg = []string{"jwt"}, "none" }},
+		"dpop_bound_access_tokens":          {func(c *openid.Client) { c.DPoP, c.CertificateBound = true, true }},
 		"default_max_age":                   {func(c *openid.Client) { c.DefaultMaxAge = &long }},
 		"default_acr_values":                {func(c *openid.Client) { c.DefaultACRValues = []string{"gold"} }},
 		"access_token_format":               {func(c *openid.Client) { c.TokenFormat = "saml" }},

@@ -79,6 +79,7 @@ var doors = []door{
 	{"modernc.org/sqlite", []string{"store", "storetest"}, "nothing else holds a database handle", false},
 	{"github.com/pressly/goose", []string{"store"}, "migrations belong to the store", false},
 	{"github.com/redis/go-redis", []string{"ephemeral"}, "what expires goes through the atomic verbs of ephemeral, or two replicas disagree on who came first", false},
+	{"github.com/miekg/pkcs11", []string{"keys"}, "it needs cgo, which the programs must build without: keys/pkcs11 has the build tag", false},
 	{"github.com/zitadel/oidc/v3/pkg/op", []string{"openid"}, "the protocol library stands behind one door, so that its defects are fenced in one place", false},
 	{module + "internal/store", []string{"cmd", "storetest"}, "the rooms know interfaces; only the programs choose the database", true},
 	{"math/rand", []string{"mail"}, "(mail spreads its retries with it) a secret from a guessable source is no secret: use crypto/rand", true},

@@ -216,6 +216,7 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 	}
 	s, err := server.New(ctx, server.Config{
 		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host,
+		Keys:         keys.Options{SignFor: 90 * 24 * time.Hour},
 		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "service.localhost", "records.localhost"}},
 	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust, Log: o.Log})
 	if err != nil {

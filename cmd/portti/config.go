@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/portti-id/portti/internal/keys/pkcs11"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/server"
 	"github.com/portti-id/portti/internal/server/settings"
@@ -22,14 +23,19 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 		ACRPrefix:    s.ACR.Prefix, ACRAliases: s.ACR.Names().Aliases,
 		Proxies: s.Listen.Proxies, Forwarded: s.Listen.ForwardedHeader,
 		Passwords: s.Passwords.Params(), MinPassword: s.Passwords.MinLength, Blocklists: s.Passwords.Lists(),
-		AccessTokens: s.Tokens.Access,
-		Outgoing:     openid.Outgoing{AllowHosts: s.Notices.AllowHosts, AllowNetworks: s.Notices.AllowNetworks, RootCAs: f.noticeCAs, Timeout: s.Notices.Timeout},
+		AccessTokens: s.Tokens.Access, Keys: s.Keys.Options(),
+		Outgoing: openid.Outgoing{AllowHosts: s.Notices.AllowHosts, AllowNetworks: s.Notices.AllowNetworks, RootCAs: f.noticeCAs, Timeout: s.Notices.Timeout},
 	}
 	if s.Card != nil {
 		c.CardHost = &s.Card.URL
 		c.CardMaxTLS = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[s.Card.MaxTLS]
 	}
 	return c
+}
+
+// tokenConfig is the PKCS #11 token that the settings name.
+func tokenConfig(t *settings.PKCS11, log *slog.Logger) pkcs11.Config {
+	return pkcs11.Config{Module: string(t.Module), Token: t.Token, PIN: t.PINFile.Read, Sessions: t.Sessions, Log: log}
 }
 
 func storeConfig(s *settings.Settings) store.Config {

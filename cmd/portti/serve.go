@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/portti-id/portti/internal/keys/pkcs11"
 	"github.com/portti-id/portti/internal/server"
 	"github.com/portti-id/portti/internal/server/settings"
 	"github.com/portti-id/portti/internal/web"
@@ -58,7 +59,16 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, shortLived.Close()) }()
-	provider, err := server.New(opening, serverConfig(s, f), server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
+	c := serverConfig(s, f)
+	if s.Keys.PKCS11 != nil {
+		token, err := pkcs11.Open(tokenConfig(s.Keys.PKCS11, log))
+		if err != nil {
+			return fmt.Errorf("setting keys.pkcs11: %w", err)
+		}
+		defer func() { err = errors.Join(err, token.Close()) }()
+		c.Keys.Token = token
+	}
+	provider, err := server.New(opening, c, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
 		Carrier: f.carrier, Trust: f.trust, Log: log})
 	if err != nil {
 		return assembling(err)

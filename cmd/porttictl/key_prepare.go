@@ -9,8 +9,8 @@ import (
 )
 
 func (t *tool) keyPrepare() *cobra.Command {
-	return t.keyChange("prepare", "Publish the next key of a kind; it does not sign yet", func(ctx context.Context, ring *keys.Ring, kind keys.Kind) error {
+	return t.keyChange("prepare", "Publish the next key of a kind; it does not sign yet", func(ctx context.Context, ring *keys.Ring, kind keys.Kind) (string, error) {
 		_, err := ring.Prepare(ctx, kind)
-		return err
+		return "", err
 	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func (t *tool) keyPromote() *cobra.Command {
-	return t.keyChange("promote", "Let the next key of a kind sign, 24 h after it was prepared, and retire the current one", func(ctx context.Context, ring *keys.Ring, kind keys.Kind) error {
-		return ring.Promote(ctx, kind)
+	return t.keyChange("promote", "Let the next key of a kind sign, when it has been published for long enough, and retire the current one", func(ctx context.Context, ring *keys.Ring, kind keys.Kind) (string, error) {
+		return "", ring.Promote(ctx, kind)
 	})
 }

@@ -9,8 +9,8 @@ import (
 )
 
 func (t *tool) keyRetire() *cobra.Command {
-	return t.keyChange("retire", "Drop the keys of a kind that were retired at least 7 days ago", func(ctx context.Context, ring *keys.Ring, kind keys.Kind) error {
+	return t.keyChange("retire", "Drop the keys of a kind whose last token has expired", func(ctx context.Context, ring *keys.Ring, kind keys.Kind) (string, error) {
 		_, err := ring.Retire(ctx, kind)
-		return err
+		return "", err
 	})
 }

@@ -127,8 +127,8 @@ is there, 5 the database does not answer.`,
 		group("client", "Relying parties: the services that people sign in to",
 			t.clientCreate(), t.clientList(), t.clientShow(), t.clientChange(), t.clientDisable(), t.clientEnable(), t.clientRotateSecret(),
 			t.clientImport(), t.clientExport()),
-		group("key", "Signing keys: prepare, promote, retire",
-			t.keyList(), t.keyPrepare(), t.keyPromote(), t.keyRetire()),
+		group("key", "Signing keys: prepare, promote, retire, replace; master key: reseal",
+			t.keyList(), t.keyPrepare(), t.keyPromote(), t.keyRetire(), t.keyReplace(), t.keyReseal()),
 		group("audit", "The audit trail", t.auditList()),
 	)
 	strict(root)

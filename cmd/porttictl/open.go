@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/openid"
@@ -113,15 +112,4 @@ func (t *tool) actor() (identity.Actor, error) {
 // person finds somebody by username.
 func (d *desk) person(ctx context.Context, username string) (identity.Person, error) {
 	return d.store.PersonByName(ctx, identity.FoldUsername(username))
-}
-
-// signed puts the operator's name on events that a room writes as its own.
-type signed struct {
-	audit.Recorder
-	by identity.Actor
-}
-
-func (s signed) Record(ctx context.Context, e audit.Event) error {
-	e.Actor = s.by.Name
-	return s.Recorder.Record(ctx, e)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ var changes = []struct {
 	event audit.Type
 }{
 	{args: words("organisation create kuntala --name Kuntala --methods card,app,token --delivery letter"), event: audit.OrganisationCreated},
+	{first: func(k *kit) { k.newMaster() }, args: words("key reseal"), event: audit.KeysResealed},
 	{args: words("organisation change kuntala --methods card,app --shared-workstations --it-contact it@kuntala.example"), event: audit.OrganisationChanged},
 	{args: words("user create aino.alku --organisation kuntala --given-name Aino --family-name Alku --email aino@kuntala.example --language sv"), event: audit.UserCreated},
 	{args: words("user change aino.alku --family-name Uusi"), event: audit.UserChanged},
@@ -48,6 +50,8 @@ var changes = []struct {
 	{args: words("key prepare P-256"), event: audit.KeyCreated},
 	{first: func(k *kit) { k.preparedBefore(keys.Ed25519, 25*time.Hour) }, args: words("key promote Ed25519"), event: audit.KeyMoved},
 	{first: func(k *kit) { k.promotedBefore(keys.RSA2048, 8*24*time.Hour) }, args: words("key retire RSA-2048"), event: audit.KeyMoved},
+	{args: words("key replace P-256"), event: audit.KeyMoved},
+	{args: words("key replace Ed25519 --keep-former"), event: audit.KeyMoved},
 	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
 	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
 }
@@ -328,8 +332,96 @@ func TestClaimsAndRoles(t *testing.T) {
 func TestKeyIsPromotedOnlyAfterItsTime(t *testing.T) {
 	k := newKit(t, store.SQLite)
 	k.ok("key", "prepare", "P-256", "--apply")
-	k.fails(exitConflict, "clients need", "key", "promote", "P-256")
+	k.fails(exitConflict, "It can be promoted in 1 day", "key", "promote", "P-256")
 	k.fails(exitConflict, "Prepare one first", "key", "promote", "Ed25519")
+}
+
+// newMaster seals a secret and puts another master key on top of the file.
+func (k *kit) newMaster() {
+	k.t.Helper()
+	if _, err := keys.OpenSecret(k.t.Context(), k.db.Keys(), k.master, "kept"); err != nil {
+		k.t.Fatal(err)
+	}
+	path := filepath.Join(filepath.Dir(k.config), "master.key")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append([]byte(keys.GenerateMaster()+"\n"), old...), 0o600); err != nil {
+		k.t.Fatal(err)
+	}
+	if k.master, err = keys.LoadMaster(path); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// TestResealTellsWhatRemains: counted first, then done, and what no key opens is
+// told by an exit code.
+func TestResealTellsWhatRemains(t *testing.T) {
+	for _, driver := range storetest.Drivers {
+		t.Run(driver, func(t *testing.T) {
+			k := newKit(t, driver)
+			type view struct {
+				Result  []keys.Resealed
+				Warning string
+			}
+			count := func(out string) (found, resealed, left int, warning string) {
+				v := decode[view](t, out)
+				for _, r := range v.Result {
+					found, resealed, left = found+r.Found, resealed+r.Resealed, left+r.Left
+				}
+				return found, resealed, left, v.Warning
+			}
+			k.ringAt(0) // three signing keys
+			k.newMaster()
+			if f, r, l, w := count(k.ok("key", "reseal", "--json")); f != 4 || r != 0 || l != 4 || w != "" {
+				t.Errorf("rehearsed: found %d, resealed %d, left %d, %q", f, r, l, w)
+			}
+			if f, r, l, w := count(k.ok("key", "reseal", "--json", "--apply")); f != 4 || r != 4 || l != 0 || !strings.Contains(w, k.master.Others()[0]) {
+				t.Errorf("applied: found %d, resealed %d, left %d, %q", f, r, l, w)
+			}
+			if f, _, l, _ := count(k.ok("key", "reseal", "--json", "--apply")); f != 0 || l != 0 {
+				t.Errorf("applied again: found %d, left %d", f, l)
+			}
+			k.seed() // its authenticator has no sealed key
+			out, errs, code := k.run("key", "reseal", "--json", "--apply")
+			if _, _, l, w := count(out); code != exitConflict || l != 1 || !strings.Contains(errs, "cannot be opened") || !strings.Contains(w, "Take no key out") {
+				t.Errorf("exit code %d, left %d: %s %s", code, l, errs, w)
+			}
+		})
+	}
+}
+
+// TestAReplacedKeyIsGone: the list no longer has it, and the operator hears what
+// that breaks, in the dry run already.
+func TestAReplacedKeyIsGone(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.ok("key", "prepare", "P-256", "--apply")
+	type view struct {
+		Result  []keyView
+		Warning string
+	}
+	before := decode[[]keyView](t, k.ok("key", "list", "--json"))
+	for _, args := range [][]string{{}, {"--apply"}} {
+		v := decode[view](t, k.ok(append(words("key replace P-256 --json"), args...)...))
+		if len(v.Result) != 1 || v.Result[0].State != keys.Current || !strings.Contains(v.Warning, "refused from now on") {
+			t.Errorf("%v: %+v", args, v)
+		}
+		if slices.ContainsFunc(before, func(b keyView) bool { return b.ID == v.Result[0].ID }) {
+			t.Errorf("%v: the key is not new", args)
+		}
+	}
+	left := 0
+	for _, b := range before {
+		for _, now := range decode[[]keyView](t, k.ok("key", "list", "--json")) {
+			if now.ID == b.ID {
+				left++
+			}
+		}
+	}
+	if left != 2 { // RSA-2048 and Ed25519
+		t.Errorf("%d of %d keys are left", left, len(before))
+	}
 }
 
 // TestListsAndFilters: what reads need no --apply and show what was asked for.

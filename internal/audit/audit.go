@@ -46,6 +46,7 @@ const (
 	ClientEnabled        Type = "client.enabled"
 	KeyCreated           Type = "key.created"
 	KeyMoved             Type = "key.moved"
+	KeysResealed         Type = "key.resealed" // the master key changed
 )
 
 // Event is one line of the trail.

@@ -24,11 +24,15 @@ import (
 
 // Options of a ring. The zero value works.
 type Options struct {
-	Kinds       []Kind         // RSA-2048, P-256 and Ed25519
-	PublishFor  time.Duration  // how long a key is published before it signs, so that every client has fetched it; 24 h
-	KeepRetired time.Duration  // how long a retired key stays published, so that every token it signed has expired; 7 days
-	Refresh     time.Duration  // how often Run looks for what other replicas did; 30 s
-	Audit       audit.Recorder // key.created and key.moved; nil records nothing
+	Kinds       []Kind        // RSA-2048, P-256 and Ed25519
+	SignFor     time.Duration // how long a key signs until Run replaces it; 0: keys are rotated by hand alone
+	PublishFor  time.Duration // how long a key is published before it signs, so that every client has fetched it; 24 h
+	KeepRetired time.Duration // how long a retired key stays published, so that every token it signed has expired; 7 days
+	Refresh     time.Duration // how often Run looks for what other replicas did; 5 s
+	Stale       time.Duration // how old a reading may be when SQL does not answer; then nothing is signed or verified; 15 min
+	Token       Token         // where keys of TokenKinds are made and sign; nil: all are in SQL
+	TokenKinds  []Kind        // not Ed25519
+	Actor       string        // whom events name; "system"
 	Now         func() time.Time
 	Log         *slog.Logger
 }
@@ -39,7 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	o.PublishFor = cmp.Or(o.PublishFor, 24*time.Hour)
 	o.KeepRetired = cmp.Or(o.KeepRetired, 7*24*time.Hour)
-	o.Refresh = cmp.Or(o.Refresh, 30*time.Second)
+	o.Refresh = cmp.Or(o.Refresh, 5*time.Second)
+	o.Stale = cmp.Or(o.Stale, 15*time.Minute)
+	o.Actor = cmp.Or(o.Actor, "system")
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -54,14 +60,17 @@ func (o Options) withDefaults() Options {
 //
 // A key's life: Prepare publishes it, Promote lets it sign and retires the former
 // one, Retire drops what has been retired long enough. Each is one call by an
-// operator or a schedule; other replicas follow with their next Refresh, and
-// until then know the new key already, since it was published before.
+// operator or by the schedule of Run; other replicas follow with their next
+// Refresh, and until then know the new key already, since it was published
+// before. Replace alone lets a key sign that nobody has seen.
 type Ring struct {
 	store   Store
 	master  *Master
 	o       Options
 	now     atomic.Pointer[snapshot]
-	refresh sync.Mutex // one at a time, so that an older reading never replaces a newer
+	read    atomic.Int64 // when SQL was last read, Unix nanoseconds of Options.Now
+	refresh sync.Mutex   // one at a time, so that an older reading never replaces a newer
+	asked   time.Time    // when a caller last waited for a reading; under refresh
 }
 
 // snapshot is all that the ring knows at one moment. It never changes.
@@ -93,58 +102,126 @@ func OpenRing(ctx context.Context, store Store, master *Master, o Options) (*Rin
 	if err := r.Refresh(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.checkTokens(); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
-// add makes a key and stores it.
+// add makes a key and stores it. A key that nobody will use is not left behind in
+// the token.
 func (r *Ring) add(ctx context.Context, kind Kind, state State) (id string, err error) {
-	private, err := generate(kind)
+	row, s, err := r.make(kind, state)
 	if err != nil {
-		return "", fmt.Errorf("make a signing key: %w", err)
+		return "", err
 	}
-	s, err := newSigning(kind, private)
+	if err := r.store.AddSigningKey(ctx, row, r.event(audit.KeyCreated, kind, row.ID, state)); err != nil {
+		if !fault.Is(err, fault.Unavailable) { // else it may have been stored
+			r.destroy(ctx, s)
+		}
+		return "", fmt.Errorf("add a signing key: %w", err)
+	}
+	return row.ID, nil
+}
+
+// make makes a key pair, in the token when the kind's keys are there.
+func (r *Ring) make(kind Kind, state State) (Stored, *signing, error) {
+	s, err := r.generate(kind)
 	if err != nil {
-		return "", fmt.Errorf("make a signing key: %w", err)
+		return Stored{}, nil, fmt.Errorf("make a signing key: %w", err)
 	}
 	sealed, err := s.seal(r.master)
 	if err != nil {
-		return "", fmt.Errorf("make a signing key: %w", err)
+		return Stored{}, nil, fmt.Errorf("make a signing key: %w", err)
 	}
 	now := r.o.Now().UTC()
-	if err := r.store.AddSigningKey(ctx, Stored{ID: s.id, Kind: kind, State: state, Sealed: sealed, Created: now, Moved: now}); err != nil {
-		return "", fmt.Errorf("add a signing key: %w", err)
-	}
-	return s.id, r.record(ctx, audit.KeyCreated, kind, s.id, state)
+	return Stored{ID: s.id, Kind: kind, State: state, Sealed: sealed, Created: now, Moved: now}, s, nil
 }
 
-func (r *Ring) record(ctx context.Context, what audit.Type, kind Kind, id string, state State) error {
-	if r.o.Audit == nil {
-		return nil
-	}
-	err := r.o.Audit.Record(ctx, audit.Event{
-		At: r.o.Now().UTC(), Type: what, Actor: "system",
-		Details: map[string]string{"key": id, "kind": string(kind), "state": string(state)},
-	})
-	if err != nil {
-		return fmt.Errorf("signing key %s is %s, but the audit trail does not tell: %w", id, state, err)
-	}
-	return nil
+func (r *Ring) event(what audit.Type, kind Kind, id string, state State) audit.Event {
+	return audit.Event{At: r.o.Now().UTC(), Type: what, Actor: r.o.Actor,
+		Details: map[string]string{"key": id, "kind": string(kind), "state": string(state)}}
 }
 
 // Refresh reads the keys anew. When it fails the ring goes on with what it has.
 func (r *Ring) Refresh(ctx context.Context) error {
 	r.refresh.Lock()
 	defer r.refresh.Unlock()
+	return r.reread(ctx)
+}
+
+// reread is Refresh for those that hold its lock.
+func (r *Ring) reread(ctx context.Context) error {
+	began := wall(r.o.Now())
 	rows, err := r.store.SigningKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("signing keys: %w", err)
 	}
-	next, err := r.snapshot(rows, r.now.Load())
+	last := r.now.Load()
+	next, err := r.snapshot(rows, last)
 	if err != nil {
+		if last != nil && last.within(rows) {
+			r.read.Store(began.UnixNano()) // what we have is still good, whatever came to it
+		}
 		return fmt.Errorf("signing keys: %w", err)
 	}
 	r.now.Store(next)
+	r.read.Store(began.UnixNano())
 	return nil
+}
+
+// within tells whether none of the snapshot's keys has been taken away.
+func (s *snapshot) within(rows []Stored) bool {
+	return !slices.ContainsFunc(s.rows, func(k Stored) bool {
+		return !slices.ContainsFunc(rows, func(o Stored) bool { return o.ID == k.ID })
+	})
+}
+
+// wall is t without its monotonic part, which stands still while a machine sleeps.
+func wall(t time.Time) time.Time { return t.Round(0) }
+
+// latest is the snapshot to work with. A replica that slept, or that Run could not
+// refresh for long, reads SQL first: it may hold a key that has been withdrawn. nil
+// when that fails.
+func (r *Ring) latest() *snapshot {
+	if r.fresh() || r.ask(r.fresh) {
+		return r.now.Load()
+	}
+	return nil
+}
+
+func (r *Ring) fresh() bool {
+	age := wall(r.o.Now()).UnixNano() - r.read.Load()
+	return age < int64(r.o.Stale) && age > -int64(r.o.Stale) // a clock that was set back tells nothing either
+}
+
+// Limits of readings that callers wait for, so that nobody who sends in tokens
+// with made-up key IDs keeps SQL busy.
+const (
+	askEvery = 2 * time.Second
+	askLimit = 2 * time.Second
+)
+
+// ask reads SQL for a caller who misses something, unless somebody just did, and
+// tells whether it is there now.
+func (r *Ring) ask(there func() bool) bool {
+	r.refresh.Lock()
+	defer r.refresh.Unlock()
+	if there() {
+		return true
+	}
+	now := wall(r.o.Now())
+	if since := now.Sub(r.asked); since >= 0 && since < askEvery {
+		return false
+	}
+	r.asked = now
+	ctx, cancel := context.WithTimeout(context.Background(), askLimit)
+	defer cancel()
+	if err := r.reread(ctx); err != nil {
+		r.o.Log.WarnContext(ctx, "signing keys not refreshed", "error", err)
+		return false
+	}
+	return there()
 }
 
 // snapshot prepares what signing needs, and takes key pairs over from the last
@@ -161,7 +238,7 @@ func (r *Ring) snapshot(rows []Stored, last *snapshot) (*snapshot, error) {
 		}
 		if pair == nil {
 			var err error
-			if pair, err = unseal(r.master, row); err != nil {
+			if pair, err = r.unseal(row); err != nil {
 				return nil, fmt.Errorf("key %s: %w", row.ID, err)
 			}
 		}
@@ -202,7 +279,7 @@ func (s *snapshot) publish() error {
 	return nil
 }
 
-// Run refreshes until ctx ends.
+// Run refreshes and follows the schedule until ctx ends.
 func (r *Ring) Run(ctx context.Context) {
 	tick := time.NewTicker(r.o.Refresh)
 	defer tick.Stop()
@@ -211,8 +288,14 @@ func (r *Ring) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := r.Refresh(ctx); err != nil && ctx.Err() == nil {
-				r.o.Log.WarnContext(ctx, "signing keys not refreshed", "error", err)
+			if err := r.Refresh(ctx); err != nil {
+				if ctx.Err() == nil {
+					r.o.Log.WarnContext(ctx, "signing keys not refreshed", "error", err)
+				}
+				continue // what is due is told by the clock and by SQL together
+			}
+			if err := r.Advance(ctx); err != nil && ctx.Err() == nil {
+				r.o.Log.ErrorContext(ctx, "signing keys not rotated", "error", err)
 			}
 		}
 	}
@@ -234,7 +317,11 @@ func (r *Ring) Sign(alg Algorithm, typ string, payload []byte) (string, error) {
 
 func (r *Ring) signing(alg Algorithm) (*signing, error) {
 	kind, known := kindOf(alg)
-	if s := r.now.Load().current[kind]; known && s != nil {
+	now := r.latest()
+	if now == nil {
+		return nil, fmt.Errorf("the signing keys were last read more than %s ago and the database does not answer", r.o.Stale)
+	}
+	if s := now.current[kind]; known && s != nil {
 		return s, nil
 	}
 	return nil, fmt.Errorf("no signing key for algorithm %q", alg)
@@ -253,8 +340,8 @@ func (r *Ring) Signer(alg Algorithm) (kid string, private crypto.Signer, err err
 // Algorithms is what the ring can sign with, RS256 first.
 func (r *Ring) Algorithms() []Algorithm {
 	return slices.DeleteFunc(slices.Clone(Algorithms), func(alg Algorithm) bool {
-		_, err := r.signing(alg)
-		return err != nil
+		kind, _ := kindOf(alg)
+		return !slices.Contains(r.o.Kinds, kind)
 	})
 }
 
@@ -265,7 +352,7 @@ var ErrNotOurs = errors.New("the token is not signed by a key of this ring")
 const maxToken = 16 << 10
 
 // Verify returns the payload of a token that a key of the ring signed, current,
-// next or retired. Its header's type must be typ, so that no kind of token passes for
+// next or retired, not withdrawn. Its header's type must be typ, so that no kind of token passes for
 // another (RFC 8725 §3.11); "" and "JWT" stand for each other. Claims are the
 // caller's to check. Every error is ErrNotOurs.
 func (r *Ring) Verify(token, typ string, allowed ...Algorithm) (payload []byte, kid string, err error) {
@@ -294,7 +381,7 @@ func (r *Ring) Verify(token, typ string, allowed ...Algorithm) (payload []byte, 
 	if err != nil {
 		return nil, "", ErrNotOurs
 	}
-	key := r.now.Load().keys[h.Kid]
+	key := r.key(h.Kid)
 	if key == nil || !key.verifies(h.Alg, []byte(token[:len(part[0])+1+len(part[1])]), signature) {
 		return nil, "", ErrNotOurs
 	}
@@ -302,6 +389,25 @@ func (r *Ring) Verify(token, typ string, allowed ...Algorithm) (payload []byte, 
 		return nil, "", ErrNotOurs
 	}
 	return payload, h.Kid, nil
+}
+
+// key returns a key by its ID, nil when there is none. Another replica may have
+// replaced a key a moment ago, so an unknown one is asked for.
+func (r *Ring) key(kid string) *signing {
+	if len(kid) != kidLength {
+		return nil
+	}
+	now := r.latest()
+	if now == nil {
+		return nil
+	}
+	if s := now.keys[kid]; s != nil {
+		return s
+	}
+	if r.ask(func() bool { return r.now.Load().keys[kid] != nil }) {
+		return r.now.Load().keys[kid]
+	}
+	return nil
 }
 
 // PublicSet returns the public keys. The caller must not change it.

@@ -30,7 +30,9 @@ import (
 
 // shelf is a Store in memory that keeps its promises.
 type shelf struct {
+	Sealings
 	mu      sync.Mutex
+	events  []audit.Event
 	rows    []Stored
 	secrets map[string]string
 	down    error
@@ -43,7 +45,7 @@ func (s *shelf) SigningKeys(context.Context) ([]Stored, error) {
 	return slices.Clone(s.rows), s.down
 }
 
-func (s *shelf) AddSigningKey(_ context.Context, k Stored) error {
+func (s *shelf) AddSigningKey(_ context.Context, k Stored, e audit.Event) error {
 	if s.late != nil {
 		f := s.late
 		s.late = nil
@@ -57,11 +59,11 @@ func (s *shelf) AddSigningKey(_ context.Context, k Stored) error {
 	if slices.ContainsFunc(s.rows, func(o Stored) bool { return o.Kind == k.Kind && o.State == k.State && k.State != Retired }) {
 		return fault.New(fault.Conflict, "key_exists", "There is one already.")
 	}
-	s.rows = append(s.rows, k)
+	s.rows, s.events = append(s.rows, k), append(s.events, e)
 	return nil
 }
 
-func (s *shelf) Rotate(_ context.Context, kind Kind, next, current string, at time.Time) error {
+func (s *shelf) Rotate(_ context.Context, kind Kind, next, current string, at time.Time, events ...audit.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := slices.IndexFunc(s.rows, func(k Stored) bool { return k.ID == next && k.Kind == kind && k.State == Next })
@@ -71,30 +73,33 @@ func (s *shelf) Rotate(_ context.Context, kind Kind, next, current string, at ti
 	}
 	s.rows[n].State, s.rows[n].Moved = Current, at
 	s.rows[c].State, s.rows[c].Moved = Retired, at
+	s.events = append(s.events, events...)
 	return nil
 }
 
-func (s *shelf) DropSigningKey(_ context.Context, id string) error {
+func (s *shelf) Replace(_ context.Context, k Stored, current string, withdrawn []string, events ...audit.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := slices.IndexFunc(s.rows, func(k Stored) bool { return k.ID == current && k.State == Current })
+	if c < 0 {
+		return fault.New(fault.Conflict, "key_moved", "Another replica was quicker.")
+	}
+	s.rows[c].State, s.rows[c].Moved = Retired, k.Moved
+	s.rows = append(slices.DeleteFunc(s.rows, func(o Stored) bool { return slices.Contains(withdrawn, o.ID) }), k)
+	s.events = append(s.events, events...)
+	return nil
+}
+
+func (s *shelf) DropSigningKey(_ context.Context, id string, e audit.Event) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.rows)
 	s.rows = slices.DeleteFunc(s.rows, func(k Stored) bool { return k.ID == id && k.State == Retired })
 	if len(s.rows) == n {
-		return fault.New(fault.NotFound, "key_not_found", "No such key.")
+		return false, nil
 	}
-	return nil
-}
-
-type trail struct {
-	mu     sync.Mutex
-	events []audit.Event
-}
-
-func (t *trail) Record(_ context.Context, e audit.Event) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.events = append(t.events, e)
-	return nil
+	s.events = append(s.events, e)
+	return true, nil
 }
 
 type clock struct {
@@ -309,12 +314,12 @@ func TestOnlyPublicPartsArePublished(t *testing.T) {
 }
 
 func TestReplicasThatStartAtOnceAgree(t *testing.T) {
-	store, m, log := &shelf{}, master(t), &trail{}
+	store, m := &shelf{}, master(t)
 	rings := make([]*Ring, 8)
 	var all sync.WaitGroup
 	for i := range rings {
 		all.Go(func() {
-			r, err := OpenRing(t.Context(), store, m, Options{Kinds: quick, Audit: log})
+			r, err := OpenRing(t.Context(), store, m, Options{Kinds: quick})
 			if err != nil {
 				t.Error(err)
 				return
@@ -326,8 +331,8 @@ func TestReplicasThatStartAtOnceAgree(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	if len(store.rows) != len(quick) || len(log.events) != len(quick) {
-		t.Errorf("%d keys, %d events", len(store.rows), len(log.events))
+	if len(store.rows) != len(quick) || len(store.events) != len(quick) {
+		t.Errorf("%d keys, %d events", len(store.rows), len(store.events))
 	}
 	for _, r := range rings {
 		token, _ := r.Sign(ES256, "", []byte("{}"))
@@ -350,9 +355,9 @@ func TestTheLoserOfTheRaceTakesTheWinnersKey(t *testing.T) {
 }
 
 func TestAKeysLife(t *testing.T) {
-	store, m, log := &shelf{}, master(t), &trail{}
+	store, m := &shelf{}, master(t)
 	c := &clock{t: time.Unix(1_800_000_000, 0)}
-	o := Options{Kinds: quick, PublishFor: time.Hour, KeepRetired: 2 * time.Hour, Now: c.now, Audit: log}
+	o := Options{Kinds: quick, PublishFor: time.Hour, KeepRetired: 2 * time.Hour, Now: c.now}
 	r, replica := open(t, store, m, o), open(t, store, m, o)
 	ctx := t.Context()
 	first, _, _ := r.Signer(ES256)
@@ -413,8 +418,8 @@ func TestAKeysLife(t *testing.T) {
 	if _, _, err := r.Verify(fresh, "", ES256); err != nil {
 		t.Error("the current key was dropped")
 	}
-	if got := len(log.events); got != 2+1+2+1 {
-		t.Errorf("%d events: %+v", got, log.events)
+	if got := len(store.events); got != 2+1+2+1 {
+		t.Errorf("%d events: %+v", got, store.events)
 	}
 	if _, err := r.Prepare(ctx, RSA2048); fault.Code(err) != "key_kind_unknown" {
 		t.Errorf("a kind that is not in use: %v", err)

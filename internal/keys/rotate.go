@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
@@ -64,48 +66,126 @@ func (r *Ring) Promote(ctx context.Context, kind Kind) error {
 	}
 	now := r.o.Now().UTC()
 	if wait := next.Moved.Add(r.o.PublishFor).Sub(now); wait > 0 {
-		return fault.New(fault.Conflict, "key_too_new", "The next %s key was published %s ago; clients need %s to fetch it.", kind, now.Sub(next.Moved), r.o.PublishFor).After(wait)
+		return fault.New(fault.Conflict, "key_too_new", "The next %s key was published %s ago; services need %s to fetch it. It can be promoted in %s.",
+			kind, spell(max(0, now.Sub(next.Moved))), spell(r.o.PublishFor), spell(wait)).After(wait)
 	}
-	if err := r.store.Rotate(ctx, kind, next.ID, current.ID, now); err != nil {
-		if fault.Is(err, fault.Conflict) {
-			return fault.New(fault.Conflict, "key_moved_meanwhile", "The %s keys have been rotated meanwhile.", kind)
-		}
+	err := r.store.Rotate(ctx, kind, next.ID, current.ID, now, r.event(audit.KeyMoved, kind, next.ID, Current), r.event(audit.KeyMoved, kind, current.ID, Retired))
+	if fault.Is(err, fault.Conflict) {
+		return errMoved(kind)
+	}
+	if err != nil {
 		return fmt.Errorf("rotate the %s keys: %w", kind, err)
 	}
-	if err := r.Refresh(ctx); err != nil {
-		return err
-	}
-	if err := r.record(ctx, audit.KeyMoved, kind, next.ID, Current); err != nil {
-		return err
-	}
-	return r.record(ctx, audit.KeyMoved, kind, current.ID, Retired)
+	return r.Refresh(ctx)
 }
 
 // Retire drops the retired keys of a kind whose last token has expired, and
 // returns how many.
-func (r *Ring) Retire(ctx context.Context, kind Kind) (dropped int, err error) {
+func (r *Ring) Retire(ctx context.Context, kind Kind) (n int, err error) {
 	if err := r.mine(kind); err != nil {
 		return 0, err
 	}
 	if err := r.Refresh(ctx); err != nil {
 		return 0, err
 	}
-	now := r.o.Now()
-	for _, row := range r.now.Load().rows {
-		if row.Kind != kind || row.State != Retired || now.Before(row.Moved.Add(r.o.KeepRetired)) {
+	now, known := r.o.Now(), r.now.Load()
+	for _, row := range known.rows {
+		if row.Kind != kind || !r.over(row, now) {
 			continue
 		}
-		if err := r.store.DropSigningKey(ctx, row.ID); fault.Is(err, fault.NotFound) {
-			continue // another replica was quicker
-		} else if err != nil {
-			return dropped, fmt.Errorf("drop signing key %s: %w", row.ID, err)
+		there, err := r.store.DropSigningKey(ctx, row.ID, r.event(audit.KeyMoved, kind, row.ID, dropped))
+		if err != nil {
+			return n, fmt.Errorf("drop signing key %s: %w", row.ID, err)
 		}
-		dropped++
-		if err := r.record(ctx, audit.KeyMoved, kind, row.ID, "dropped"); err != nil {
-			return dropped, err
+		if !there {
+			continue // another replica was quicker
+		}
+		n++
+		r.destroy(ctx, known.keys[row.ID])
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	return n, r.Refresh(ctx)
+}
+
+// over tells whether the last token that a key signed has expired.
+func (r *Ring) over(row Stored, now time.Time) bool {
+	return row.State == Retired && !now.Before(row.Moved.Add(r.o.KeepRetired))
+}
+
+// Replace is for a key that somebody else may have: a new key of its kind signs at
+// once, although nobody has seen it yet, and every other key of the kind is
+// withdrawn, since the next one lay beside the one that is out: tokens that they
+// signed verify no longer, here and wherever the JWK set is fetched anew. With keep
+// they stay published as after Promote. It returns the new key's ID.
+// fault.Conflict "key_moved_meanwhile" when somebody else rotated.
+func (r *Ring) Replace(ctx context.Context, kind Kind, keep bool) (id string, err error) {
+	if err := r.mine(kind); err != nil {
+		return "", err
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return "", err
+	}
+	current, ok := r.find(kind, Current)
+	if !ok {
+		return "", fmt.Errorf("kind %s has no current key", kind)
+	}
+	row, s, err := r.make(kind, Current)
+	if err != nil {
+		return "", err
+	}
+	known := r.now.Load()
+	former, events := []string{}, []audit.Event{r.event(audit.KeyCreated, kind, row.ID, Current)}
+	if keep {
+		events = append(events, r.event(audit.KeyMoved, kind, current.ID, Retired))
+	} else {
+		for _, k := range known.rows {
+			if k.Kind == kind {
+				former, events = append(former, k.ID), append(events, r.event(audit.KeyMoved, kind, k.ID, withdrawn))
+			}
 		}
 	}
-	return dropped, r.Refresh(ctx)
+	if err := r.store.Replace(ctx, row, current.ID, former, events...); err != nil {
+		if !fault.Is(err, fault.Unavailable) {
+			r.destroy(ctx, s)
+		}
+		if fault.Is(err, fault.Conflict) {
+			return "", errMoved(kind)
+		}
+		return "", fmt.Errorf("replace the %s key: %w", kind, err)
+	}
+	for _, id := range former {
+		r.destroy(ctx, known.keys[id])
+	}
+	return row.ID, r.Refresh(ctx)
+}
+
+func errMoved(kind Kind) error {
+	return fault.New(fault.Conflict, "key_moved_meanwhile", "The %s keys have been rotated meanwhile. Look at them again.", kind)
+}
+
+// spell writes a duration for people, to the minute: "2 days 3 h", "23 h 59 min".
+func spell(d time.Duration) string {
+	minutes := int64((d + time.Minute - 1) / time.Minute)
+	var parts []string
+	for _, unit := range []struct {
+		name    string
+		minutes int64
+	}{{"days", 24 * 60}, {"h", 60}, {"min", 1}} {
+		n := minutes / unit.minutes
+		minutes %= unit.minutes
+		if n == 1 && unit.name == "days" {
+			unit.name = "day"
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprint(n, " ", unit.name))
+		}
+	}
+	if len(parts) == 0 {
+		return "0 min"
+	}
+	return strings.Join(parts, " ")
 }
 
 func (r *Ring) mine(kind Kind) error {

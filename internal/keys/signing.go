@@ -46,6 +46,9 @@ func kindOf(alg Algorithm) (Kind, bool) {
 	return "", false
 }
 
+// kidLength is that of a SHA-256 in base64url.
+const kidLength = 43
+
 func generate(kind Kind) (crypto.Signer, error) {
 	switch kind {
 	case RSA2048:
@@ -62,16 +65,16 @@ func generate(kind Kind) (crypto.Signer, error) {
 // newSigning prepares a key pair; its ID is the thumbprint (RFC 7638).
 func newSigning(kind Kind, private crypto.Signer) (*signing, error) {
 	right := false
-	switch k := private.(type) {
-	case *rsa.PrivateKey:
+	switch k := private.Public().(type) {
+	case *rsa.PublicKey:
 		right = kind == RSA2048 && k.N.BitLen() == 2048
-	case *ecdsa.PrivateKey:
+	case *ecdsa.PublicKey:
 		right = kind == P256 && k.Curve == elliptic.P256()
-	case ed25519.PrivateKey:
+	case ed25519.PublicKey:
 		right = kind == Ed25519
 	}
 	if !right {
-		return nil, fmt.Errorf("a %T is not a key of kind %s", private, kind)
+		return nil, fmt.Errorf("a %T is not a key of kind %s", private.Public(), kind)
 	}
 	jwk := jose.JSONWebKey{Key: private.Public(), Use: "sig"}
 	switch kind {
@@ -91,8 +94,11 @@ func newSigning(kind Kind, private crypto.Signer) (*signing, error) {
 	return &signing{id: jwk.KeyID, kind: kind, private: private, jwk: jwk}, nil
 }
 
-// seal returns the private key as SQL keeps it.
+// seal returns the private key, or where it is, as SQL keeps it.
 func (s *signing) seal(m *Master) (string, error) {
+	if k, ok := s.private.(*inToken); ok {
+		return k.seal(m, s.id)
+	}
 	der, err := x509.MarshalPKCS8PrivateKey(s.private)
 	if err != nil {
 		return "", err
@@ -101,18 +107,14 @@ func (s *signing) seal(m *Master) (string, error) {
 }
 
 // unseal is the way back, and trusts nothing that the row says.
-func unseal(m *Master, row Stored) (*signing, error) {
-	der, err := m.Open(row.Sealed, row.ID)
+func (r *Ring) unseal(row Stored) (*signing, error) {
+	plain, err := r.master.Open(row.Sealed, row.ID)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	private, err := r.private(plain)
 	if err != nil {
-		return nil, errors.New("the private key is broken")
-	}
-	private, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("the private key cannot sign")
+		return nil, err
 	}
 	s, err := newSigning(row.Kind, private)
 	if err != nil {
@@ -122,6 +124,21 @@ func unseal(m *Master, row Stored) (*signing, error) {
 		return nil, errors.New("the private key belongs to another ID")
 	}
 	return s, nil
+}
+
+func (r *Ring) private(plain []byte) (crypto.Signer, error) {
+	if isReference(plain) {
+		return openReference(plain, r.o.Token)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(plain)
+	if err != nil {
+		return nil, errors.New("the private key is broken")
+	}
+	private, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the private key cannot sign")
+	}
+	return private, nil
 }
 
 // protected returns the encoded header of a token, with the dot behind it. There
@@ -171,6 +188,9 @@ func (s *signing) sign(alg Algorithm, input []byte) ([]byte, error) {
 		return ed25519.Sign(s.private.(ed25519.PrivateKey), input), nil
 	}
 	digest := sha256.Sum256(input)
+	if k, ok := s.private.(*inToken); ok {
+		return k.sign(alg, digest[:])
+	}
 	switch alg {
 	case RS256:
 		return rsa.SignPKCS1v15(rand.Reader, s.private.(*rsa.PrivateKey), crypto.SHA256, digest[:])

@@ -495,19 +495,17 @@ var makeRing = sync.OnceValues(func() (*keys.Ring, error) {
 	return keys.OpenRing(context.Background(), &keyStore{}, master, keys.Options{})
 })
 
-type keyStore struct{ rows []keys.Stored }
+type keyStore struct {
+	keys.Store // what nobody calls here
+	rows       []keys.Stored
+}
 
 func (s *keyStore) SigningKeys(context.Context) ([]keys.Stored, error) {
 	return slices.Clone(s.rows), nil
 }
-func (s *keyStore) AddSigningKey(_ context.Context, k keys.Stored) error {
+func (s *keyStore) AddSigningKey(_ context.Context, k keys.Stored, _ audit.Event) error {
 	s.rows = append(s.rows, k)
 	return nil
-}
-func (s *keyStore) Rotate(context.Context, keys.Kind, string, string, time.Time) error { return nil }
-func (s *keyStore) DropSigningKey(context.Context, string) error                       { return nil }
-func (s *keyStore) KeepSecret(_ context.Context, _, sealed string) (string, error) {
-	return sealed, nil
 }
 
 // probe runs f as a handler would be run, from a browser without cookies.

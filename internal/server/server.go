@@ -57,7 +57,7 @@ type Config struct {
 	Outgoing     openid.Outgoing // calls to relying parties
 	CardHost     *card.Host      // nil: no card sign-in
 	CardMaxTLS   uint16          // 0: TLS 1.3
-	KeyKinds     []keys.Kind     // nil: all
+	Keys         keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
 	LettersEvery time.Duration   // how often the outbox looks for letters; 0: 10 s
 }
 
@@ -124,7 +124,8 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err := s.directory(); err != nil {
 		return nil, err
 	}
-	s.ring, err = keys.OpenRing(ctx, d.Keys, d.Master, keys.Options{Kinds: c.KeyKinds, Audit: d.Store, Now: d.Now, Log: d.Log})
+	c.Keys.Now, c.Keys.Log = d.Now, d.Log
+	s.ring, err = keys.OpenRing(ctx, d.Keys, d.Master, c.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}

@@ -100,7 +100,7 @@ func TestNewRefuses(t *testing.T) {
 		"a blocklist that is absent": func(c *server.Config, _ *server.Deps) { c.Blocklists = []string{"absent.txt"} },
 	} {
 		b := embedded(t)
-		c := server.Config{Issuer: "https://id.example.fi", Brand: "Portti", Passwords: cheap, KeyKinds: []keys.Kind{keys.RSA2048}}
+		c := server.Config{Issuer: "https://id.example.fi", Brand: "Portti", Passwords: cheap, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048}}}
 		d := server.Deps{Store: b.store, Keys: b.keys, Ephemeral: b.ephemeral, Master: b.master}
 		edit(&c, &d)
 		if _, err := server.New(t.Context(), c, d); err == nil {

@@ -6,10 +6,11 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/keys"
 )
 
-// Keys is the store of signing keys. It is a view, since keys.Store and
+// Keys is the store of signing keys, and of what else package keys has. It is a view, since keys.Store and
 // openid.Store each have a Rotate.
 func (s *Store) Keys() keys.Store { return signingKeys{s} }
 
@@ -44,28 +45,72 @@ func (k signingKeys) SigningKeys(ctx context.Context) ([]keys.Stored, error) {
 
 // AddSigningKey leaves it to the unique indexes to decide between replicas that
 // start at once.
-func (k signingKeys) AddSigningKey(ctx context.Context, key keys.Stored) error {
-	return k.s.tell(ctx, "add signing key", func(db *gorm.DB) error {
-		r := db.Exec(`insert into signing_keys (id, kind, state, sealed, created, moved) values (@id, @kind, @state, @sealed, @created, @moved)
-			on conflict do nothing`, args{"id": key.ID, "kind": string(key.Kind), "state": string(key.State), "sealed": key.Sealed,
-			"created": at(key.Created), "moved": at(key.Moved)})
-		if r.Error == nil && r.RowsAffected == 0 {
+func (k signingKeys) AddSigningKey(ctx context.Context, key keys.Stored, e audit.Event) error {
+	return k.s.transact(ctx, "add signing key", func(db *gorm.DB) error {
+		added, err := insertKey(db, key)
+		if err != nil {
+			return err
+		}
+		if !added {
 			return errKeyIs
 		}
-		return r.Error
+		return k.tell(db, e)
 	})
+}
+
+func insertKey(db *gorm.DB, key keys.Stored) (bool, error) {
+	r := db.Exec(`insert into signing_keys (id, kind, state, sealed, created, moved) values (@id, @kind, @state, @sealed, @created, @moved)
+		on conflict do nothing`, args{"id": key.ID, "kind": string(key.Kind), "state": string(key.State), "sealed": key.Sealed,
+		"created": at(key.Created), "moved": at(key.Moved)})
+	return r.RowsAffected == 1, r.Error
+}
+
+// tell writes the events of a change.
+func (k signingKeys) tell(db *gorm.DB, events ...audit.Event) error {
+	for _, e := range events {
+		if err := db.Exec(addEvent, k.s.eventArgs(e)).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Rotate retires the current key first: of any number of replicas one finds it
 // current. An empty current says that there is none yet.
-func (k signingKeys) Rotate(ctx context.Context, kind keys.Kind, next, current string, when time.Time) error {
+func (k signingKeys) Rotate(ctx context.Context, kind keys.Kind, next, current string, when time.Time, events ...audit.Event) error {
 	return k.s.transact(ctx, "rotate signing keys", func(db *gorm.DB) error {
 		if current != "" {
 			if err := move(db, kind, current, keys.Current, keys.Retired, when); err != nil {
 				return err
 			}
 		}
-		return move(db, kind, next, keys.Next, keys.Current, when)
+		if err := move(db, kind, next, keys.Next, keys.Current, when); err != nil {
+			return err
+		}
+		return k.tell(db, events...)
+	})
+}
+
+// Replace makes way for the new key first, by the same statement that decides
+// between those who rotate.
+func (k signingKeys) Replace(ctx context.Context, key keys.Stored, current string, withdrawn []string, events ...audit.Event) error {
+	return k.s.transact(ctx, "replace signing key", func(db *gorm.DB) error {
+		if err := move(db, key.Kind, current, keys.Current, keys.Retired, key.Moved); err != nil {
+			return err
+		}
+		if len(withdrawn) > 0 {
+			if err := db.Exec("delete from signing_keys where kind = ? and id in ?", string(key.Kind), withdrawn).Error; err != nil {
+				return err
+			}
+		}
+		added, err := insertKey(db, key)
+		if err != nil {
+			return err
+		}
+		if !added {
+			return errKeysMoved
+		}
+		return k.tell(db, events...)
 	})
 }
 
@@ -79,11 +124,14 @@ func move(db *gorm.DB, kind keys.Kind, id string, from, to keys.State, when time
 }
 
 // DropSigningKey deletes a retired key; one that is gone is no error.
-func (k signingKeys) DropSigningKey(ctx context.Context, id string) error {
-	return k.s.tell(ctx, "drop signing key", func(db *gorm.DB) error {
+func (k signingKeys) DropSigningKey(ctx context.Context, id string, e audit.Event) (dropped bool, err error) {
+	err = k.s.transact(ctx, "drop signing key", func(db *gorm.DB) error {
 		r := db.Exec("delete from signing_keys where id = ? and state = 'retired'", id)
-		if r.Error != nil || r.RowsAffected > 0 {
+		if r.Error != nil {
 			return r.Error
+		}
+		if dropped = r.RowsAffected > 0; dropped {
+			return k.tell(db, e)
 		}
 		var there int64
 		if err := db.Raw("select count(*) from signing_keys where id = ?", id).Find(&there).Error; err != nil {
@@ -94,4 +142,5 @@ func (k signingKeys) DropSigningKey(ctx context.Context, id string) error {
 		}
 		return nil
 	})
+	return dropped && err == nil, err
 }

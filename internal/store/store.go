@@ -12,6 +12,7 @@
 //	change.go     Change and the inside of it: identity.Tx
 //	organisations.go users.go cardlinks.go authenticators.go
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
+//	sealings.go  every column of sealed values, for a change of the master key
 //
 // One rule on locks holds for every statement on PostgreSQL: organisation
 // before user, user before the rows that hang on the user. Whoever changes a

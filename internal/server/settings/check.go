@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/portti-id/portti/internal/config"
+	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/password"
 	"github.com/portti-id/portti/internal/totp"
@@ -47,6 +49,7 @@ func (s *Settings) Check(p *config.Problems) {
 		s.SMTP.Carrier().Check(p)
 	}
 	s.people(p)
+	s.Keys.check(p)
 	if s.Log.Format != "json" && s.Log.Format != "text" {
 		p.Add("log.format", "%q is not one of json, text", s.Log.Format)
 	}
@@ -59,6 +62,7 @@ func (s *Settings) defaults() {
 	s.UserServices.ClientID = cmp.Or(s.UserServices.ClientID, "user-services")
 	s.ACR.Prefix = cmp.Or(s.ACR.Prefix, "urn:portti:acr:")
 	s.Log.Format = cmp.Or(s.Log.Format, "json")
+	s.Keys.defaults()
 	if s.Card != nil {
 		s.Card.Address = cmp.Or(s.Card.Address, ":9443")
 		s.Card.MaxTLS = cmp.Or(s.Card.MaxTLS, "1.3")
@@ -171,6 +175,58 @@ func (s *Settings) people(p *config.Problems) {
 	for _, alias := range slices.Sorted(maps.Keys(s.ACR.Aliases)) {
 		if level := s.ACR.Aliases[alias]; level != "card" && level != "pwd-otp" {
 			p.Add("acr.aliases."+alias, "%q is not one of card, pwd-otp", level)
+		}
+	}
+}
+
+func (k *Keys) defaults() {
+	if k.SignDays == nil {
+		k.SignDays = new(90)
+	}
+	k.PublishAhead = cmp.Or(k.PublishAhead, 24*time.Hour)
+	k.KeepRetired = cmp.Or(k.KeepRetired, 7*24*time.Hour)
+	if t := k.PKCS11; t != nil {
+		if t.Kinds == nil {
+			t.Kinds = []keys.Kind{keys.RSA2048, keys.P256}
+		}
+		t.Sessions = cmp.Or(t.Sessions, 16)
+	}
+}
+
+// Limits of the life of signing keys. Services may keep the JWK set for 5 minutes
+// by its Cache-Control, and many keep it longer; no token that is signed lives
+// longer than an hour, and an ID token is a hint at logout for longer than that.
+const (
+	shortestPublishAhead = time.Hour
+	shortestKeepRetired  = 24 * time.Hour
+	longestSignDays      = 3650
+)
+
+func (k Keys) check(p *config.Problems) {
+	if *k.SignDays < 0 || *k.SignDays > longestSignDays {
+		p.Add("keys.sign_days", "it must be between 1 and %d; or 0, when keys are rotated by hand alone", longestSignDays)
+	}
+	if k.PublishAhead < shortestPublishAhead {
+		p.Add("keys.publish_ahead", "%s is too short for every service to fetch a new key: at least %s", k.PublishAhead, shortestPublishAhead)
+	}
+	if *k.SignDays > 0 && time.Duration(*k.SignDays)*24*time.Hour < k.PublishAhead {
+		p.Add("keys.publish_ahead", "%s is longer than a key signs (sign_days)", k.PublishAhead)
+	}
+	if k.KeepRetired < shortestKeepRetired {
+		p.Add("keys.keep_retired", "%s is too short: at least %s", k.KeepRetired, shortestKeepRetired)
+	}
+	if t := k.PKCS11; t != nil {
+		p.Need("keys.pkcs11.module", t.Module != "", "the library of the token's maker, such as /usr/lib/softhsm/libsofthsm2.so")
+		p.Need("keys.pkcs11.token", t.Token != "", "the token's label")
+		p.Need("keys.pkcs11.pin_file", t.PINFile.Given(), "the file with the token's user PIN")
+		p.Need("keys.pkcs11.kinds", len(t.Kinds) > 0, "the kinds of keys that are made in the token; or leave it out")
+		for i, kind := range t.Kinds {
+			if kind != keys.RSA2048 && kind != keys.P256 {
+				p.Add(fmt.Sprintf("keys.pkcs11.kinds[%d]", i), "%q is not one of RSA-2048, P-256; Ed25519 keys are in the database always", kind)
+			}
+		}
+		if t.Sessions < 1 || t.Sessions > 1000 {
+			p.Add("keys.pkcs11.sessions", "it must be between 1 and 1000")
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/config"
+	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/password"
@@ -55,6 +56,7 @@ type Settings struct {
 	Passwords     Passwords     `yaml:"passwords"`
 	ACR           ACR           `yaml:"acr"`
 	Tokens        Tokens        `yaml:"tokens"`
+	Keys          Keys          `yaml:"keys"`
 	Notices       LogoutNotices `yaml:"logout_notices"`
 	Footer        Footer        `yaml:"footer"`
 	Log           Log           `yaml:"log"`
@@ -315,6 +317,58 @@ func (a ACR) Names() openid.ACRs {
 type Tokens struct {
 	// Access is the life of access tokens of clients that have no own: 5m.
 	Access time.Duration `yaml:"access"`
+}
+
+// Keys are the keys that sign tokens.
+type Keys struct {
+	// SignDays is for how many days a key signs until the provider puts a new one in
+	// its place, by itself: 90. With 0 keys are rotated by hand alone (porttictl key).
+	SignDays *int `yaml:"sign_days"`
+
+	// PublishAhead is how long a new key is published before it signs, so that every
+	// service has fetched it: 24h, at least 1h.
+	PublishAhead time.Duration `yaml:"publish_ahead"`
+
+	// KeepRetired is how long a key that signs no longer stays published, so that
+	// what it signed still verifies: 168h, at least 24h.
+	KeepRetired time.Duration `yaml:"keep_retired"`
+
+	// PKCS11 makes keys in an HSM, which they never leave. Absent: they are in the
+	// database, encrypted by the master key. portti must be built for it
+	// (docs/operating.md).
+	PKCS11 *PKCS11 `yaml:"pkcs11"`
+}
+
+// Options are the keys as package keys takes them, without the token.
+func (k Keys) Options() keys.Options {
+	o := keys.Options{PublishFor: k.PublishAhead, KeepRetired: k.KeepRetired}
+	if k.SignDays != nil {
+		o.SignFor = time.Duration(*k.SignDays) * 24 * time.Hour
+	}
+	if k.PKCS11 != nil {
+		o.TokenKinds = k.PKCS11.Kinds
+	}
+	return o
+}
+
+// PKCS11 is a token of a PKCS #11 module. All replicas need one with the same
+// keys in it.
+type PKCS11 struct {
+	// Module is the maker's library: /usr/lib/softhsm/libsofthsm2.so
+	Module config.Path `yaml:"module"`
+
+	// Token is the token's label.
+	Token string `yaml:"token"`
+
+	// PINFile holds the user PIN.
+	PINFile config.SecretFile `yaml:"pin_file"`
+
+	// Kinds are the kinds of keys that are made in it: RSA-2048 and P-256, or one of
+	// them. Ed25519 keys are in the database always.
+	Kinds []keys.Kind `yaml:"kinds"`
+
+	// Sessions is how many signatures may be made at a time: 16.
+	Sessions int `yaml:"sessions"`
 }
 
 // LogoutNotices are the calls to services when a session ends. They go to public

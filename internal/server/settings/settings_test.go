@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -9,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/server/settings"
@@ -34,7 +36,7 @@ func load(t *testing.T, text string) (*settings.Settings, error) {
 
 // TestDefaults: what the comments say is so when a setting is left out.
 func TestDefaults(t *testing.T) {
-	s, err := load(t, minimal+"database: {path: portti.db}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, trust: {folder: ., roots: [a], issuers: [{file: b}]}}\nredis: {addresses: ['r:6379']}\nsmtp: {host: mail.example.fi, from: a@example.fi}\n")
+	s, err := load(t, minimal+"database: {path: portti.db}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, trust: {folder: ., roots: [a], issuers: [{file: b}]}}\nredis: {addresses: ['r:6379']}\nsmtp: {host: mail.example.fi, from: a@example.fi}\nkeys: {pkcs11: {module: m.so, token: t, pin_file: master.key}}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,11 @@ func TestDefaults(t *testing.T) {
 		"user_services.client_id":         {s.UserServices.ClientID, "user-services"},
 		"acr.prefix":                      {s.ACR.Prefix, "urn:portti:acr:"},
 		"log.format":                      {s.Log.Format, "json"},
+		"keys.sign_days":                  {s.Keys.Options().SignFor, 90 * 24 * time.Hour},
+		"keys.publish_ahead":              {s.Keys.Options().PublishFor, 24 * time.Hour},
+		"keys.keep_retired":               {s.Keys.Options().KeepRetired, 7 * 24 * time.Hour},
+		"keys.pkcs11.kinds":               {fmt.Sprint(s.Keys.Options().TokenKinds), "[RSA-2048 P-256]"},
+		"keys.pkcs11.sessions":            {s.Keys.PKCS11.Sessions, 16},
 		"accept_without_revocation_check": {s.Card.Trust.AcceptWithoutRevocationCheck, false}, // S24: fails closed
 	} {
 		if pair[0] != pair[1] {
@@ -57,6 +64,14 @@ func TestDefaults(t *testing.T) {
 	}
 	if !filepath.IsAbs(string(s.Database.Path)) || !filepath.IsAbs(string(s.Card.Trust.Folder)) {
 		t.Errorf("paths do not start from the settings file: %s, %s", s.Database.Path, s.Card.Trust.Folder)
+	}
+}
+
+// TestKeysAreRotatedByHandAlone when that is asked for: 0 is not the default.
+func TestKeysAreRotatedByHandAlone(t *testing.T) {
+	s, err := load(t, minimal+"database: {path: portti.db}\nkeys: {sign_days: 0}\n")
+	if err != nil || s.Keys.Options().SignFor != 0 {
+		t.Errorf("%v, %v", s.Keys.Options(), err)
 	}
 }
 
@@ -87,6 +102,14 @@ func TestRefused(t *testing.T) {
 		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], cluster: true, database: 3}":                           "setting redis.database",
 		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], sentinel_username: u}":                                 "setting redis.sentinel_master",
 		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], ca_file: ca.crt}":                                      "setting redis.ca_file",
+		minimal + "database: {path: x}\nkeys: {sign_days: -1}":                                                             "setting keys.sign_days",
+		minimal + "database: {path: x}\nkeys: {publish_ahead: 10m}":                                                        "setting keys.publish_ahead",
+		minimal + "database: {path: x}\nkeys: {sign_days: 1, publish_ahead: 25h}":                                          "setting keys.publish_ahead",
+		minimal + "database: {path: x}\nkeys: {keep_retired: 1h}":                                                          "setting keys.keep_retired",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {token: t, pin_file: master.key}}":                                  "setting keys.pkcs11.module",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, pin_file: master.key}}":                                 "setting keys.pkcs11.token",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, token: t}}":                                             "setting keys.pkcs11.pin_file",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, token: t, pin_file: master.key, kinds: [Ed25519]}}":     "setting keys.pkcs11.kinds[0]",
 		minimal + "database: {path: x}\nuser_services: {url: 'https://a.example/x'}":                                       "setting user_services.url",
 		minimal + "database: {path: x}\ncard: {url: 'https://id.example.fi', certificate_file: c, key_file: master.key}":   "setting card.url",
 		minimal + "database: {path: x}\ncard: {certificate_file: c, key_file: master.key}":                                 "setting card.url: it is missing",

@@ -46,6 +46,16 @@ type nodeSettings struct {
 	Scope     string            `json:"scope"`
 	ACR       string            `json:"acr,omitempty"`
 	Refreshes int               `json:"refreshes,omitempty"`
+
+	// What it uses beyond the plain flow.
+	Key        json.RawMessage   `json:"key,omitempty"`      // private JWK
+	Metadata   map[string]string `json:"metadata,omitempty"` // of the client, as registered
+	PAR        bool              `json:"par,omitempty"`
+	JAR        bool              `json:"jar,omitempty"`
+	DPoP       bool              `json:"dpop,omitempty"`
+	JARM       bool              `json:"jarm,omitempty"`
+	Introspect bool              `json:"introspect,omitempty"`
+	Revoke     string            `json:"revoke,omitempty"` // "access_token" or "refresh_token"
 }
 
 // nodeSeen is what party.mjs saw.
@@ -58,6 +68,11 @@ type nodeSeen struct {
 	LoggedOut  string
 	Afterwards struct{ Userinfo, Refresh string }
 	Error      string
+
+	Introspected map[string]any
+	Revoked      string // what userinfo says to the token afterwards
+	Scope        string
+	Seconds      int
 }
 
 // asked is what to ask of party.mjs for a client.
@@ -159,6 +174,18 @@ func TestForeignOpenIDClient(t *testing.T) {
 				}
 			})
 		}
+		t.Run("a native app", func(t *testing.T) {
+			p, v := w.Party("node-native", by(openid.AuthNone), func(c *openid.Client) {
+				c.Native, c.RedirectURIs = true, []string{"http://127.0.0.1/callback"}
+			}), w.Visitor()
+			ask := asked(p, openid.AuthNone)
+			ask.Redirect = "http://127.0.0.1:53682/callback" // the port that was free (RFC 8252 §7.3)
+			v.Stop = ask.Redirect
+			got := w.node(t, ask, func(address string) string { return molla.SignInWithCard(v.Open(address)).Next })
+			if got.Claims["sub"] != string(molla.ID) {
+				t.Errorf("%+v", got)
+			}
+		})
 		p := w.Party("node-refused", by(openid.AuthBasic))
 		t.Run("cancelled", func(t *testing.T) {
 			ask, v := asked(p, openid.AuthBasic), w.Visitor()

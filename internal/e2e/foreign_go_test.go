@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/client/rp"
 	zhttp "github.com/zitadel/oidc/v3/pkg/http"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -61,18 +64,31 @@ func (w *World) inside() *http.Client {
 	return &http.Client{Timeout: 20 * time.Second, Transport: transport}
 }
 
+// ways are those that need no keys.
 var ways = []openid.AuthMethod{openid.AuthBasic, openid.AuthPost, openid.AuthNone}
 
-// by makes a client of one registered way to authenticate. The rest is what
-// porttictl registers when it is told nothing: RS256.
-func by(method openid.AuthMethod) func(c *openid.Client) {
-	return func(c *openid.Client) { c.AuthMethod, c.Algorithm = method, "" }
+// by makes a client of one registered way to authenticate, with keys where that
+// needs them. The rest is what porttictl registers when it is told nothing: RS256.
+func by(method openid.AuthMethod, set ...json.RawMessage) func(c *openid.Client) {
+	return func(c *openid.Client) {
+		c.AuthMethod, c.Algorithm = method, ""
+		if method == openid.AuthPrivateKeyJWT {
+			c.JWKS = set[0]
+		}
+	}
 }
 
 // seen is what the applications below tell of a sign-in.
 type seen struct {
 	Subject, ACR, Name, Email string
 	Rotated                   bool // a refresh gave another refresh token
+}
+
+// clientKey is a client's own key, and the set that it registers.
+func clientKey(t *testing.T) (private jose.JSONWebKey, set json.RawMessage) {
+	t.Helper()
+	private = jose.JSONWebKey{Key: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t), KeyID: "k1", Algorithm: "ES256", Use: "sig"}
+	return private, must(json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{private.Public()}}))(t)
 }
 
 // goParty is an application with golang.org/x/oauth2 and coreos/go-oidc.
@@ -246,15 +262,21 @@ func TestForeignGoOIDC(t *testing.T) {
 func TestForeignZitadelRP(t *testing.T) {
 	Each(t, func(t *testing.T, w *World) {
 		molla := w.Settled("molla.molemmat", "kuntala", identity.MethodCard)
-		for _, method := range ways {
+		key, set := clientKey(t)
+		for _, method := range append(ways, openid.AuthPrivateKeyJWT) {
 			t.Run(string(method), func(t *testing.T) {
-				p, v := w.Party("zitadel-"+string(method), by(method)), w.Visitor()
+				p, v := w.Party("zitadel-"+string(method), by(method, set)), w.Visitor()
 				cookies := zhttp.NewCookieHandler([]byte(rand.Text()), []byte(rand.Text()[:16]))
 				options := []rp.Option{rp.WithHTTPClient(w.inside()), rp.WithPKCE(cookies)}
-				if method == openid.AuthBasic {
+				switch method {
+				case openid.AuthBasic:
 					// Its refresh finds nothing out: without this it sends the secret in the
 					// body, though its code exchange learned that the header is right.
 					options = append(options, rp.WithAuthStyle(oauth2.AuthStyleInHeader))
+				case openid.AuthPrivateKeyJWT:
+					options = append(options, rp.WithJWTProfile(func() (jose.Signer, error) {
+						return jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
+					}))
 				}
 				party := must(rp.NewRelyingPartyOIDC(t.Context(), w.Issuer(), p.ID, p.Secret, p.Redirect, []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail}, options...))(t)
 				var tokens *oidc.Tokens[*oidc.IDTokenClaims]

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/portti-id/portti/internal/ephemeral/ephemeraltest"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
@@ -48,7 +50,7 @@ type nodeSettings struct {
 	Refreshes int               `json:"refreshes,omitempty"`
 
 	// What it uses beyond the plain flow.
-	Key        json.RawMessage   `json:"key,omitempty"`      // private JWK
+	Key        *jose.JSONWebKey  `json:"key,omitempty"`      // private
 	Metadata   map[string]string `json:"metadata,omitempty"` // of the client, as registered
 	PAR        bool              `json:"par,omitempty"`
 	JAR        bool              `json:"jar,omitempty"`
@@ -143,10 +145,14 @@ func (w *World) authority() []byte {
 func TestForeignOpenIDClient(t *testing.T) {
 	Each(t, func(t *testing.T, w *World) {
 		molla := w.Settled("molla.molemmat", "kuntala", identity.MethodApp, identity.MethodCard)
-		for _, method := range ways {
+		key, set := clientKey(t)
+		for _, method := range append(ways, openid.AuthPrivateKeyJWT) {
 			t.Run(string(method), func(t *testing.T) {
-				p, v := w.Party("node-"+string(method), by(method)), w.Visitor()
+				p, v := w.Party("node-"+string(method), by(method, set)), w.Visitor()
 				ask := asked(p, method)
+				if method == openid.AuthPrivateKeyJWT {
+					ask.Key = &key
+				}
 				ask.Refreshes, ask.Logout, ask.ACR = 2, w.Origin("other")+"/logout/callback", acrCard
 				got := w.node(t, ask, func(address string) string {
 					page := v.Open(address)

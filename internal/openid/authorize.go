@@ -2,6 +2,7 @@ package openid
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"net/url"
@@ -40,17 +41,29 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	form, err := parseQuery(r.URL.RawQuery)
-	if err != nil {
-		p.problem(w, r, *err)
+	form, bad := parseQuery(r.URL.RawQuery)
+	if bad != nil {
+		p.problem(w, r, *bad)
 		return
 	}
-	client, to, err := p.whoAsks(ctx, form)
-	if err != nil {
-		p.problem(w, r, *err)
+	client, bad := p.whoAsks(ctx, form)
+	if bad != nil {
+		p.problem(w, r, *bad)
 		return
 	}
-	if err := p.authorizeFor(w, r, client, form, to); err != nil {
+	q, to, err := p.asked(ctx, client, form)
+	if err == nil {
+		err = p.authorizeFor(w, r, client, q)
+	}
+	var shown Problem
+	switch {
+	case err == nil:
+	case errors.As(err, &shown):
+		p.problem(w, r, shown)
+	case to.URI == "":
+		p.Log.ErrorContext(ctx, "authorization failed", "client", client.ID, "error", err)
+		p.problem(w, r, Problem{Status: http.StatusInternalServerError, Code: errServer.Code, Description: errServer.Description, Client: &client})
+	default:
 		p.answerError(w, r, to, client.ID, err)
 	}
 }
@@ -77,74 +90,129 @@ func parseQuery(raw string) (url.Values, *Problem) {
 	if err != nil {
 		return nil, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Description: "The query cannot be read."}
 	}
+	return withoutEmpty(form), nil
+}
+
+// withoutEmpty drops parameters without a value: they count as left out (RFC 6749
+// §3.1).
+func withoutEmpty(form url.Values) url.Values {
 	for name, values := range form {
-		// A parameter without a value counts as left out (RFC 6749 §3.1).
 		if form[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" }); len(form[name]) == 0 {
 			delete(form, name)
 		}
 	}
-	return form, nil
+	return form
 }
 
-// whoAsks finds the client and the address to answer to. Until both are proved,
-// nothing is sent anywhere: a redirect would make the provider an open one.
-func (p *Provider) whoAsks(ctx context.Context, form url.Values) (Client, target, *Problem) {
-	bad := func(status int, code, description string, c *Client) (Client, target, *Problem) {
-		return Client{}, target{}, &Problem{Status: status, Code: code, Description: description, Client: c}
-	}
+// whoAsks finds the client.
+func (p *Provider) whoAsks(ctx context.Context, form url.Values) (Client, *Problem) {
 	if len(form["client_id"]) != 1 {
-		return bad(http.StatusBadRequest, "invalid_request", "Exactly one client_id is needed.", nil)
+		return Client{}, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Description: "Exactly one client_id is needed.", Parameter: "client_id"}
 	}
 	client, err := p.client(ctx, form.Get("client_id"))
 	switch {
-	case fault.Is(err, fault.NotFound):
-		return bad(http.StatusBadRequest, "invalid_client", "No client is registered under this client_id.", nil)
+	case fault.Is(err, fault.NotFound), err == nil && client.ID == houseID:
+		return Client{}, &Problem{Status: http.StatusBadRequest, Code: "invalid_client", Description: "No client is registered under this client_id.", Parameter: "client_id"}
 	case fault.Is(err, fault.Denied):
-		return bad(http.StatusForbidden, "unauthorized_client", "The client is disabled.", nil)
+		return Client{}, &Problem{Status: http.StatusForbidden, Code: "unauthorized_client", Description: "The client is disabled.", Parameter: "client_id"}
 	case err != nil:
 		p.Log.ErrorContext(ctx, "load client", "error", err)
-		return bad(http.StatusServiceUnavailable, errUnavailable.Code, errUnavailable.Description, nil)
-	case len(form["redirect_uri"]) != 1:
-		return bad(http.StatusBadRequest, "invalid_request", "Exactly one redirect_uri is needed.", &client)
-	case !client.redirectsTo(form.Get("redirect_uri")):
-		return bad(http.StatusBadRequest, "invalid_request", "The redirect_uri is not registered for this client.", &client)
+		return Client{}, &Problem{Status: http.StatusServiceUnavailable, Code: errUnavailable.Code, Description: errUnavailable.Description}
 	}
-	to := target{URI: form.Get("redirect_uri"), Mode: modeQuery}
+	return client, nil
+}
+
+// asked understands what a client's request asks for, pushed or brought by the
+// browser, and where its answer goes. Its errors are Problems until that address is
+// proved, and for the client from then on.
+func (p *Provider) asked(ctx context.Context, client Client, form url.Values) (pending, target, error) {
+	if strings.HasPrefix(form.Get("request_uri"), pushedPrefix) {
+		q, err := p.pushed(ctx, client, form)
+		return q, q.Target, err
+	}
+	if p.mustPush(client) {
+		to, unproved := answerTo(client, form)
+		if unproved != nil {
+			return pending{}, target{}, unproved.because(errMustPush)
+		}
+		return pending{}, to, errMustPush
+	}
+	return p.read(ctx, client, form)
+}
+
+// read understands a request with its parameters at hand; a request object among
+// them is opened first. Errors are as in asked.
+func (p *Provider) read(ctx context.Context, client Client, form url.Values) (pending, target, error) {
+	inside, err := p.open(ctx, client, form)
+	if err != nil {
+		// What the plain parameters say will do to tell the client, if the address
+		// is registered.
+		to, unproved := answerTo(client, form)
+		if unproved != nil {
+			return pending{}, target{}, unproved.because(err)
+		}
+		return pending{}, to, err
+	}
+	to, unproved := answerTo(client, inside)
+	if unproved != nil {
+		return pending{}, target{}, *unproved
+	}
+	q, err := p.parse(ctx, client, inside, to)
+	return q, to, err
+}
+
+// answerTo proves the address that a request wants its answer at. Until then
+// nothing is sent anywhere: a redirect would make the provider an open one.
+func answerTo(client Client, form url.Values) (target, *Problem) {
+	bad := func(description string) (target, *Problem) {
+		return target{}, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Description: description, Parameter: "redirect_uri", Client: &client}
+	}
+	if len(form["redirect_uri"]) != 1 {
+		return bad("Exactly one redirect_uri is needed.")
+	}
+	if !client.redirectsTo(form.Get("redirect_uri")) {
+		return bad("The redirect_uri is not registered for this client.")
+	}
+	to := target{URI: form.Get("redirect_uri"), Mode: client.ownMode()}
 	if s := form["state"]; len(s) == 1 && readable(s[0]) {
 		to.State = s[0]
 	}
-	if m := form["response_mode"]; len(m) == 1 && slices.Contains(responseModes, m[0]) {
+	if m := form["response_mode"]; len(m) == 1 && client.answersIn(m[0]) {
 		to.Mode = m[0]
 	}
-	return client, to, nil
+	if signedModes[to.Mode] != "" {
+		to.Client, to.Alg = client.ID, client.responseAlg()
+	}
+	return to, nil
 }
 
-// authorizeFor answers a request whose client and address are proved. Its
-// errors go to the client.
-func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client Client, form url.Values, to target) error {
+// authorizeFor answers a request that has been understood. Its errors go to the
+// client, but for Problems.
+func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client Client, q pending) error {
 	ctx := r.Context()
-	q, err := p.parse(client, form, to)
-	if err != nil {
-		return err
-	}
 	s, person, err := p.whoIsHere(ctx, r)
 	if err != nil {
 		return err
 	}
 	d := decide(p.demand(q, client, false), s, person, p.Now())
 	p.Log.DebugContext(ctx, "authorization", "client", client.ID, "verdict", d.Verdict.String(), "reason", d.Reason)
-	switch d.Verdict {
-	case issueCode:
-		return p.issue(w, r, q, *s)
-	case tellClient:
-		return d.Error
+	if d.Verdict == showSignIn {
+		if err := p.keep(ctx, &q, p.Binding(w, r)); err != nil {
+			return err
+		}
+		private(w)
+		see(w, p.SignIn(q.ID))
+		return nil
 	}
-	if err := p.keep(ctx, &q, p.Binding(w, r)); err != nil {
+	if err := p.burn(ctx, q); errors.Is(err, errDoneRequest) {
+		return Problem{Status: http.StatusBadRequest, Code: "invalid_request_uri", Description: "The request_uri is unknown, expired or used.", Parameter: "request_uri", Client: &client}
+	} else if err != nil {
 		return err
 	}
-	private(w)
-	see(w, p.SignIn(q.ID))
-	return nil
+	if d.Verdict == tellClient {
+		return d.Error
+	}
+	return p.issue(w, r, q, *s)
 }
 
 // whoIsHere returns the browser's session with its person, or nil.
@@ -167,47 +235,50 @@ func (p *Provider) whoIsHere(ctx context.Context, r *http.Request) (*session.Ses
 	return &s, person, err
 }
 
-// known is every parameter that means something to us. Others are ignored
-// (RFC 6749 §3.1).
+// known is every parameter that means something to us, once each; resource may
+// come again. Others are ignored (RFC 6749 §3.1). So are display and
+// claims_locales, whatever they say: our pages fit every screen, and our claims
+// have no languages.
 var known = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "response_mode", "display", "prompt",
 	"max_age", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values", "code_challenge", "code_challenge_method",
-	"request", "request_uri", "registration", "claims"}
+	"request", "request_uri", "registration", "claims", "dpop_jkt", "resource"}
 
 var (
-	challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`) // base64url of a SHA-256 (RFC 7636 §4.2)
+	challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`) // base64url of a SHA-256 (RFC 7636 §4.2, RFC 7638 §3)
 	scopeForm = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`)
 )
 
-// parse reads the request (OpenID Connect Core §3.1.2.1). Its errors are Errors,
-// or failures of ours.
-func (p *Provider) parse(client Client, form url.Values, to target) (pending, error) {
-	invalid := func(description string) (pending, error) {
-		return pending{}, Error{"invalid_request", description}
-	}
+// checkOnce refuses what can be read in two ways, or cannot be given back as it came.
+func checkOnce(form url.Values) error {
 	for _, name := range known {
-		switch values := form[name]; {
-		case len(values) > 1:
-			return invalid("The parameter " + name + " is given more than once.")
-		case len(values) == 1 && !readable(values[0]):
-			return invalid("The parameter " + name + " holds control characters or is not UTF-8.")
+		if len(form[name]) > 1 && name != "resource" {
+			return wrong(name, "invalid_request", "The parameter "+name+" is given more than once.")
+		}
+		if slices.ContainsFunc(form[name], func(v string) bool { return !readable(v) }) {
+			return wrong(name, "invalid_request", "The parameter "+name+" holds control characters or is not UTF-8.")
 		}
 	}
+	return nil
+}
+
+// parse reads the request (OpenID Connect Core §3.1.2.1). Its errors are Errors,
+// or failures of ours.
+func (p *Provider) parse(ctx context.Context, client Client, form url.Values, to target) (pending, error) {
+	if err := checkOnce(form); err != nil {
+		return pending{}, err
+	}
 	if m := form.Get("response_mode"); m != "" && m != to.Mode {
-		return invalid("The response_mode is not supported.")
+		return pending{}, wrong("response_mode", "invalid_request", "The response_mode is not supported, or the client is not registered for it.")
 	}
 	switch {
-	case form.Has("request"):
-		return pending{}, Error{"request_not_supported", "Request objects are not supported."}
-	case form.Has("request_uri"):
-		return pending{}, Error{"request_uri_not_supported", "The request_uri parameter is not supported."}
 	case form.Has("registration"):
-		return pending{}, Error{"registration_not_supported", "The registration parameter is not supported."}
+		return pending{}, wrong("registration", "registration_not_supported", "The registration parameter is not supported.")
 	case !form.Has("response_type"):
-		return invalid("The response_type is missing.")
+		return pending{}, wrong("response_type", "invalid_request", "The response_type is missing.")
 	case form.Get("response_type") != "code":
-		return pending{}, Error{"unsupported_response_type", "Only the response_type code is supported."}
+		return pending{}, wrong("response_type", "unsupported_response_type", "Only the response_type code is supported.")
 	case !client.may(GrantCode):
-		return pending{}, Error{"unauthorized_client", "The client is not registered for the authorization code flow."}
+		return pending{}, wrong("response_type", "unauthorized_client", "The client is not registered for the authorization code flow.")
 	}
 	q := pending{
 		Client:    client.ID,
@@ -216,7 +287,7 @@ func (p *Provider) parse(client Client, form url.Values, to target) (pending, er
 		Challenge: form.Get("code_challenge"),
 		Locales:   fields(form.Get("ui_locales"), 10),
 		ACRValues: fields(form.Get("acr_values"), 20),
-		MaxAge:    -1,
+		JKT:       form.Get("dpop_jkt"),
 		Created:   p.Now().UTC(),
 	}
 	if hint := form.Get("login_hint"); len(hint) <= 256 {
@@ -226,28 +297,140 @@ func (p *Provider) parse(client Client, form url.Values, to target) (pending, er
 	if q.Scopes, err = scopes(client, form.Get("scope")); err != nil {
 		return pending{}, err
 	}
+	if q.Resources, err = resources(client, form["resource"]); err != nil {
+		return pending{}, err
+	}
 	if err := checkChallenge(client, q.Challenge, form.Get("code_challenge_method")); err != nil {
 		return pending{}, err
+	}
+	if q.JKT != "" && !challenge.MatchString(q.JKT) {
+		return pending{}, wrong("dpop_jkt", "invalid_request", "The dpop_jkt is not the SHA-256 thumbprint of a key.")
 	}
 	if err := q.readPrompt(form.Get("prompt")); err != nil {
 		return pending{}, err
 	}
-	if age := form.Get("max_age"); age != "" {
-		n, err := strconv.ParseUint(age, 10, 63)
-		if err != nil {
-			return invalid("The max_age is not a number of seconds.")
-		}
-		q.MaxAge = int64(min(n, math.MaxInt32)) // 68 years: no session is older
+	if q.MaxAge, err = maxAge(client, form.Get("max_age")); err != nil {
+		return pending{}, err
 	}
-	if raw := form.Get("id_token_hint"); raw != "" {
-		hint, err := p.hint(raw)
-		if err != nil {
-			// Nobody can be matched against a token that we cannot read.
-			return pending{}, Error{"login_required", "The id_token_hint is not an ID token of this provider."}
-		}
-		q.User = hint.User
+	if err := p.readHint(ctx, &q, client, form.Get("id_token_hint")); err != nil {
+		return pending{}, err
+	}
+	if err := p.readClaims(&q, client, form.Get("claims")); err != nil {
+		return pending{}, err
 	}
 	return q, nil
+}
+
+// maxAge is max_age in seconds, or the client's own where the request has none; -1
+// for any age.
+func maxAge(client Client, raw string) (int64, error) {
+	switch {
+	case raw != "":
+	case client.DefaultMaxAge != nil && *client.DefaultMaxAge >= 0:
+		return min(*client.DefaultMaxAge, math.MaxInt32), nil
+	default:
+		return -1, nil
+	}
+	n, err := strconv.ParseUint(raw, 10, 63)
+	if err != nil {
+		return 0, wrong("max_age", "invalid_request", "The max_age is not a number of seconds.")
+	}
+	return int64(min(n, math.MaxInt32)), nil // 68 years: no session is older
+}
+
+// readHint finds the person whom an id_token_hint means. The token may be another
+// client's of ours, whose sub is then that client's.
+func (p *Provider) readHint(ctx context.Context, q *pending, client Client, raw string) error {
+	if raw == "" {
+		return nil
+	}
+	// Nobody can be matched against a token that we cannot read.
+	unreadable := wrong("id_token_hint", "login_required", "The id_token_hint is not an ID token of this provider.")
+	hint, err := p.hint(raw)
+	if err != nil {
+		return unreadable
+	}
+	if hint.Client != client.ID {
+		client, err = p.client(ctx, hint.Client)
+		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
+			return unreadable
+		}
+		if err != nil {
+			return err
+		}
+	}
+	user, ok := p.userOf(client, hint.User)
+	if !ok {
+		return unreadable
+	}
+	q.User = user
+	return nil
+}
+
+// readClaims reads the claims parameter and what it demands of the sign-in: a
+// level, a person (OpenID Connect Core §5.5.1). What it asks to be told waits for
+// the tokens.
+func (p *Provider) readClaims(q *pending, client Client, raw string) error {
+	var asked claimsRequest
+	if raw != "" {
+		var err error
+		if asked, err = parseClaims(raw); err != nil {
+			return wrong("claims", "invalid_request", "The claims parameter is not a claims request in JSON, or is too large.")
+		}
+	}
+	q.Claims = asked.canonical()
+	acr := asked.IDToken["acr"]
+	if len(q.ACRValues) == 0 && len(acr.Values) == 0 {
+		q.ACRValues = fields(strings.Join(client.DefaultACRValues, " "), 20)
+	}
+	if len(acr.Values) > 0 && acr.Essential {
+		q.ACRMust = slices.DeleteFunc(acr.Values, func(name string) bool { _, ok := p.ACR.strength(name); return !ok })
+		need := p.ACR.demanded("", q.ACRMust)
+		if need == worthless || need == certificate && client.Methods != 0 && !identity.Methods(client.Methods).Has(identity.MethodCard) {
+			return wrongParam{Unmet, "claims"}
+		}
+	} else {
+		q.ACRMay = acr.Values[:min(len(acr.Values), 20)]
+	}
+	for _, asks := range []map[string]claimAsk{asked.IDToken, asked.Userinfo} {
+		if err := p.readSubject(q, client, asks["sub"]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSubject holds the request to the person whom the client asks for by name.
+func (p *Provider) readSubject(q *pending, client Client, sub claimAsk) error {
+	if len(sub.Values) == 0 {
+		return nil
+	}
+	if len(sub.Values) > 1 {
+		return wrong("claims", "invalid_request", "The claims parameter names more than one sub.")
+	}
+	user, ok := p.userOf(client, sub.Values[0])
+	if !ok || q.User != "" && q.User != user {
+		return wrong("claims", "login_required", "The sub in the claims parameter is not known, or not the one of the id_token_hint.")
+	}
+	q.User = user
+	return nil
+}
+
+// resources keeps the resource indicators that a request names (RFC 8707 §2), once
+// each. The client must be registered for all of them.
+func resources(client Client, asked []string) ([]string, error) {
+	var named []string
+	for _, r := range asked {
+		switch u, err := url.Parse(r); {
+		case err != nil || !u.IsAbs() || strings.Contains(r, "#"):
+			return nil, wrong("resource", "invalid_target", "A resource is not an absolute URI without fragment.")
+		case !slices.Contains(client.Resources, r):
+			return nil, wrong("resource", "invalid_target", "The client is not registered for a resource that it asks for.")
+		case !slices.Contains(named, r):
+			named = append(named, r)
+		}
+	}
+	return named, nil
 }
 
 // scopes keeps what the client is registered for, in its order and once each.
@@ -257,14 +440,14 @@ func scopes(client Client, raw string) ([]string, error) {
 	var granted []string
 	for _, s := range asked {
 		if !scopeForm.MatchString(s) {
-			return nil, Error{"invalid_scope", "The scope holds characters that no scope may hold."}
+			return nil, wrong("scope", "invalid_scope", "The scope holds characters that no scope may hold.")
 		}
 		if slices.Contains(client.Scopes, s) && !slices.Contains(granted, s) {
 			granted = append(granted, s)
 		}
 	}
 	if !slices.Contains(granted, "openid") {
-		return nil, Error{"invalid_scope", "The scope must contain openid, and the client must be registered for it."}
+		return nil, wrong("scope", "invalid_scope", "The scope must contain openid, and the client must be registered for it.")
 	}
 	return granted, nil
 }
@@ -274,22 +457,20 @@ func scopes(client Client, raw string) ([]string, error) {
 func checkChallenge(client Client, c, method string) error {
 	switch {
 	case c == "" && method != "":
-		return Error{"invalid_request", "A code_challenge_method needs a code_challenge."}
-	case c == "" && (client.RequirePKCE || client.Native || client.AuthMethod == AuthNone):
-		return Error{"invalid_request", "This client must use PKCE: a code_challenge is missing."}
+		return wrong("code_challenge_method", "invalid_request", "A code_challenge_method needs a code_challenge.")
+	case c == "" && (client.RequirePKCE || client.Native || client.AuthMethod == AuthNone || client.fapi()):
+		return wrong("code_challenge", "invalid_request", "This client must use PKCE: a code_challenge is missing.")
 	case c == "":
 		return nil
 	case method != "S256":
-		return Error{"invalid_request", "The code_challenge_method must be S256."}
+		return wrong("code_challenge_method", "invalid_request", "The code_challenge_method must be S256.")
 	case !challenge.MatchString(c):
-		return Error{"invalid_request", "The code_challenge is not the S256 of a code_verifier."}
+		return wrong("code_challenge", "invalid_request", "The code_challenge is not the S256 of a code_verifier.")
 	}
 	return nil
 }
 
-// readPrompt reads prompt. consent is satisfied as it comes: clients are
-// registered by the operator for people of organisations, and what they may
-// learn is settled there.
+// readPrompt reads prompt.
 func (q *pending) readPrompt(raw string) error {
 	prompts := strings.Fields(raw)
 	for _, prompt := range prompts {
@@ -299,12 +480,13 @@ func (q *pending) readPrompt(raw string) error {
 		case "login", "select_account":
 			q.Again = true
 		case "consent":
+			q.Consent = true
 		default:
-			return Error{"invalid_request", "The prompt is not supported."}
+			return wrong("prompt", "invalid_request", "The prompt is not supported.")
 		}
 	}
 	if q.Silent && len(prompts) > 1 {
-		return Error{"invalid_request", "The prompt none cannot be combined."}
+		return wrong("prompt", "invalid_request", "The prompt none cannot be combined.")
 	}
 	return nil
 }
@@ -312,7 +494,7 @@ func (q *pending) readPrompt(raw string) error {
 // demand is what a request asks of a session, under the client's registration
 // of this moment.
 func (p *Provider) demand(q pending, client Client, waited bool) demand {
-	need := p.ACR.demanded(client.MinimumACR, q.ACRValues)
+	need := max(p.ACR.demanded(client.MinimumACR, q.ACRValues), p.ACR.demanded("", q.ACRMust))
 	d := demand{
 		Silent:  q.Silent,
 		Again:   q.Again,

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/portti-id/portti/internal/dpop"
@@ -16,6 +18,8 @@ import (
 type configuration struct {
 	Issuer                   string           `json:"issuer"`
 	Authorization            string           `json:"authorization_endpoint"`
+	PAR                      string           `json:"pushed_authorization_request_endpoint"`
+	RequirePAR               bool             `json:"require_pushed_authorization_requests"`
 	Token                    string           `json:"token_endpoint"`
 	Userinfo                 string           `json:"userinfo_endpoint"`
 	JWKS                     string           `json:"jwks_uri"`
@@ -35,7 +39,8 @@ type configuration struct {
 	Locales                  []string         `json:"ui_locales_supported,omitempty"`
 	ClaimsParameter          bool             `json:"claims_parameter_supported"`
 	RequestParameter         bool             `json:"request_parameter_supported"`
-	RequestURIParameter      bool             `json:"request_uri_parameter_supported"` // true when left out
+	RequestURIParameter      bool             `json:"request_uri_parameter_supported"`            // true when left out
+	ResponseAlgorithms       []keys.Algorithm `json:"authorization_signing_alg_values_supported"` // JARM §4
 	Challenges               []string         `json:"code_challenge_methods_supported"`
 	IssuerParameter          bool             `json:"authorization_response_iss_parameter_supported"`
 	BackChannelLogout        bool             `json:"backchannel_logout_supported"`
@@ -57,13 +62,15 @@ func (p *Provider) describe() document {
 	body, err := json.Marshal(configuration{
 		Issuer:                   p.Issuer,
 		Authorization:            p.url(AuthorizePath),
+		PAR:                      p.url(PARPath),
+		RequirePAR:               p.RequirePAR,
 		Token:                    p.url(TokenPath),
 		Userinfo:                 p.url(UserinfoPath),
 		JWKS:                     p.url(JWKSPath),
 		EndSession:               p.url(EndSessionPath),
 		Scopes:                   []string{"openid", "profile", "email", "offline_access"},
 		ResponseTypes:            []string{"code"},
-		ResponseModes:            responseModes,
+		ResponseModes:            slices.Concat(responseModes, slices.Sorted(maps.Keys(signedModes))),
 		Grants:                   grants,
 		ACRs:                     p.ACR.Supported(),
 		SubjectTypes:             []string{"public"},
@@ -74,6 +81,8 @@ func (p *Provider) describe() document {
 		ClaimTypes:               []string{"normal"},
 		Claims:                   claimsSupported,
 		Locales:                  p.Locales,
+		ClaimsParameter:          true,
+		ResponseAlgorithms:       p.Keys.Algorithms(),
 		Challenges:               []string{"S256"},
 		IssuerParameter:          true,
 		BackChannelLogout:        true,

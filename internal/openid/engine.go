@@ -139,23 +139,11 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	writeTokenError(w, answer.status, answer.error())
 }
 
-// checkTokenRequest refuses what the library would read in its own way: a secret
-// in the address, a parameter given twice (it takes the last in one place and
-// the first in another), a grant that nobody serves.
+// checkTokenRequest refuses a form that cannot be read in one way only, and a
+// grant that nobody serves.
 func checkTokenRequest(r *http.Request) Error {
-	switch err := r.ParseForm(); {
-	case r.URL.RawQuery != "":
-		return Error{"invalid_request", "Send the parameters in the body, not in the address."}
-	case err != nil:
-		return Error{"invalid_request", "The form cannot be read."}
-	}
-	for name, values := range r.PostForm {
-		if len(values) > 1 {
-			return Error{"invalid_request", "A parameter is given more than once."}
-		}
-		if !readable(name) || !readable(values[0]) {
-			return Error{"invalid_request", "A parameter holds control characters or is not UTF-8."}
-		}
+	if e := checkForm(r); e != (Error{}) {
+		return e
 	}
 	grant := r.PostForm.Get("grant_type")
 	switch {
@@ -163,6 +151,27 @@ func checkTokenRequest(r *http.Request) Error {
 		return Error{"invalid_request", "The grant_type is missing. Is the Content-Type application/x-www-form-urlencoded?"}
 	case !slices.Contains(grants, GrantType(grant)):
 		return Error{"unsupported_grant_type", "The grant_type is not supported."}
+	}
+	return Error{}
+}
+
+// checkForm refuses what the library, and others, would read in their own ways: a
+// secret in the address, a parameter given twice (the library takes the last in one
+// place and the first in another). resource alone may come again (RFC 8707 §2).
+func checkForm(r *http.Request) Error {
+	switch err := r.ParseForm(); {
+	case r.URL.RawQuery != "":
+		return Error{"invalid_request", "Send the parameters in the body, not in the address."}
+	case err != nil:
+		return Error{"invalid_request", "The form cannot be read."}
+	}
+	for name, values := range r.PostForm {
+		if len(values) > 1 && name != "resource" {
+			return Error{"invalid_request", "A parameter is given more than once."}
+		}
+		if !readable(name) || slices.ContainsFunc(values, func(v string) bool { return !readable(v) }) {
+			return Error{"invalid_request", "A parameter holds control characters or is not UTF-8."}
+		}
 	}
 	return Error{}
 }

@@ -37,8 +37,10 @@ func TestMetadata(t *testing.T) {
 	want := map[string]any{
 		"issuer": k.url, "authorization_endpoint": k.url + "/authorize", "token_endpoint": k.url + "/token", "userinfo_endpoint": k.url + "/userinfo",
 		"jwks_uri": k.url + "/jwks", "end_session_endpoint": k.url + "/end_session",
-		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post"),
-		"grant_types_supported": list("authorization_code", "refresh_token"), "subject_types_supported": list("public"),
+		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post", "form_post.jwt", "fragment.jwt", "jwt", "query.jwt"),
+		"pushed_authorization_request_endpoint": k.url + "/par", "require_pushed_authorization_requests": false,
+		"authorization_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
+		"grant_types_supported":                      list("authorization_code", "refresh_token"), "subject_types_supported": list("public"),
 		"id_token_signing_alg_values_supported":            list("RS256", "ES256", "EdDSA", "PS256"),
 		"token_endpoint_auth_methods_supported":            list("client_secret_basic", "client_secret_post", "private_key_jwt", "none"),
 		"dpop_signing_alg_values_supported":                list("ES256", "EdDSA", "PS256"),
@@ -48,7 +50,7 @@ func TestMetadata(t *testing.T) {
 		"code_challenge_methods_supported":                 list("S256"), "ui_locales_supported": list("fi", "sv", "en"), "claim_types_supported": list("normal"),
 		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
 		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
-		"claims_parameter_supported": false, "request_parameter_supported": false, "request_uri_parameter_supported": false,
+		"claims_parameter_supported": true, "request_parameter_supported": false, "request_uri_parameter_supported": false,
 	}
 	for name, v := range docs[0] {
 		if name != "claims_supported" && !reflect.DeepEqual(v, want[name]) {
@@ -98,7 +100,7 @@ func TestJWKS(t *testing.T) {
 func TestCORS(t *testing.T) {
 	k := newKit(t)
 	k.client("rp")
-	for path, open := range map[string]bool{openid.TokenPath: true, openid.UserinfoPath: true, openid.JWKSPath: true, openid.ConfigPath: true, openid.ServerPath: true, openid.AuthorizePath: false} {
+	for path, open := range map[string]bool{openid.TokenPath: true, openid.UserinfoPath: true, openid.JWKSPath: true, openid.ConfigPath: true, openid.ServerPath: true, openid.AuthorizePath: false, openid.PARPath: false} {
 		for _, method := range []string{http.MethodOptions, http.MethodGet} {
 			req, _ := http.NewRequest(method, k.url+path, nil)
 			req.Header.Set("Origin", "https://app.example")

@@ -12,6 +12,9 @@
 //	client.go        registered clients, redirect addresses
 //	options.go       the part of a registration that most clients leave empty
 //	clientauth.go    client authentication
+//	par.go           pushed authorization requests
+//	requestobject.go parameters in a request object
+//	jarm.go          signed authorization responses
 //	claimsparam.go   the claims parameter: what is asked for by name
 //	clientkeys.go    the keys that clients registered
 //	dpop.go          tokens bound to a key (RFC 9449)

@@ -65,6 +65,7 @@ type Config struct {
 	RequestTTL     time.Duration     // 75 min: an employee's first day takes up to an hour (S20)
 	OfflineTTL     time.Duration     // 30 days: absolute end of refresh tokens that outlive the session
 	Locales        []string          // of the pages, best first
+	RequirePAR     bool              // of every client but EnrolClient (RFC 9126 §5)
 	House          map[string]string // what sign-in pages call the provider itself, by language; for SignInFor
 
 	Outgoing Outgoing // calls to relying parties
@@ -133,7 +134,21 @@ type Problem struct {
 	Status      int
 	Code        string // as an OAuth error code, e.g. "invalid_request"
 	Description string // ASCII, English, for the client's makers
+	Parameter   string // the one that is to blame, "" when none is
 	Client      *Client
+}
+
+func (e Problem) Error() string { return e.Code + ": " + e.Description }
+
+// because is a page for an error that the client would hear if it were proved;
+// what is not an Error stays as it is.
+func (e Problem) because(err error) error {
+	var told Error
+	if !errors.As(err, &told) {
+		return err
+	}
+	e.Code, e.Description, e.Parameter = told.Code, told.Description, blamed(err)
+	return e
 }
 
 // Provider is the OpenID Provider. Make it with New.
@@ -223,6 +238,7 @@ func checkIssuer(issuer string) (*url.URL, error) {
 // Register mounts every endpoint but the logout pages.
 func (p *Provider) Register(mux *http.ServeMux) {
 	mux.HandleFunc(p.base+AuthorizePath, p.authorize)
+	mux.HandleFunc(p.base+PARPath, p.par)
 	mux.HandleFunc(p.base+TokenPath, p.token)
 	mux.HandleFunc(p.base+UserinfoPath, p.userinfo)
 	mux.HandleFunc(p.base+JWKSPath, p.jwks)
@@ -244,7 +260,7 @@ func (p *Provider) url(path string) string {
 
 // problem shows an error page. It never redirects.
 func (p *Provider) problem(w http.ResponseWriter, r *http.Request, e Problem) {
-	p.Log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", e.Code, "description", e.Description)
+	p.Log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", e.Code, "description", e.Description, "parameter", e.Parameter)
 	private(w)
 	if p.ErrorPage != nil {
 		p.ErrorPage(w, r, e)

@@ -30,6 +30,8 @@ type pending struct {
 	LoginHint string    `json:"login_hint,omitempty"`
 	Locales   []string  `json:"locales,omitempty"`
 	ACRValues []string  `json:"acr_values,omitempty"`
+	ACRMust   []string  `json:"acr_must,omitempty"` // of an essential acr in claims, one of which must be reached
+	ACRMay    []string  `json:"acr_may,omitempty"`  // of a voluntary one: words for the level, and no demand
 	Silent    bool      `json:"silent,omitempty"`
 	Again     bool      `json:"again,omitempty"`
 	MaxAge    int64     `json:"max_age"` // seconds; -1: any age
@@ -194,8 +196,8 @@ func (p *Provider) Refuse(w http.ResponseWriter, r *http.Request, id string, e E
 	return nil
 }
 
-// finish moves the request from open to done, once. What is left of it tells a
-// late double click from a stranger.
+// finish moves the request from open to done, once, and a pushed one with it.
+// What is left of it tells a late double click from a stranger.
 func (p *Provider) finish(ctx context.Context, q pending, raw []byte) error {
 	rest := pending{ID: q.ID, Browser: q.Browser, Client: q.Client, Created: q.Created, Expires: q.Expires, Done: true}
 	value, err := json.Marshal(rest)
@@ -208,8 +210,10 @@ func (p *Provider) finish(ctx context.Context, q pending, raw []byte) error {
 		return errDoneRequest
 	case fault.Is(err, fault.NotFound):
 		return errUnknownRequest
+	case err != nil:
+		return err
 	}
-	return err
+	return p.burn(ctx, q)
 }
 
 // issue answers with a code.
@@ -224,7 +228,7 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, q pending, s se
 		Resources:   q.Resources,
 		JKT:         q.JKT,
 		Scopes:      p.granted(q, have),
-		ACR:         p.ACR.name(have, q.ACRValues),
+		ACR:         p.ACR.name(have, slices.Concat(q.ACRMust, q.ACRValues, q.ACRMay)),
 		AMR:         amrOf(have),
 		Session:     s,
 		Expires:     p.Now().UTC().Add(p.CodeTTL),

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/portti-id/portti/internal/keys"
 )
 
 // Error is an answer that a client's software understands. Code is of RFC 6749
@@ -18,6 +20,25 @@ import (
 type Error struct{ Code, Description string }
 
 func (e Error) Error() string { return e.Code + ": " + e.Description }
+
+// wrongParam is an Error with the name of the parameter that is to blame, for
+// those who mend the client.
+type wrongParam struct {
+	cause Error
+	name  string
+}
+
+func wrong(name, code, description string) error { return wrongParam{Error{code, description}, name} }
+
+func (w wrongParam) Error() string { return w.cause.Error() }
+func (w wrongParam) Unwrap() error { return w.cause }
+
+// blamed is the name of the parameter that an error is about, "" when it is about none.
+func blamed(err error) string {
+	var w wrongParam
+	_ = errors.As(err, &w)
+	return w.name
+}
 
 // Errors that pages may answer a client with.
 var (
@@ -35,9 +56,11 @@ var (
 // target is where an authorization response goes. Its address is proved to be
 // the client's before there is a target.
 type target struct {
-	URI   string `json:"uri"`
-	Mode  string `json:"mode"` // query, fragment or form_post
-	State string `json:"state,omitempty"`
+	URI    string         `json:"uri"`
+	Mode   string         `json:"mode"` // one of responseModes or of signedModes
+	State  string         `json:"state,omitempty"`
+	Client string         `json:"client,omitempty"` // the audience of a signed response
+	Alg    keys.Algorithm `json:"alg,omitempty"`    // of its signature
 }
 
 // Response modes (OAuth 2.0 Multiple Response Type Encoding Practices §2.1,
@@ -68,7 +91,17 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request, to target, par
 	}
 	params.Set("iss", p.Issuer)
 	private(w)
-	switch to.Mode {
+	mode := to.Mode
+	if carrier, signed := signedModes[mode]; signed {
+		response, err := p.signResponse(to, params)
+		if err != nil {
+			p.Log.ErrorContext(r.Context(), "sign an authorization response", "client", to.Client, "error", err)
+			p.problem(w, r, Problem{Status: http.StatusInternalServerError, Code: errServer.Code, Description: errServer.Description})
+			return
+		}
+		mode, params = carrier, url.Values{"response": {response}}
+	}
+	switch mode {
 	case modeFormPost:
 		p.formPost(w, r, to, params)
 	case modeFragment:
@@ -88,7 +121,7 @@ func (p *Provider) answerError(w http.ResponseWriter, r *http.Request, to target
 	var e Error
 	switch {
 	case errors.As(err, &e):
-		p.Log.InfoContext(r.Context(), "authorization refused", "client", client, "code", e.Code, "description", e.Description)
+		p.Log.InfoContext(r.Context(), "authorization refused", "client", client, "code", e.Code, "description", e.Description, "parameter", blamed(err))
 	case unavailable(err):
 		e = errUnavailable
 		p.Log.ErrorContext(r.Context(), "authorization failed", "client", client, "error", err)

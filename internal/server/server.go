@@ -48,6 +48,7 @@ type Config struct {
 	UserServices UserServices //
 	ACRPrefix    string       // "": urn:portti:acr:
 	ACRAliases   map[string]string
+	RequirePAR   bool            // authorization requests must be pushed; see openid.Config
 	Proxies      []netip.Prefix  // peers whose forwarding header is believed
 	Forwarded    string          // that header, X-Forwarded-For (default) or Forwarded
 	Passwords    password.Params // cost of a hash
@@ -144,6 +145,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	s.Provider, err = openid.New(openid.Config{
 		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
+		RequirePAR: c.RequirePAR,
 	}, openid.Deps{
 		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,

@@ -58,8 +58,14 @@ type Settings struct {
 	Tokens        Tokens        `yaml:"tokens"`
 	Keys          Keys          `yaml:"keys"`
 	Notices       LogoutNotices `yaml:"logout_notices"`
-	Footer        Footer        `yaml:"footer"`
-	Log           Log           `yaml:"log"`
+
+	// RequirePushed refuses authorization requests that the service has not pushed
+	// to the provider before (RFC 9126), User Services' own excepted. A service can
+	// be registered so by itself.
+	RequirePushed bool `yaml:"require_pushed_authorization_requests"`
+
+	Footer Footer `yaml:"footer"`
+	Log    Log    `yaml:"log"`
 }
 
 // Listen is how browsers and services reach the main host.

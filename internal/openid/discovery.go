@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func (p *Provider) describe() document {
 		EndSession:               p.url(EndSessionPath),
 		Scopes:                   []string{"openid", "profile", "email", "offline_access"},
 		ResponseTypes:            []string{"code"},
-		ResponseModes:            slices.Concat(responseModes, slices.Sorted(maps.Keys(signedModes))),
+		ResponseModes:            slices.Concat(responseModes, jarmModes),
 		Grants:                   grants,
 		ACRs:                     p.ACR.Supported(),
 		SubjectTypes:             []string{"public"},

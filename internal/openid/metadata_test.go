@@ -37,7 +37,7 @@ func TestMetadata(t *testing.T) {
 	want := map[string]any{
 		"issuer": k.url, "authorization_endpoint": k.url + "/authorize", "token_endpoint": k.url + "/token", "userinfo_endpoint": k.url + "/userinfo",
 		"jwks_uri": k.url + "/jwks", "end_session_endpoint": k.url + "/end_session",
-		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post", "form_post.jwt", "fragment.jwt", "jwt", "query.jwt"),
+		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"),
 		"pushed_authorization_request_endpoint": k.url + "/par", "require_pushed_authorization_requests": false,
 		"authorization_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
 		"grant_types_supported":                      list("authorization_code", "refresh_token"), "subject_types_supported": list("public"),

@@ -37,12 +37,13 @@ func (k *kit) pushed(client string, pairs ...string) url.Values {
 	return url.Values{"client_id": {client}, "request_uri": {r.text("request_uri")}}
 }
 
-func fapi(c *openid.Client) { c.Profile = openid.ProfileFAPI2 }
+// strict is a client that must push, with PKCE.
+func strict(c *openid.Client) { c.RequirePAR, c.RequirePKCE = true, true }
 
 // RFC 9126 §2.2; conformance 2.9: authorize works with client_id and request_uri alone.
 func TestPushedRequest(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", fapi)
+	k.client("rp", strict)
 	r := k.push("rp", request())
 	uri := r.text("request_uri")
 	if r.status != http.StatusCreated || r.header.Get("Cache-Control") != "no-store" || r.header.Get("Content-Type") != "application/json" ||
@@ -114,7 +115,7 @@ func TestPushedRequestIsBoundAndExpires(t *testing.T) {
 // also where the person cancelled, or prompt=none failed.
 func TestPushedRequestUntilItIsAnswered(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", fapi)
+	k.client("rp", strict)
 	b := k.browser()
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, suffix := range []string{"", "?cancel"} {
@@ -156,7 +157,7 @@ func TestPushedRequestWantsAFreshProof(t *testing.T) {
 // Everything that the authorization endpoint refuses is refused here, in JSON.
 func TestPushedRequestsAreChecked(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", fapi)
+	k.client("rp", strict)
 	k.client("other")
 	twice := request()
 	twice.Add("nonce", "again")
@@ -210,8 +211,7 @@ func TestPushedRequestsAreChecked(t *testing.T) {
 
 // Who must push, must: by profile, by registration, by the server's setting.
 func TestRequestsThatMustBePushed(t *testing.T) {
-	direct := func(t *testing.T, k *kit, client string) {
-		t.Helper()
+	direct := func(k *kit, client string) {
 		a := k.authorize(k.browser(), request("client_id", client, "response_mode", "form_post"))
 		if a.status != http.StatusOK || !strings.Contains(a.body, `name="error" value="invalid_request"`) || !strings.Contains(a.body, `value="the-state"`) {
 			t.Errorf("%s: %d %s", client, a.status, a.body)
@@ -220,21 +220,25 @@ func TestRequestsThatMustBePushed(t *testing.T) {
 		if p := k.problems.Swap(nil); a.to != nil || p == nil || p.Code != "invalid_request" {
 			t.Errorf("%s, unproved address: %v %+v", client, a.to, p)
 		}
-		if a := k.authorize(k.browser(), k.pushed(client)); a.params.Get("code") == "" {
-			t.Errorf("%s, pushed: %d %v", client, a.status, a.to)
-		}
 	}
 	k := newKit(t)
-	k.client("fapi", fapi)
 	k.client("strict", func(c *openid.Client) { c.RequirePAR = true })
 	k.client("rp")
-	direct(t, k, "fapi")
-	direct(t, k, "strict")
+	k.client("fapi", func(c *openid.Client) {
+		f := fapi(t)
+		f.ID, f.RedirectURIs, f.RequirePAR = c.ID, c.RedirectURIs, false
+		*c = f
+	})
+	direct(k, "fapi")
+	direct(k, "strict")
+	if a := k.authorize(k.browser(), k.pushed("strict")); a.params.Get("code") == "" {
+		t.Errorf("pushed: %d %v", a.status, a.to)
+	}
 	k.code(k.browser(), request())
 	k = newKit(t, func(c *openid.Config, _ *openid.Deps) { c.RequirePAR = true })
 	k.client("rp")
 	k.client("us", userServices)
-	direct(t, k, "rp")
+	direct(k, "rp")
 	k.code(k.browser(), request("client_id", "us", "scope", "openid us"))
 }
 
@@ -242,7 +246,7 @@ func TestRequestsThatMustBePushed(t *testing.T) {
 // at once, and with fifty sign-ins that were begun.
 func TestParallelPushedRequest(t *testing.T) {
 	pairs(t, func(t *testing.T, k *kit) {
-		k.client("rp", fapi)
+		k.client("rp", strict)
 		b := k.browser()
 		k.authorize(b, k.pushed("rp"))
 		b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/dpop"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
 )
@@ -48,7 +49,7 @@ func (p *Provider) par(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusRequestEntityTooLarge, Error{"invalid_request", "The request is too long."})
 		return
 	}
-	uri, err := p.push(r)
+	uri, err := p.push(w, r)
 	if err != nil {
 		p.refusePush(w, r, err)
 		return
@@ -64,7 +65,7 @@ func (p *Provider) par(w http.ResponseWriter, r *http.Request) {
 
 // push checks a pushed request as the authorization endpoint would, keeps it, and
 // returns its request_uri. Errors are Errors, Problems, or failures of ours.
-func (p *Provider) push(r *http.Request) (string, error) {
+func (p *Provider) push(w http.ResponseWriter, r *http.Request) (string, error) {
 	ctx := r.Context()
 	if e := checkForm(r); e != (Error{}) {
 		return "", e
@@ -82,6 +83,9 @@ func (p *Provider) push(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := p.bindCode(w, r, &q); err != nil {
+		return "", err
+	}
 	uri := pushedPrefix + newSecret()
 	q.Pushed, q.Expires = pushedHash(uri), q.Created.Add(pushedLasts)
 	value, err := json.Marshal(q)
@@ -89,6 +93,22 @@ func (p *Provider) push(r *http.Request) (string, error) {
 		return "", fmt.Errorf("encode request: %w", err)
 	}
 	return uri, p.Ephemeral.Put(ctx, pushedKey(q.Pushed), value, pushedLasts)
+}
+
+// bindCode binds the code to come to the key of a DPoP proof that came with the
+// request, which is proved here already; dpop_jkt beside it must mean the same key
+// (RFC 9449 §10.1).
+func (p *Provider) bindCode(w http.ResponseWriter, r *http.Request, q *pending) error {
+	proved, err := p.proofOf(w, r, "", "")
+	if err != nil || proved == "" {
+		return err
+	}
+	jkt := strings.TrimPrefix(string(proved), boundToKey)
+	if q.JKT != "" && q.JKT != jkt {
+		return wrong("dpop_jkt", dpop.InvalidProof, "The DPoP proof is not of the key that dpop_jkt names.")
+	}
+	q.JKT = jkt
+	return nil
 }
 
 // refusePush answers as the token endpoint does (RFC 9126 §2.3). There is no page

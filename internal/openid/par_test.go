@@ -37,13 +37,13 @@ func (k *kit) pushed(client string, pairs ...string) url.Values {
 	return url.Values{"client_id": {client}, "request_uri": {r.text("request_uri")}}
 }
 
-// strict is a client that must push, with PKCE.
-func strict(c *openid.Client) { c.RequirePAR, c.RequirePKCE = true, true }
+// pushing is a client that must push, with PKCE.
+func pushing(c *openid.Client) { c.RequirePAR, c.RequirePKCE = true, true }
 
 // RFC 9126 §2.2; conformance 2.9: authorize works with client_id and request_uri alone.
 func TestPushedRequest(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", strict)
+	k.client("rp", pushing)
 	r := k.push("rp", request())
 	uri := r.text("request_uri")
 	if r.status != http.StatusCreated || r.header.Get("Cache-Control") != "no-store" || r.header.Get("Content-Type") != "application/json" ||
@@ -115,7 +115,7 @@ func TestPushedRequestIsBoundAndExpires(t *testing.T) {
 // also where the person cancelled, or prompt=none failed.
 func TestPushedRequestUntilItIsAnswered(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", strict)
+	k.client("rp", pushing)
 	b := k.browser()
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, suffix := range []string{"", "?cancel"} {
@@ -157,7 +157,7 @@ func TestPushedRequestWantsAFreshProof(t *testing.T) {
 // Everything that the authorization endpoint refuses is refused here, in JSON.
 func TestPushedRequestsAreChecked(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", strict)
+	k.client("rp", pushing)
 	k.client("other")
 	twice := request()
 	twice.Add("nonce", "again")
@@ -246,7 +246,7 @@ func TestRequestsThatMustBePushed(t *testing.T) {
 // at once, and with fifty sign-ins that were begun.
 func TestParallelPushedRequest(t *testing.T) {
 	pairs(t, func(t *testing.T, k *kit) {
-		k.client("rp", strict)
+		k.client("rp", pushing)
 		b := k.browser()
 		k.authorize(b, k.pushed("rp"))
 		b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -1,22 +1,29 @@
-// Package api is the provider's JSON API over identity, for the apps that work
-// in a signed-in person's name: User Services now, the Console later. Its wire
-// types and client are pkg/portti.
+// Package api is the provider's JSON API: for the apps that work in a signed-in
+// person's name, User Services now and the Console later, and for operators and
+// their programs. Its wire types and client are pkg/portti; docs/openapi.json
+// describes it.
 //
-//	api.go    API, Routes, who is calling
-//	me.go     the person's own account
+//	api.go        API, its operations, what goes in and out
+//	me.go         the person's own account
+//	operator.go   who may do what operators do
+//	clients.go    registrations of relying parties
 //
-// A caller shows an access token of a client that may use the API, with scope
-// "us" (a full sign-in) or "us.enrol" (a password alone). There are no cookies
-// here, so no other site can make a browser call it.
+// A caller shows an access token of a client that may use the API: for the
+// person's own account with scope "us" (a full sign-in) or "us.enrol" (a password
+// alone), for the rest with scope "clients". There are no cookies here, so no
+// other site can make a browser call it.
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +33,7 @@ import (
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/web"
 )
 
 // API serves /api/v1.
@@ -35,10 +43,13 @@ type API struct {
 	Sessions    *session.Sessions
 	Tokens      Tokens
 	Requests    Requests
-	Issuer      string   // for the address that resumes a waiting sign-in
-	Origins     []string // origins of the apps that may have a browser return from the card host
-	MinPassword int      // the least length of a new password, for pages to tell
-	Support     string   // the help desk's phone
+	Clients     *openid.Clients
+	Registered  Registered
+	Issuer      string                           // for the address that resumes a waiting sign-in
+	Origins     []string                         // origins of the apps that may have a browser return from the card host
+	MinPassword int                              // the least length of a new password, for pages to tell
+	Support     string                           // the help desk's phone
+	Address     func(r *http.Request) netip.Addr // whose call it is, for the audit trail; nil: unknown
 	Now         func() time.Time
 
 	// Handle makes errors answers: web.Site.HandleJSON.
@@ -47,8 +58,9 @@ type API struct {
 
 // Tokens looks access tokens up: openid.Provider.
 type Tokens interface {
-	// Token returns the grant of a live access token, or fault.Unauthenticated.
-	Token(ctx context.Context, raw string) (openid.Grant, error)
+	// Bearer returns the grant of a live access token, a person's or a client's
+	// own, that needs no proof of a key and is for us; or fault.Unauthenticated.
+	Bearer(ctx context.Context, raw string) (openid.Grant, error)
 }
 
 // Requests tells about waiting sign-ins: openid.Provider.
@@ -58,46 +70,147 @@ type Requests interface {
 	Peek(ctx context.Context, id string) (openid.Request, error)
 }
 
+// Registered reads registrations: store.Store.
+type Registered interface {
+	Client(ctx context.Context, id string) (openid.Client, error)
+	Clients(ctx context.Context) ([]openid.Client, error)
+}
+
 // Routes adds the API's routes.
 func (a *API) Routes(mux *http.ServeMux) {
-	for pattern, h := range map[string]func(w http.ResponseWriter, r *http.Request, self identity.Self) (any, error){
-		"GET /api/v1/me":                        a.me,
-		"POST /api/v1/me/authenticator":         a.beginAuthenticator,
-		"POST /api/v1/me/authenticator/confirm": a.confirmAuthenticator,
-		"POST /api/v1/me/authenticator/trial":   a.tryCode,
-		"POST /api/v1/me/card/attempt":          a.beginCard,
-		"POST /api/v1/me/card/seen":             a.seenCard,
-		"POST /api/v1/me/card/link":             a.linkCard,
-		"POST /api/v1/me/password":              a.changePassword,
-	} {
-		mux.Handle(pattern, a.Handle(func(w http.ResponseWriter, r *http.Request) error {
-			self, err := a.self(r)
-			if err != nil {
-				w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-				return err
-			}
-			answer, err := h(w, r, self)
-			if err != nil {
-				return err
-			}
-			return write(w, answer)
-		}))
+	for _, o := range a.operations() {
+		mux.Handle(o.pattern, a.Handle(o.serve))
 	}
+}
+
+// operations is the whole API. docs/openapi.json is made of it.
+func (a *API) operations() []operation {
+	return []operation{
+		self(a, "GET /api/v1/me", "The person's own account", a.me),
+		self(a, "POST /api/v1/me/authenticator", "Make the key of an authenticator; a former one that was not confirmed is void", a.beginAuthenticator),
+		self(a, "POST /api/v1/me/authenticator/confirm", "Link the authenticator by a code of it", a.confirmAuthenticator),
+		self(a, "POST /api/v1/me/authenticator/trial", "Spend a code to see that the authenticator works", a.tryCode),
+		self(a, "POST /api/v1/me/card/attempt", "Open the card host for linking a card", a.beginCard),
+		self(a, "POST /api/v1/me/card/seen", "Redeem the code that the browser came back with from the card host", a.seenCard),
+		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
+		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),
+
+		operator(a, "GET /api/v1/clients", "Every registered client, by ID", a.listClients),
+		operator(a, "POST /api/v1/clients", "Register a client; its secret is in the answer, this once", a.createClient),
+		operator(a, "GET /api/v1/clients/{id}", "A client; the ETag is for If-Match", a.showClient),
+		operator(a, "PUT /api/v1/clients/{id}", "Replace a registration whole; If-Match is needed", a.replaceClient),
+		operator(a, "POST /api/v1/clients/{id}/disable", "Stop a client and its tokens", a.disableClient),
+		operator(a, "POST /api/v1/clients/{id}/enable", "Open a disabled client again", a.enableClient),
+		operator(a, "POST /api/v1/clients/{id}/secret", "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+	}
+}
+
+// operation is one method of one address. Its types are those that its handler
+// takes and gives.
+type operation struct {
+	pattern, summary string
+	scopes           []string     // one of which opens it
+	in, out          reflect.Type // nothing: no body
+	serve            web.HandlerFunc
+}
+
+// nothing is a body that is not there.
+type nothing struct{}
+
+// answer is what a handler gives beside the body of a success.
+type answer[Out any] struct {
+	Body   Out
+	Status int    // 0: 200, or 204 where there is no body
+	ETag   string // "" for none
+	Made   string // path of what was made
+}
+
+// self is an operation of a person on her own account.
+func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, self identity.Self, in In) (Out, error)) operation {
+	return operation{pattern, summary, []string{scopeFull, scopeEnrol}, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
+		who, err := a.self(r)
+		if err != nil {
+			return challenge(w, err)
+		}
+		in, err := body[In](r)
+		if err != nil {
+			return err
+		}
+		out, err := f(r, who, in)
+		if err != nil {
+			return err
+		}
+		return write(w, a.Issuer, answer[Out]{Body: out})
+	}}
+}
+
+// operator is an operation on the installation.
+func operator[In, Out any](a *API, pattern, summary string, f func(r *http.Request, by caller, in In) (answer[Out], error)) operation {
+	return operation{pattern, summary, []string{scopeClients}, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
+		by, err := a.operator(r)
+		if err != nil {
+			return challenge(w, err)
+		}
+		if by.dryRun, err = dryRun(r); err != nil {
+			return err
+		}
+		in, err := body[In](r)
+		if err != nil {
+			return err
+		}
+		out, err := f(r, by, in)
+		if err != nil {
+			return err
+		}
+		return write(w, a.Issuer, out)
+	}}
+}
+
+// Scopes that open the API.
+const (
+	scopeFull    = "us"       // a person's own account, after a full sign-in
+	scopeEnrol   = "us.enrol" // the same, after a password alone
+	scopeClients = "clients"  // what operators do
+)
+
+var (
+	errNoToken = fault.New(fault.Unauthenticated, "invalid_token", "Show an access token.")
+	errScope   = fault.New(fault.Denied, "insufficient_scope", "The access token is not for this API.")
+)
+
+// grant finds the grant of the token that the caller shows.
+func (a *API) grant(r *http.Request) (openid.Grant, error) {
+	header := r.Header.Values("Authorization")
+	if len(header) != 1 {
+		return openid.Grant{}, errNoToken
+	}
+	scheme, raw, ok := strings.Cut(header[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || raw == "" {
+		return openid.Grant{}, errNoToken
+	}
+	return a.Tokens.Bearer(r.Context(), strings.TrimSpace(raw))
+}
+
+// challenge tells what the token lacks in the words of RFC 6750 §3.
+func challenge(w http.ResponseWriter, err error) error {
+	switch {
+	case fault.Is(err, fault.Unauthenticated):
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	case fault.Code(err) == errScope.Code:
+		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
+	}
+	return err
 }
 
 // self finds who is calling: the person behind the token, with what the sign-in proved.
 func (a *API) self(r *http.Request) (identity.Self, error) {
-	scheme, raw, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || raw == "" {
-		return identity.Self{}, fault.New(fault.Unauthenticated, "invalid_token", "Show an access token.")
-	}
-	g, err := a.Tokens.Token(r.Context(), strings.TrimSpace(raw))
+	g, err := a.grant(r)
 	if err != nil {
 		return identity.Self{}, err
 	}
 	full := g.Level == session.Full
-	if full && !slices.Contains(g.Scopes, "us") || !full && !slices.Contains(g.Scopes, "us.enrol") {
-		return identity.Self{}, fault.New(fault.Denied, "insufficient_scope", "The access token is not for this API.")
+	if g.User == "" || full && !slices.Contains(g.Scopes, scopeFull) || !full && !slices.Contains(g.Scopes, scopeEnrol) {
+		return identity.Self{}, errScope
 	}
 	return identity.Self{User: identity.UserID(g.User), Session: g.Session, Full: full, Proved: proved[g.Method], AuthTime: g.AuthTime}, nil
 }
@@ -117,17 +230,39 @@ func read(r *http.Request, into any) error {
 	return nil
 }
 
-func write(w http.ResponseWriter, answer any) error {
-	w.Header().Set("Cache-Control", "no-store")
-	if answer == nil {
-		w.WriteHeader(http.StatusNoContent)
+// body reads what an operation takes.
+func body[In any](r *http.Request) (in In, err error) {
+	switch into := any(&in).(type) {
+	case *nothing:
+	case *openid.Metadata:
+		if *into, err = openid.ReadMetadata(r.Body); err != nil {
+			err = openid.NamedAsMetadata(err)
+		}
+	default:
+		err = read(r, into)
+	}
+	return in, err
+}
+
+func write[Out any](w http.ResponseWriter, issuer string, a answer[Out]) error {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if a.ETag != "" {
+		h.Set("ETag", a.ETag)
+	}
+	if a.Made != "" {
+		h.Set("Location", issuer+a.Made)
+	}
+	if _, ok := any(a.Body).(nothing); ok {
+		w.WriteHeader(cmp.Or(a.Status, http.StatusNoContent))
 		return nil
 	}
-	body, err := json.Marshal(answer)
+	body, err := json.Marshal(a.Body)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(cmp.Or(a.Status, http.StatusOK))
 	_, err = w.Write(body)
 	return err
 }

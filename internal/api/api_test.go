@@ -31,7 +31,7 @@ import (
 // tokens are the live access tokens of a test, by their text.
 type tokens map[string]openid.Grant
 
-func (t tokens) Token(_ context.Context, raw string) (openid.Grant, error) {
+func (t tokens) Bearer(_ context.Context, raw string) (openid.Grant, error) {
 	if g, ok := t[raw]; ok {
 		return g, nil
 	}
@@ -57,6 +57,7 @@ type world struct {
 	sessions  *session.Sessions
 	tokens    tokens
 	user      identity.UserID
+	db        *store.Store
 }
 
 const own = "correct horse battery staple"
@@ -84,9 +85,11 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	mux := http.NewServeMux()
 	(&api.API{Directory: w.directory, Login: w.sign, Sessions: w.sessions, Tokens: w.tokens, Requests: requests{}, Issuer: "https://id.example",
-		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON}).Routes(mux)
+		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON, Registered: db,
+		Clients: &openid.Clients{Store: db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now}, Address: site.ClientAddr}).Routes(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
+	w.db = db
 	w.Client = &portti.Client{Issuer: server.URL, HTTP: server.Client()}
 
 	ctx, operator := t.Context(), identity.Actor{Name: "operator:test", Operator: true}

@@ -10,10 +10,10 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
-func (a *API) me(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
+func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, error) {
 	p, err := a.Directory.Store.Person(r.Context(), self.User)
 	if err != nil {
-		return nil, err
+		return portti.Me{}, err
 	}
 	now := a.Now()
 	me := portti.Me{
@@ -59,91 +59,67 @@ func (a *API) waiting(r *http.Request, self identity.Self, now time.Time) (*port
 	return &portti.Waiting{Service: req.Client.Name, Resume: a.Issuer + "/signin/resume"}, nil
 }
 
-func (a *API) beginAuthenticator(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	if err := read(r, &struct{}{}); err != nil {
-		return nil, err
-	}
+func (a *API) beginAuthenticator(r *http.Request, self identity.Self, _ struct{}) (portti.Enrolment, error) {
 	e, err := a.Directory.BeginAuthenticator(r.Context(), self)
 	if err != nil {
-		return nil, err
+		return portti.Enrolment{}, err
 	}
 	return portti.Enrolment{Key: e.Base32, URI: e.URI, QR: e.PNG, Account: e.Issuer, Expires: e.Expires}, nil
 }
 
-func (a *API) confirmAuthenticator(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	var in portti.Confirmation
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
+func (a *API) confirmAuthenticator(r *http.Request, self identity.Self, in portti.Confirmation) (nothing, error) {
 	kind, err := identity.ParseMethod(string(in.Kind))
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "kind_required", "Say whether it is an app or a token.").In("kind")
+		return nothing{}, fault.New(fault.Invalid, "kind_required", "Say whether it is an app or a token.").In("kind")
 	}
-	return nil, a.Directory.ConfirmAuthenticator(r.Context(), self, in.Code, identity.Statement{Kind: kind, OwnDevice: in.OwnDevice,
+	return nothing{}, a.Directory.ConfirmAuthenticator(r.Context(), self, in.Code, identity.Statement{Kind: kind, OwnDevice: in.OwnDevice,
 		WorkPhone: in.WorkPhone, PersonalPhone: in.PersonalPhone, Model: in.Model, Serial: in.Serial})
 }
 
-func (a *API) tryCode(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	var in struct {
-		Code string `json:"code"`
-	}
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
-	_, err := a.Directory.TryCode(r.Context(), self, in.Code)
-	return nil, err
+type oneCode struct {
+	Code string `json:"code"`
 }
 
-func (a *API) beginCard(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	var in struct {
-		Return string `json:"return"`
-	}
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
+func (a *API) tryCode(r *http.Request, self identity.Self, in oneCode) (nothing, error) {
+	_, err := a.Directory.TryCode(r.Context(), self, in.Code)
+	return nothing{}, err
+}
+
+type comeBack struct {
+	Return string `json:"return"`
+}
+
+func (a *API) beginCard(r *http.Request, self identity.Self, in comeBack) (portti.CardAttempt, error) {
 	if !a.ours(in.Return) {
-		return nil, fault.New(fault.Invalid, "return_invalid", "return: this is not an address of a registered app.").In("return")
+		return portti.CardAttempt{}, fault.New(fault.Invalid, "return_invalid", "return: this is not an address of a registered app.").In("return")
 	}
 	u, err := a.Login.BeginLink(r.Context(), self, in.Return)
-	if err != nil {
-		return nil, err
-	}
-	return portti.CardAttempt{URL: u}, nil
+	return portti.CardAttempt{URL: u}, err
 }
 
-func (a *API) seenCard(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	var in struct {
-		Code string `json:"code"`
-	}
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
+func (a *API) seenCard(r *http.Request, self identity.Self, in oneCode) (portti.SeenCard, error) {
 	seen, err := a.Login.SeenCard(r.Context(), self, in.Code)
 	if err != nil {
-		return nil, err
+		return portti.SeenCard{}, err
 	}
 	h := seen.Holder
 	return portti.SeenCard{Fingerprint: h.Fingerprint, Card: portti.LinkedCard{Holder: h.Name, Organisation: h.Organisation, Issuer: h.Issuer,
 		Tail: h.Tail(), NotAfter: h.NotAfter}}, nil
 }
 
-func (a *API) linkCard(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	var in struct {
-		Fingerprint string `json:"fingerprint"`
-	}
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
-	return nil, a.Login.ConfirmLink(r.Context(), self, in.Fingerprint)
+type oneCard struct {
+	Fingerprint string `json:"fingerprint"`
 }
 
-func (a *API) changePassword(_ http.ResponseWriter, r *http.Request, self identity.Self) (any, error) {
-	var in struct {
-		Current string `json:"current"`
-		New     string `json:"new"`
-	}
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
-	return nil, a.Directory.ChangePassword(r.Context(), self, in.Current, in.New)
+func (a *API) linkCard(r *http.Request, self identity.Self, in oneCard) (nothing, error) {
+	return nothing{}, a.Login.ConfirmLink(r.Context(), self, in.Fingerprint)
+}
+
+type newPassword struct {
+	Current string `json:"current"`
+	New     string `json:"new"`
+}
+
+func (a *API) changePassword(r *http.Request, self identity.Self, in newPassword) (nothing, error) {
+	return nothing{}, a.Directory.ChangePassword(r.Context(), self, in.Current, in.New)
 }

@@ -286,6 +286,9 @@ func preflight(w http.ResponseWriter, r *http.Request, methods string) bool {
 
 type addressKey struct{}
 
+// From says which address a call comes from, for the audit trail.
+func From(ctx context.Context, a netip.Addr) context.Context { return withAddress(ctx, address(a)) }
+
 func withAddress(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }

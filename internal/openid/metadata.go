@@ -160,3 +160,25 @@ func MetadataOf(c Client) Metadata {
 	m.RegistrationTokenHash = ""
 	return m
 }
+
+// members are fields that ValidateClient calls by porttictl's names.
+var members = map[string]string{"id": "client_id", "name": "client_name", "auth_method": "token_endpoint_auth_method", "native": "application_type", "scopes": "scope",
+	"algorithm": "id_token_signed_response_alg", "access_token_ttl": "access_token_lifetime", "home_uri": "client_uri", "secret": "client_secret"}
+
+// NamedAsMetadata gives a fault of a registration the name of the member that is
+// wrong, for callers that have sent Metadata.
+func NamedAsMetadata(err error) error {
+	f, ok := fault.Of(err)
+	if !ok {
+		return err
+	}
+	member, ok := members[f.Field]
+	if !ok {
+		return err
+	}
+	renamed := f.In(member)
+	if rest, ok := strings.CutPrefix(f.Message, f.Field+": "); ok {
+		renamed.Message = member + ": " + rest
+	}
+	return renamed
+}

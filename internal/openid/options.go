@@ -93,3 +93,7 @@ func (c Client) fapi() bool { return c.Profile == ProfileFAPI2 }
 
 // bound tells whether the client gets sender-constrained tokens only.
 func (c Client) bound() bool { return c.DPoP || c.CertificateBound }
+
+// SelfRegistered tells whether the client came by dynamic registration, and not
+// by an operator.
+func (c Client) SelfRegistered() bool { return c.RegistrationTokenHash != "" }

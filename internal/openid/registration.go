@@ -55,7 +55,7 @@ func (s *Clients) Create(ctx context.Context, actor string, c Client, dryRun boo
 		}
 		return "", nil
 	}
-	if err := s.Store.ChangeClient(ctx, c, s.event(audit.ClientCreated, actor, c)); err != nil {
+	if err := s.Store.ChangeClient(ctx, c, s.event(ctx, audit.ClientCreated, actor, c)); err != nil {
 		return "", err
 	}
 	return secret, nil
@@ -150,7 +150,7 @@ func (s *Clients) change(ctx context.Context, actor, id string, what audit.Type,
 	if dryRun {
 		return after, nil
 	}
-	e := s.event(what, actor, after)
+	e := s.event(ctx, what, actor, after)
 	changed := differences(before, after)
 	if what == audit.ClientChanged && len(changed) == 0 {
 		return before, nil // nothing to tell of: a file that is imported again
@@ -161,8 +161,8 @@ func (s *Clients) change(ctx context.Context, actor, id string, what audit.Type,
 	return after, s.Store.ChangeClient(ctx, after, e)
 }
 
-func (s *Clients) event(what audit.Type, actor string, c Client) audit.Event {
-	return audit.Event{At: s.Now().UTC(), Type: what, Actor: actor, Client: c.ID}
+func (s *Clients) event(ctx context.Context, what audit.Type, actor string, c Client) audit.Event {
+	return audit.Event{At: s.Now().UTC(), Type: what, Actor: actor, Client: c.ID, Address: addressOf(ctx)}
 }
 
 // differences names the fields that a change touched, for the audit trail.

@@ -361,6 +361,24 @@ func (p *Provider) Token(ctx context.Context, raw string) (Grant, error) {
 	return g, nil
 }
 
+// Bearer is Token, for tokens of persons and of clients themselves.
+func (p *Provider) Bearer(ctx context.Context, raw string) (Grant, error) {
+	g, err := p.Token(ctx, raw)
+	if err != nil {
+		return Grant{}, err
+	}
+	_, t, err := p.Store.Token(ctx, digest(raw), p.Now().UTC())
+	switch {
+	case err != nil:
+		return Grant{}, err
+	case t.Binding != "" || len(g.Resources)+len(t.Resources) > 0:
+		return Grant{}, errInvalidToken
+	case t.Scopes != nil:
+		g.Scopes = t.Scopes
+	}
+	return g, nil
+}
+
 var (
 	secretForm      = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 	errInvalidToken = fault.New(fault.Unauthenticated, "invalid_token", "The access token is wrong or expired.")

@@ -63,6 +63,13 @@ func failureOf(err error) failure {
 	case errTooLarge:
 		return failure{http.StatusRequestEntityTooLarge, "error.too_large", f}
 	}
+	// Of conditional requests (RFC 9110 §15.5.13, RFC 6585 §3).
+	switch f.Code {
+	case "precondition_failed":
+		return failure{http.StatusPreconditionFailed, "error.conflict", f}
+	case "precondition_required":
+		return failure{http.StatusPreconditionRequired, "error.invalid", f}
+	}
 	k, ok := kinds[f.Kind]
 	if !ok {
 		return failure{http.StatusInternalServerError, familyInternal, nil}

@@ -3,7 +3,12 @@
 // The API serves a signed-in person's own account: what is linked, linking an
 // authenticator or a card, trying a code, changing the password. A caller holds
 // an access token with scope "us" (a full sign-in) or "us.enrol" (a password
-// alone, before anything is linked).
+// alone, before anything is linked). For operators, people with that role and
+// their programs, it serves registrations of relying parties, with an access
+// token with scope "clients". docs/openapi.json describes the API.
+//
+//	portti.go    a person's own account; Client, Error
+//	clients.go   registrations
 package portti
 
 import (
@@ -13,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -121,12 +127,15 @@ type SeenCard struct {
 
 // Error is what the API answers when it refuses (RFC 9457).
 type Error struct {
+	Type       string            `json:"type"`  // about:blank
+	Title      string            `json:"title"` // of the status
 	Status     int               `json:"status"`
 	Code       string            `json:"code"`   // a stable reason, e.g. "totp_already_linked"
 	Detail     string            `json:"detail"` // an English sentence
 	Field      string            `json:"field,omitempty"`
 	Args       map[string]string `json:"args,omitempty"`        // values for a translated text
 	RetryAfter int               `json:"retry_after,omitempty"` // seconds
+	Reference  string            `json:"reference,omitempty"`   // finds the request in the provider's log
 }
 
 func (e *Error) Error() string { return e.Detail }
@@ -188,6 +197,13 @@ func (c *Client) ChangePassword(ctx context.Context, token, current, replacement
 }
 
 func (c *Client) do(ctx context.Context, token, method, path string, in, out any) error {
+	return c.call(ctx, token, method, path, nil, in, out)
+}
+
+// maxAnswer bounds an answer: thousands of clients fit.
+const maxAnswer = 64 << 20
+
+func (c *Client) call(ctx context.Context, token, method, path string, header http.Header, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -200,6 +216,7 @@ func (c *Client) do(ctx context.Context, token, method, path string, in, out any
 	if err != nil {
 		return fmt.Errorf("portti: %w", err)
 	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "application/json")
 	if in != nil {
@@ -214,7 +231,7 @@ func (c *Client) do(ctx context.Context, token, method, path string, in, out any
 		return fmt.Errorf("portti: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("portti: read %s: %w", path, err)
 	}

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/openid"
+)
+
+// registered is a client as the API shows it: portti.Registered.
+type registered struct {
+	Client         openid.Metadata `json:"client"`
+	Secret         string          `json:"client_secret,omitempty"`
+	OldSecretUntil time.Time       `json:"old_secret_until,omitzero"`
+	Created        time.Time       `json:"created,omitzero"`
+	Disabled       time.Time       `json:"disabled,omitzero"`
+	SelfRegistered bool            `json:"self_registered,omitempty"`
+	Version        int64           `json:"version"`
+}
+
+// registrations is every client: portti.Registrations.
+type registrations struct {
+	Clients []registered `json:"clients"`
+}
+
+func view(c openid.Client) registered {
+	return registered{Client: openid.MetadataOf(c), OldSecretUntil: c.OldSecretUntil, Created: c.Created, Disabled: c.Disabled, SelfRegistered: c.SelfRegistered(), Version: c.Version}
+}
+
+func (a *API) listClients(r *http.Request, _ caller, _ nothing) (answer[registrations], error) {
+	clients, err := a.Registered.Clients(r.Context())
+	if err != nil {
+		return answer[registrations]{}, err
+	}
+	list := registrations{Clients: make([]registered, len(clients))}
+	for i, c := range clients {
+		list.Clients[i] = view(c)
+	}
+	return answer[registrations]{Body: list}, nil
+}
+
+func (a *API) createClient(r *http.Request, by caller, m openid.Metadata) (answer[registered], error) {
+	ctx := a.from(r)
+	c := openid.Client{ID: m.ID}
+	if err := m.Apply(&c); err != nil {
+		return answer[registered]{}, openid.NamedAsMetadata(err)
+	}
+	secret, err := a.Clients.Create(ctx, by.actor, c, by.dryRun)
+	if err != nil {
+		return answer[registered]{}, openid.NamedAsMetadata(err)
+	}
+	if by.dryRun {
+		return answer[registered]{Body: view(c)}, nil
+	}
+	if saved, err := a.Registered.Client(ctx, c.ID); err == nil { // it is done, and the secret must be told, in any case
+		c = saved
+	}
+	out := shown(c)
+	out.Body.Secret, out.Status, out.Made = secret, http.StatusCreated, "/api/v1/clients/"+url.PathEscape(c.ID)
+	return out, nil
+}
+
+func (a *API) showClient(r *http.Request, _ caller, _ nothing) (answer[registered], error) {
+	c, err := a.Registered.Client(r.Context(), r.PathValue("id"))
+	return shown(c), err
+}
+
+func shown(c openid.Client) answer[registered] {
+	return answer[registered]{Body: view(c), ETag: etag(c)}
+}
+
+func etag(c openid.Client) string { return `"` + strconv.FormatInt(c.Version, 10) + `"` }
+
+var (
+	errIfMatch = fault.New(fault.Invalid, "precondition_required", "Send If-Match with the ETag of the registration that you have changed.")
+	errStale   = fault.New(fault.Conflict, "precondition_failed", "Somebody else changed the registration meanwhile. Get it again.")
+)
+
+// replaceClient replaces what the caller has seen, and nothing that came later.
+func (a *API) replaceClient(r *http.Request, by caller, m openid.Metadata) (answer[registered], error) {
+	ctx, id, match := a.from(r), r.PathValue("id"), r.Header.Values("If-Match")
+	switch {
+	case len(match) == 0:
+		return answer[registered]{}, errIfMatch
+	case m.ID != "" && m.ID != id:
+		return answer[registered]{}, fault.New(fault.Invalid, "client_invalid", "client_id: it is not the one of the address, and cannot change.").In("client_id")
+	}
+	c, err := a.Clients.Change(ctx, by.actor, id, func(c *openid.Client) error {
+		if !matches(match, etag(*c)) {
+			return errStale
+		}
+		return m.Apply(c)
+	}, by.dryRun)
+	if fault.Code(err) == "changed_meanwhile" {
+		return answer[registered]{}, errStale
+	}
+	return a.changed(ctx, c, by, err)
+}
+
+// matches evaluates If-Match (RFC 9110 §13.1.1).
+func matches(headers []string, etag string) bool {
+	return slices.ContainsFunc(strings.Split(strings.Join(headers, ","), ","), func(tag string) bool {
+		tag = strings.TrimSpace(tag)
+		return tag == "*" || tag == etag
+	})
+}
+
+// changed shows a client after a change.
+func (a *API) changed(ctx context.Context, c openid.Client, by caller, err error) (answer[registered], error) {
+	if err != nil {
+		return answer[registered]{}, openid.NamedAsMetadata(err)
+	}
+	if by.dryRun {
+		return answer[registered]{Body: view(c)}, nil
+	}
+	if c, err = a.Registered.Client(ctx, c.ID); err != nil {
+		return answer[registered]{}, err
+	}
+	return shown(c), nil
+}
+
+func (a *API) disableClient(r *http.Request, by caller, _ nothing) (answer[registered], error) {
+	ctx := a.from(r)
+	c, err := a.Clients.Disable(ctx, by.actor, r.PathValue("id"), by.dryRun)
+	return a.changed(ctx, c, by, err)
+}
+
+func (a *API) enableClient(r *http.Request, by caller, _ nothing) (answer[registered], error) {
+	ctx := a.from(r)
+	c, err := a.Clients.Enable(ctx, by.actor, r.PathValue("id"), by.dryRun)
+	return a.changed(ctx, c, by, err)
+}
+
+// rotation is portti.Rotation.
+type rotation struct {
+	Keep int64 `json:"keep"` // seconds
+}
+
+func (a *API) rotateSecret(r *http.Request, by caller, in rotation) (answer[registered], error) {
+	ctx, id := a.from(r), r.PathValue("id")
+	if in.Keep < 0 || in.Keep > int64(openid.LongestOldSecret/time.Second) { // before it is a Duration, which could overflow
+		return answer[registered]{}, fault.New(fault.Invalid, "client_invalid", "keep: it is a number of seconds, %d at most.", int64(openid.LongestOldSecret/time.Second)).In("keep")
+	}
+	secret, err := a.Clients.RotateSecret(ctx, by.actor, id, time.Duration(in.Keep)*time.Second, by.dryRun)
+	if err != nil {
+		return answer[registered]{}, openid.NamedAsMetadata(err)
+	}
+	c, err := a.Registered.Client(ctx, id)
+	switch {
+	case err == nil && by.dryRun:
+		return answer[registered]{Body: view(c)}, nil
+	case err != nil: // it is done, and the secret must be told, in any case
+		c = openid.Client{ID: id}
+	}
+	out := shown(c)
+	out.Body.Secret = secret
+	return out, nil
+}
+
+// from is the call's context, with its address for the audit trail.
+func (a *API) from(r *http.Request) context.Context {
+	if a.Address == nil {
+		return r.Context()
+	}
+	return openid.From(r.Context(), a.Address(r))
+}

@@ -62,7 +62,8 @@ type nodeSettings struct {
 
 // nodeSeen is what party.mjs saw.
 type nodeSeen struct {
-	Address    string
+	Address    string // of the authorization request
+	Back       string // where the browser was sent with the answer
 	Type       string
 	Claims     map[string]any
 	Userinfo   []map[string]any

@@ -66,10 +66,9 @@ const begin = async (config, options) => {
 const signIn = async () => {
   const { config, options } = await configure()
   const { checks, address } = await begin(config, options)
-  const seen = { address, type: undefined, userinfo: [], rotated: [] }
-  let tokens = await client.authorizationCodeGrant(config, await visit(address), checks, undefined, options)
-  seen.type = tokens.token_type
-  seen.claims = tokens.claims()
+  const back = await visit(address)
+  let tokens = await client.authorizationCodeGrant(config, back, checks, undefined, options)
+  const seen = { address, back: back.href, type: tokens.token_type, claims: tokens.claims(), userinfo: [], rotated: [] }
   const look = async () => seen.userinfo.push(await client.fetchUserInfo(config, tokens.access_token, seen.claims.sub, options))
   await look()
   let kept = tokens

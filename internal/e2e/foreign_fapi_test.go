@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/openid"
+)
+
+// carried is what the browser carries to an address.
+func carried(t *testing.T, address string) url.Values {
+	t.Helper()
+	return must(url.Parse(address))(t).Query()
+}
+
+// What openid-client can do beyond a sign-in with a secret, with the whole life of
+// a person's tokens every time.
+func TestForeignOpenIDClientFAPI(t *testing.T) {
+	pushed := func(t *testing.T, s nodeSeen) {
+		t.Helper()
+		if q := carried(t, s.Address); len(q) != 2 || !strings.HasPrefix(q.Get("request_uri"), "urn:ietf:params:oauth:request_uri:") {
+			t.Errorf("the browser carries %v", q)
+		}
+	}
+	for name, feature := range map[string]struct {
+		prepare func(c *openid.Client, s *nodeSettings)
+		checks  []func(t *testing.T, s nodeSeen)
+	}{
+		"pushed-request": {func(c *openid.Client, s *nodeSettings) { c.RequirePAR, s.PAR = true, true }, []func(*testing.T, nodeSeen){pushed}},
+		"signed-answer": {func(c *openid.Client, s *nodeSettings) {
+			c.ResponseModes, c.ResponseAlg = []string{"jwt", "query.jwt"}, keys.ES256
+			s.JARM, s.Metadata = true, map[string]string{"authorization_signed_response_alg": "ES256"}
+		}, []func(*testing.T, nodeSeen){func(t *testing.T, s nodeSeen) {
+			if q := carried(t, s.Back); len(q) != 1 || q.Get("response") == "" {
+				t.Errorf("the browser carries %v back", q)
+			}
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			Each(t, func(t *testing.T, w *World) {
+				molla, v := w.Settled("molla.molemmat", "kuntala", identity.MethodCard), w.Visitor()
+				s := nodeSettings{Auth: openid.AuthBasic}
+				p := w.Party("node-"+name, by(openid.AuthBasic), func(c *openid.Client) { feature.prepare(c, &s) })
+				s.Do, s.Issuer, s.ID, s.Secret, s.Redirect, s.Scope = "sign in", w.Issuer(), p.ID, p.Secret, p.Redirect, "openid profile email"
+				s.Refreshes, s.Logout = 2, w.Origin("other")+"/logout/callback"
+				got := w.node(t, s, func(address string) string {
+					page := v.Open(address)
+					if page.Has("card-start") {
+						page = molla.SignInWithCard(page)
+					}
+					return page.URL.String()
+				})
+				if got.Claims["sub"] != string(molla.ID) || len(got.Userinfo) != 3 || got.Userinfo[2]["name"] != "Molla Molemmat" {
+					t.Errorf("%+v", got)
+				}
+				if got.LoggedOut != s.Logout+"?state=gone" || got.Afterwards.Userinfo != "invalid_token" || got.Afterwards.Refresh != "invalid_grant" {
+					t.Errorf("after the logout: %s %+v", got.LoggedOut, got.Afterwards)
+				}
+				for _, check := range feature.checks {
+					check(t, got)
+				}
+			})
+		})
+	}
+}

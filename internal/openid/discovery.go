@@ -38,7 +38,9 @@ type configuration struct {
 	Locales                  []string         `json:"ui_locales_supported,omitempty"`
 	ClaimsParameter          bool             `json:"claims_parameter_supported"`
 	RequestParameter         bool             `json:"request_parameter_supported"`
-	RequestURIParameter      bool             `json:"request_uri_parameter_supported"`            // true when left out
+	RequestURIParameter      bool             `json:"request_uri_parameter_supported"` // true when left out
+	RequireRequestURI        bool             `json:"require_request_uri_registration"`
+	RequestAlgorithms        []keys.Algorithm `json:"request_object_signing_alg_values_supported"`
 	ResponseAlgorithms       []keys.Algorithm `json:"authorization_signing_alg_values_supported"` // JARM §4
 	Challenges               []string         `json:"code_challenge_methods_supported"`
 	IssuerParameter          bool             `json:"authorization_response_iss_parameter_supported"`
@@ -81,6 +83,10 @@ func (p *Provider) describe() document {
 		Claims:                   claimsSupported,
 		Locales:                  p.Locales,
 		ClaimsParameter:          true,
+		RequestParameter:         true,
+		RequestURIParameter:      true,
+		RequireRequestURI:        true,
+		RequestAlgorithms:        keys.Algorithms,
 		ResponseAlgorithms:       p.Keys.Algorithms(),
 		Challenges:               []string{"S256"},
 		IssuerParameter:          true,

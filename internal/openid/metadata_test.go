@@ -50,7 +50,8 @@ func TestMetadata(t *testing.T) {
 		"code_challenge_methods_supported":                 list("S256"), "ui_locales_supported": list("fi", "sv", "en"), "claim_types_supported": list("normal"),
 		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
 		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
-		"claims_parameter_supported": true, "request_parameter_supported": false, "request_uri_parameter_supported": false,
+		"claims_parameter_supported": true, "request_parameter_supported": true, "request_uri_parameter_supported": true,
+		"require_request_uri_registration": true, "request_object_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
 	}
 	for name, v := range docs[0] {
 		if name != "claims_supported" && !reflect.DeepEqual(v, want[name]) {

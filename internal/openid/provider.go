@@ -160,7 +160,8 @@ type Provider struct {
 	dpop        *dpop.Verifier
 	engine      http.Handler // the library's token endpoint
 	discovery   document
-	base        string // path of the issuer, "" mostly
+	base        string       // path of the issuer, "" mostly
+	calls       *http.Client // to clients' servers; guarded
 	backchannel *backchannel
 }
 
@@ -194,6 +195,7 @@ func New(c Config, d Deps) (*Provider, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Provider{Config: c, Deps: d, base: strings.TrimSuffix(issuer.Path, "/")}
+	p.calls = c.Outgoing.Client()
 	p.clients = &clientCache{store: d.Store, now: d.Now}
 	p.clientKeys = &clientKeys{fetcher: clientjwt.NewFetcher(c.Outgoing, d.Log, d.Now)}
 	p.dpop = &dpop.Verifier{Replay: d.Ephemeral, Sealer: d.Sealer, Now: d.Now, RequireNonce: c.DPoPNonces}

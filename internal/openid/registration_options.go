@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/portti-id/portti/internal/clientjwt"
 	"github.com/portti-id/portti/internal/keys"
@@ -61,8 +62,12 @@ func validateRequests(c Client, acr ACRs) error {
 		}
 	}
 	for _, uri := range c.RequestURIs {
-		if err := checkURI(uri); err != nil {
+		bare, _, _ := strings.Cut(uri, "#") // a fragment may stand there (OpenID Connect Core §6.2)
+		if err := checkURI(bare); err != nil {
 			return invalid("request_uris", "%q %s", uri, err)
+		}
+		if !plainURI(uri) || len(uri) > longestURI {
+			return invalid("request_uris", "%q is not an address of ASCII characters, %d at most", uri, longestURI)
 		}
 	}
 	for _, name := range c.DefaultACRValues {

@@ -23,8 +23,11 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 		ACRPrefix:    s.ACR.Prefix, ACRAliases: s.ACR.Names().Aliases, RequirePAR: s.RequirePushed,
 		Proxies: s.Listen.Proxies, Forwarded: s.Listen.ForwardedHeader,
 		Passwords: s.Passwords.Params(), MinPassword: s.Passwords.MinLength, Blocklists: s.Passwords.Lists(),
-		AccessTokens: s.Tokens.Access, Keys: s.Keys.Options(),
+		AccessTokens: s.Tokens.Access, DPoPNonces: s.Tokens.DPoPNonces, Keys: s.Keys.Options(),
 		Outgoing: openid.Outgoing{AllowHosts: s.Notices.AllowHosts, AllowNetworks: s.Notices.AllowNetworks, RootCAs: f.noticeCAs, Timeout: s.Notices.Timeout},
+	}
+	if s.MTLS != nil {
+		c.MTLS = openid.MTLS{URL: s.MTLS.URL.String(), ClientCAs: f.clientCAs}
 	}
 	if s.Card != nil {
 		c.CardHost = &s.Card.URL

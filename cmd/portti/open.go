@@ -28,6 +28,8 @@ type files struct {
 	certificate     *web.Certificate // nil: plain http
 	cardCertificate *web.Certificate // nil: no card host
 	trust           *card.Trust      // nil: no card host
+	mtlsCertificate *web.Certificate // nil: services show no certificates
+	clientCAs       *x509.CertPool   // of those certificates; nil: none
 	carrier         mail.Carrier     // nil: no mail server
 	redisCAs        *x509.CertPool
 	noticeCAs       *x509.CertPool
@@ -55,6 +57,14 @@ func readFiles(s *settings.Settings, log *slog.Logger) (*files, error) {
 		note("card.certificate_file", err)
 		f.trust, err = card.NewTrust(c.Trust.Config(), time.Now())
 		note("card.trust", err)
+	}
+	if m := s.MTLS; m != nil {
+		f.mtlsCertificate, err = web.LoadCertificate(string(m.CertificateFile), string(m.KeyFile), log)
+		note("mtls.certificate_file", err)
+		for i, file := range m.ClientCAFiles {
+			f.clientCAs, err = more(f.clientCAs, file)
+			note(fmt.Sprintf("mtls.client_ca_files[%d]", i), err)
+		}
 	}
 	if s.SMTP != nil {
 		carrier := s.SMTP.Carrier()
@@ -89,13 +99,20 @@ func pool(file config.Path) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
+	return more(nil, file)
+}
+
+// more adds the CAs of a file to others.
+func more(cas *x509.CertPool, file config.Path) (*x509.CertPool, error) {
 	raw, err := os.ReadFile(string(file))
 	if err != nil {
-		return nil, err
+		return cas, err
 	}
-	cas := x509.NewCertPool()
+	if cas == nil {
+		cas = x509.NewCertPool()
+	}
 	if !cas.AppendCertsFromPEM(raw) {
-		return nil, fmt.Errorf("%s: there is no certificate in it (PEM)", file)
+		return cas, fmt.Errorf("%s: there is no certificate in it (PEM)", file)
 	}
 	return cas, nil
 }

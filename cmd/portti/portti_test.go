@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,38 +53,42 @@ func TestBadSettings(t *testing.T) {
 		texts    []string
 		online   bool // only serve can notice
 	}{
-		"nothing":                  {settings: "{}\n", texts: []string{"setting issuer: it is missing", "setting brand: it is missing", "setting master_key_file: it is missing", "portti keygen", "setting database.path: it is missing"}},
-		"not YAML":                 {settings: "issuer: [\n", texts: []string{"not YAML"}},
-		"unknown setting":          {settings: with("suport_phone: x"), texts: []string{"line 7", "setting suport_phone", "did you mean support_phone"}},
-		"issuer with a path":       {settings: with("issuer: https://id.example.fi/auth"), texts: []string{"line 1", "setting issuer", "without a path"}},
-		"issuer by http":           {settings: with("issuer: http://id.example.fi"), texts: []string{"setting issuer", "https://"}},
-		"no TLS and no proxy":      {settings: with("issuer: https://id.example.fi"), texts: []string{"setting listen.certificate_file", "listen.proxies"}},
-		"half a certificate":       {settings: with(`listen: {certificate_file: a.crt}`), texts: []string{"setting listen.key_file", "go together"}},
-		"no such certificate":      {settings: with("issuer: https://id.example.fi", `listen: {certificate_file: absent.crt, key_file: other.key}`), texts: []string{"setting listen.certificate_file", "absent.crt"}},
-		"key of another":           {settings: with("issuer: https://id.example.fi", `listen: {certificate_file: good.crt, key_file: other.key}`), texts: []string{"setting listen.certificate_file", "private key does not match"}},
-		"key for everybody":        {settings: with("issuer: https://id.example.fi", `listen: {certificate_file: good.crt, key_file: open.key}`), texts: []string{"setting listen.key_file", "chmod 600"}},
-		"no master key":            {settings: with("master_key_file: absent.key"), texts: []string{"setting master_key_file", "absent.key"}},
-		"a broken master key":      {settings: with("master_key_file: broken.key"), texts: []string{"setting master_key_file", "line 1"}},
-		"no address":               {settings: with(`listen: {address: "8080"}`), texts: []string{"setting listen.address", ":8443"}},
-		"port taken":               {settings: with(`listen: {address: "` + taken.Addr().String() + `"}`), texts: []string{"setting listen.address", "the port is taken"}, online: true},
-		"unknown driver":           {settings: with("database: {driver: mysql, path: x}"), texts: []string{"setting database.driver", "sqlite, postgres"}},
-		"SQLite in no folder":      {settings: with("database: {path: absent/portti.db}"), texts: []string{"setting database.path"}, online: true},
-		"PostgreSQL without a DSN": {settings: with("database: {driver: postgres}"), texts: []string{"setting database.dsn: it is missing", "postgres://"}},
-		"password in the DSN":      {settings: with(`database: {driver: postgres, dsn: "host=db password=hunter2"}`), texts: []string{"setting database.dsn", "database.password_file"}},
-		"PostgreSQL is away":       {settings: with(`database: {driver: postgres, dsn: "postgres://portti@127.0.0.1:1/portti"}`), texts: []string{"setting database.dsn", "127.0.0.1:1"}, online: true},
-		"Redis is away":            {settings: with(`redis: {addresses: ["127.0.0.1:1"]}`), texts: []string{"setting redis.addresses", "127.0.0.1:1"}, online: true},
-		"Redis of two kinds":       {settings: with(`redis: {addresses: ["127.0.0.1:1"], cluster: true, sentinel_master: m}`), texts: []string{"setting redis.cluster"}},
-		"Redis without CAs":        {settings: with(`redis: {addresses: ["127.0.0.1:1"], tls: true, ca_file: good.key}`), texts: []string{"setting redis.ca_file", "no certificate"}},
-		"SMTP without a sender":    {settings: with(`smtp: {host: mail.example.fi}`), texts: []string{"setting smtp.from"}},
-		"SMTP in the open":         {settings: with(`smtp: {host: mail.example.fi, tls: none, from: a@example.fi}`), texts: []string{"setting smtp.tls"}},
-		"short passwords":          {settings: with(`passwords: {min_length: 6}`), texts: []string{"setting passwords.min_length", "between 8"}}, // S17
-		"no such blocklist":        {settings: with(`passwords: {blocklists: [absent.txt]}`), texts: []string{"setting passwords.blocklists", "absent.txt"}},
-		"account of another brand": {settings: with(`authenticator: {account: Other-1}`), texts: []string{"setting authenticator.account", "brand"}}, // S39
-		"alias for the enrol acr":  {settings: with(`acr: {aliases: {loa1: enrol}}`), texts: []string{"setting acr.aliases.loa1"}},
-		"card host of the issuer":  {settings: with("issuer: https://id.example.fi", cardSection("https://*.example.fi")), texts: []string{"setting card.url", "names of its own"}},
-		"card host without CAs":    {settings: with(`card: {url: "https://*.card.localhost", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting card.trust.roots: it is missing", "setting card.trust.issuers: it is missing"}},
-		"CAs that are absent":      {settings: with(cardSection("https://*.card.localhost")), texts: []string{"setting card.trust", "absent.crt"}},
-		"log format":               {settings: with(`log: {format: xml}`), texts: []string{"setting log.format"}},
+		"nothing":                    {settings: "{}\n", texts: []string{"setting issuer: it is missing", "setting brand: it is missing", "setting master_key_file: it is missing", "portti keygen", "setting database.path: it is missing"}},
+		"not YAML":                   {settings: "issuer: [\n", texts: []string{"not YAML"}},
+		"unknown setting":            {settings: with("suport_phone: x"), texts: []string{"line 7", "setting suport_phone", "did you mean support_phone"}},
+		"issuer with a path":         {settings: with("issuer: https://id.example.fi/auth"), texts: []string{"line 1", "setting issuer", "without a path"}},
+		"issuer by http":             {settings: with("issuer: http://id.example.fi"), texts: []string{"setting issuer", "https://"}},
+		"no TLS and no proxy":        {settings: with("issuer: https://id.example.fi"), texts: []string{"setting listen.certificate_file", "listen.proxies"}},
+		"half a certificate":         {settings: with(`listen: {certificate_file: a.crt}`), texts: []string{"setting listen.key_file", "go together"}},
+		"no such certificate":        {settings: with("issuer: https://id.example.fi", `listen: {certificate_file: absent.crt, key_file: other.key}`), texts: []string{"setting listen.certificate_file", "absent.crt"}},
+		"key of another":             {settings: with("issuer: https://id.example.fi", `listen: {certificate_file: good.crt, key_file: other.key}`), texts: []string{"setting listen.certificate_file", "private key does not match"}},
+		"key for everybody":          {settings: with("issuer: https://id.example.fi", `listen: {certificate_file: good.crt, key_file: open.key}`), texts: []string{"setting listen.key_file", "chmod 600"}},
+		"no master key":              {settings: with("master_key_file: absent.key"), texts: []string{"setting master_key_file", "absent.key"}},
+		"a broken master key":        {settings: with("master_key_file: broken.key"), texts: []string{"setting master_key_file", "line 1"}},
+		"no address":                 {settings: with(`listen: {address: "8080"}`), texts: []string{"setting listen.address", ":8443"}},
+		"port taken":                 {settings: with(`listen: {address: "` + taken.Addr().String() + `"}`), texts: []string{"setting listen.address", "the port is taken"}, online: true},
+		"unknown driver":             {settings: with("database: {driver: mysql, path: x}"), texts: []string{"setting database.driver", "sqlite, postgres"}},
+		"SQLite in no folder":        {settings: with("database: {path: absent/portti.db}"), texts: []string{"setting database.path"}, online: true},
+		"PostgreSQL without a DSN":   {settings: with("database: {driver: postgres}"), texts: []string{"setting database.dsn: it is missing", "postgres://"}},
+		"password in the DSN":        {settings: with(`database: {driver: postgres, dsn: "host=db password=hunter2"}`), texts: []string{"setting database.dsn", "database.password_file"}},
+		"PostgreSQL is away":         {settings: with(`database: {driver: postgres, dsn: "postgres://portti@127.0.0.1:1/portti"}`), texts: []string{"setting database.dsn", "127.0.0.1:1"}, online: true},
+		"Redis is away":              {settings: with(`redis: {addresses: ["127.0.0.1:1"]}`), texts: []string{"setting redis.addresses", "127.0.0.1:1"}, online: true},
+		"Redis of two kinds":         {settings: with(`redis: {addresses: ["127.0.0.1:1"], cluster: true, sentinel_master: m}`), texts: []string{"setting redis.cluster"}},
+		"Redis without CAs":          {settings: with(`redis: {addresses: ["127.0.0.1:1"], tls: true, ca_file: good.key}`), texts: []string{"setting redis.ca_file", "no certificate"}},
+		"SMTP without a sender":      {settings: with(`smtp: {host: mail.example.fi}`), texts: []string{"setting smtp.from"}},
+		"SMTP in the open":           {settings: with(`smtp: {host: mail.example.fi, tls: none, from: a@example.fi}`), texts: []string{"setting smtp.tls"}},
+		"short passwords":            {settings: with(`passwords: {min_length: 6}`), texts: []string{"setting passwords.min_length", "between 8"}}, // S17
+		"no such blocklist":          {settings: with(`passwords: {blocklists: [absent.txt]}`), texts: []string{"setting passwords.blocklists", "absent.txt"}},
+		"account of another brand":   {settings: with(`authenticator: {account: Other-1}`), texts: []string{"setting authenticator.account", "brand"}}, // S39
+		"alias for the enrol acr":    {settings: with(`acr: {aliases: {loa1: enrol}}`), texts: []string{"setting acr.aliases.loa1"}},
+		"card host of the issuer":    {settings: with("issuer: https://id.example.fi", cardSection("https://*.example.fi")), texts: []string{"setting card.url", "names of its own"}},
+		"card host without CAs":      {settings: with(`card: {url: "https://*.card.localhost", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting card.trust.roots: it is missing", "setting card.trust.issuers: it is missing"}},
+		"CAs that are absent":        {settings: with(cardSection("https://*.card.localhost")), texts: []string{"setting card.trust", "absent.crt"}},
+		"certificates at the issuer": {settings: with("issuer: https://id.example.fi", `mtls: {url: "https://id.example.fi", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting mtls.url", "of its own"}},
+		"certificates over http":     {settings: with(`mtls: {url: "http://mtls.localhost", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting mtls.url", "https"}},
+		"certificates without one":   {settings: with(`mtls: {url: "https://mtls.localhost"}`), texts: []string{"setting mtls.certificate_file: it is missing"}},
+		"client CAs that are keys":   {settings: with(`mtls: {url: "https://mtls.localhost", certificate_file: good.crt, key_file: good.key, client_ca_files: [good.crt, good.key]}`), texts: []string{"setting mtls.client_ca_files[1]", "no certificate"}},
+		"log format":                 {settings: with(`log: {format: xml}`), texts: []string{"setting log.format"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -300,6 +306,43 @@ func TestCardHost(t *testing.T) {
 	}
 }
 
+// TestCertificatesOfServices: their listener asks for a certificate and serves
+// what programs call; the main one never asks (RFC 8705 §5).
+func TestCertificatesOfServices(t *testing.T) {
+	f := newFolder(t)
+	f.certificate("tls", "id.localhost", "mtls.localhost")
+	certificate, err := tls.LoadX509KeyPair(f.path("tls.crt"), f.path("tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := f.start(with("issuer: https://id.localhost", `listen: {address: "127.0.0.1:0", certificate_file: tls.crt, key_file: tls.key}`,
+		`mtls: {url: "https://mtls.localhost", address: "127.0.0.1:0", certificate_file: tls.crt, key_file: tls.key, client_ca_files: [tls.crt]}`))
+	for listener, asks := range map[string]bool{"address": false, "mtls_address": true} {
+		var asked atomic.Bool
+		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, p.address(listener))
+		}, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) { // the provider's word is looked at, not its certificate
+			if asked.Store(true); len(r.AcceptableCAs) > 0 {
+				t.Errorf("it names %d CAs: who has a certificate of none would show nothing", len(r.AcceptableCAs))
+			}
+			return &certificate, nil
+		}}}}
+		for path, status := range map[string]int{"/token": http.StatusMethodNotAllowed, "/userinfo": http.StatusUnauthorized, "/authorize": http.StatusNotFound, "/jwks": http.StatusNotFound, "/": http.StatusNotFound, "/healthz": http.StatusNotFound} {
+			if !asks && status == http.StatusNotFound {
+				continue
+			}
+			get(t, client, "https://mtls.localhost"+path, status)
+		}
+		if asked.Load() != asks {
+			t.Errorf("%s: asked for a certificate: %v", listener, asked.Load())
+		}
+		client.CloseIdleConnections()
+	}
+	if code := p.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // TestOverPostgreSQLAndRedis starts two replicas at once on empty backends: they
 // agree on the schema and the keys.
 func TestOverPostgreSQLAndRedis(t *testing.T) {
@@ -364,6 +407,8 @@ func TestExample(t *testing.T) {
 	}
 	f.certificate("id")
 	f.certificate("card")
+	f.certificate("mtls")
+	f.certificate("service-ca")
 	for _, name := range []string{"postgres.password", "redis.password", "smtp.password"} {
 		f.file(name, "x\n")
 	}

@@ -110,6 +110,11 @@ func work(ctx context.Context, provider *server.Server, lines *listeners, f *fil
 	if provider.Door != nil {
 		serving = append(serving, func() error { return serveCards(ctx, provider, lines.cards) })
 	}
+	if lines.mtls != nil {
+		serving = append(serving, func() error {
+			return web.Serve(ctx, lines.mtls, provider.MTLSHandler(), f.mtlsCertificate.Asking(), log)
+		})
+	}
 	ended := make(chan error, len(serving))
 	for _, serve := range serving {
 		go func() { ended <- serve() }()
@@ -117,6 +122,9 @@ func work(ctx context.Context, provider *server.Server, lines *listeners, f *fil
 	attrs := []any{"address", lines.pages.Addr().String(), "tls", config != nil}
 	if lines.cards != nil {
 		attrs = append(attrs, "card_address", lines.cards.Addr().String())
+	}
+	if lines.mtls != nil {
+		attrs = append(attrs, "mtls_address", lines.mtls.Addr().String())
 	}
 	log.Info("ready", attrs...)
 
@@ -135,6 +143,7 @@ func work(ctx context.Context, provider *server.Server, lines *listeners, f *fil
 type listeners struct {
 	pages net.Listener
 	cards net.Listener // nil without a card host
+	mtls  net.Listener // nil where services show no certificates
 }
 
 func listen(s *settings.Settings) (*listeners, error) {
@@ -143,19 +152,24 @@ func listen(s *settings.Settings) (*listeners, error) {
 	if l.pages, err = web.Listen(s.Listen.Address); err != nil {
 		return nil, fmt.Errorf("setting listen.address: %w", err)
 	}
-	if s.Card == nil {
-		return l, nil
+	if s.Card != nil {
+		if l.cards, err = web.Listen(s.Card.Address); err != nil {
+			l.close()
+			return nil, fmt.Errorf("setting card.address: %w", err)
+		}
 	}
-	if l.cards, err = web.Listen(s.Card.Address); err != nil {
-		l.close()
-		return nil, fmt.Errorf("setting card.address: %w", err)
+	if s.MTLS != nil {
+		if l.mtls, err = web.Listen(s.MTLS.Address); err != nil {
+			l.close()
+			return nil, fmt.Errorf("setting mtls.address: %w", err)
+		}
 	}
 	return l, nil
 }
 
 // close is for what no server has closed yet.
 func (l *listeners) close() {
-	for _, one := range []net.Listener{l.pages, l.cards} {
+	for _, one := range []net.Listener{l.pages, l.cards, l.mtls} {
 		if one != nil {
 			_ = one.Close() // closed already, mostly
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/tlsconfig"
 )
 
 // Attempts is what the card host needs of the sign-in that sent the browser.
@@ -104,19 +105,13 @@ const attemptPath = "/attempt/"
 // with RequestClientCert nothing is verified against them, but possession of
 // the key is proved in every handshake that brings a certificate.
 func (d *Door) TLSConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		MaxVersion: cmp.Or(d.MaxVersion, tls.VersionTLS13),
-		CipherSuites: []uint16{ // of TLS 1.2; those of 1.3 are not configurable
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-		},
-		NextProtos:             []string{"http/1.1"}, // HTTP/2 forbids to ask for a certificate later, and coalesces hosts
-		ClientAuth:             tls.RequestClientCert,
-		ClientCAs:              d.Trust.Hints(),
-		SessionTicketsDisabled: true, // a resumed session shows the former card
-		GetCertificate:         d.Certificate,
-	}
+	c := tlsconfig.Server(d.Certificate)
+	c.MaxVersion = cmp.Or(d.MaxVersion, tls.VersionTLS13)
+	c.NextProtos = []string{"http/1.1"} // HTTP/2 forbids to ask for a certificate later, and coalesces hosts
+	c.ClientAuth = tls.RequestClientCert
+	c.ClientCAs = d.Trust.Hints()
+	c.SessionTicketsDisabled = true // a resumed session shows the former card
+	return c
 }
 
 // Server serves the door. Serve it with ServeTLS(d.Listener(l), "", "").

@@ -58,6 +58,8 @@ type Config struct {
 	Outgoing     openid.Outgoing // calls to relying parties
 	CardHost     *card.Host      // nil: no card sign-in
 	CardMaxTLS   uint16          // 0: TLS 1.3
+	MTLS         openid.MTLS     // where services show certificates; the zero value: nowhere
+	DPoPNonces   bool            // ask for a nonce in every DPoP proof
 	Keys         keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
 	LettersEvery time.Duration   // how often the outbox looks for letters; 0: 10 s
 }
@@ -145,7 +147,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	s.Provider, err = openid.New(openid.Config{
 		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
-		RequirePAR: c.RequirePAR,
+		RequirePAR: c.RequirePAR, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
 		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,
@@ -166,6 +168,15 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 
 // Handler serves the main host.
 func (s *Server) Handler() http.Handler { return s.handler }
+
+// MTLSHandler serves the listener at which services show certificates, and nil
+// where there is none.
+func (s *Server) MTLSHandler() http.Handler {
+	if s.config.MTLS.URL == "" {
+		return nil
+	}
+	return tellWhen(s.Site.Wrap(s.Provider.MTLSHandler()))
+}
 
 func (s *Server) directory() error {
 	hasher, err := password.NewHasher(s.config.Passwords)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/portti-id/portti/internal/tlsconfig"
 )
 
 // Certificate is a certificate and key in PEM files that are read again when
@@ -40,17 +42,19 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	return c, nil
 }
 
-// Config is the server's side of TLS: 1.3, and 1.2 with forward secrecy and
-// authenticated encryption only (ASVS 12.1; FAPI 2.0 §5.2.1).
+// Config is the server's side of TLS.
 func (c *Certificate) Config() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-		},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil },
-	}
+	return tlsconfig.Server(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil })
+}
+
+// Asking is Config for a listener at which programs show certificates. It asks for
+// one and judges none: who may come in with which is for the handler to say. It
+// names no CA, as a program may take that for a reason to show nothing.
+func (c *Certificate) Asking() *tls.Config {
+	config := c.Config()
+	config.ClientAuth = tls.RequestClientCert
+	config.SessionTicketsDisabled = true // a resumed session shows the former certificate
+	return config
 }
 
 // current is the certificate of the files as they are now. Two stats a handshake

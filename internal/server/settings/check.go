@@ -42,6 +42,9 @@ func (s *Settings) Check(p *config.Problems) {
 	if s.Card != nil {
 		s.Card.check(s.Issuer, p)
 	}
+	if s.MTLS != nil {
+		s.MTLS.check(s.Issuer, p)
+	}
 	if s.Redis != nil {
 		s.Redis.check(p)
 	}
@@ -66,6 +69,9 @@ func (s *Settings) defaults() {
 	if s.Card != nil {
 		s.Card.Address = cmp.Or(s.Card.Address, ":9443")
 		s.Card.MaxTLS = cmp.Or(s.Card.MaxTLS, "1.3")
+	}
+	if s.MTLS != nil {
+		s.MTLS.Address = cmp.Or(s.MTLS.Address, ":8444")
 	}
 	if s.Redis != nil {
 		s.Redis.Prefix = cmp.Or(s.Redis.Prefix, "portti:")
@@ -104,6 +110,20 @@ func (c *Card) check(issuer config.URL, p *config.Problems) {
 	p.Need("card.trust.folder", c.Trust.Folder != "", "the folder with the CA certificates")
 	p.Need("card.trust.roots", len(c.Trust.Roots) > 0, "the files of the root CAs")
 	p.Need("card.trust.issuers", len(c.Trust.Issuers) > 0, "the CAs whose cards are accepted")
+}
+
+func (m *MTLS) check(issuer config.URL, p *config.Problems) {
+	address("mtls.address", m.Address, p)
+	p.Need("mtls.url", !m.URL.IsZero(), "where services reach this listener, such as https://mtls.id.example.fi")
+	switch {
+	case m.URL.IsZero():
+	case m.URL.Origin() != m.URL.String() || !m.URL.Secure():
+		p.Add("mtls.url", "%q must be https, scheme and host only, without a slash at the end", m.URL)
+	case m.URL.String() == issuer.String():
+		p.Add("mtls.url", "this listener needs a name or port of its own: %s is the issuer's", m.URL)
+	}
+	p.Need("mtls.certificate_file", m.CertificateFile != "", "its server certificate, for the name in mtls.url")
+	together("mtls.key_file", m.CertificateFile, m.KeyFile, p)
 }
 
 func (d Database) check(p *config.Problems) {

@@ -48,6 +48,7 @@ type Settings struct {
 
 	Listen        Listen        `yaml:"listen"`
 	Card          *Card         `yaml:"card"` // absent: nobody signs in with a card
+	MTLS          *MTLS         `yaml:"mtls"` // absent: no service shows a certificate
 	Database      Database      `yaml:"database"`
 	Redis         *Redis        `yaml:"redis"` // absent: memory, which is for one replica
 	SMTP          *SMTP         `yaml:"smtp"`  // absent: letters wait in the outbox until there is one
@@ -120,6 +121,30 @@ type Card struct {
 	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
 
 	Trust Trust `yaml:"trust"`
+}
+
+// MTLS is where services show certificates (RFC 8705): those that prove themselves
+// with one, and those whose tokens are bound to one. It has a listener and a name
+// of its own, because browsers on the main host must not be asked. No proxy before
+// it may end TLS.
+type MTLS struct {
+	// URL is where services reach it, scheme and host only:
+	// https://mtls.id.example.fi. The metadata names it (mtls_endpoint_aliases).
+	URL config.URL `yaml:"url"`
+
+	// Address is the address and port to listen on. Default ":8444".
+	Address string `yaml:"address"`
+
+	// CertificateFile and KeyFile are its server certificate and key for the name in
+	// url, PEM, read again when they change.
+	CertificateFile config.Path       `yaml:"certificate_file"`
+	KeyFile         config.SecretFile `yaml:"key_file"`
+
+	// ClientCAFiles are the CAs that issue certificates of services with
+	// tls_client_auth (PEM, any number a file), read at start. None: such services
+	// are refused; those with self_signed_tls_client_auth need no CA. Whoever gets a
+	// certificate of these CAs can be any service whose registered name it holds.
+	ClientCAFiles []config.Path `yaml:"client_ca_files"`
 }
 
 // Trust says whose cards are accepted. Nothing is built in.
@@ -323,6 +348,10 @@ func (a ACR) Names() openid.ACRs {
 type Tokens struct {
 	// Access is the life of access tokens of clients that have no own: 5m.
 	Access time.Duration `yaml:"access"`
+
+	// DPoPNonces asks for a nonce of ours in every DPoP proof, so that none can be
+	// made in advance. It costs a service a refused request now and then.
+	DPoPNonces bool `yaml:"dpop_nonces"`
 }
 
 // Keys are the keys that sign tokens.

@@ -1,0 +1,378 @@
+package openid_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/portti-id/portti/internal/clientjwt/clientjwttest"
+	"github.com/portti-id/portti/internal/openid"
+)
+
+// authority issues certificates of services.
+type authority struct {
+	t           testing.TB
+	certificate *x509.Certificate
+	key         crypto.Signer
+	above       [][]byte // what a client sends beside its own
+}
+
+func newAuthority(t testing.TB) *authority {
+	a := &authority{t: t, key: newECKey(t)}
+	a.certificate = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "Services CA"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}, a.key.Public(), nil)
+	return a
+}
+
+// below is an authority that this one has made.
+func (a *authority) below() *authority {
+	b := &authority{t: a.t, key: newECKey(a.t)}
+	b.certificate = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "Services CA 2"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}, b.key.Public(), a.certificate)
+	b.above = [][]byte{b.certificate.Raw}
+	return b
+}
+
+func newECKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// sign signs a certificate, itself when there is no parent.
+func (a *authority) sign(c *x509.Certificate, public any, parent *x509.Certificate) *x509.Certificate {
+	a.t.Helper()
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if c.SerialNumber = serial; c.NotAfter.IsZero() {
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	}
+	if parent == nil {
+		parent = c
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return parsed
+}
+
+// issue makes a service's certificate, for clients unless edit says otherwise.
+func (a *authority) issue(edit ...func(c *x509.Certificate)) *tls.Certificate {
+	a.t.Helper()
+	key := newECKey(a.t)
+	c := &x509.Certificate{Subject: pkix.Name{CommonName: "records", Organization: []string{"Kuntala"}, Country: []string{"FI"}},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, e := range edit {
+		e(c)
+	}
+	leaf := a.sign(c, key.Public(), a.certificate)
+	return &tls.Certificate{Certificate: append([][]byte{leaf.Raw}, a.above...), PrivateKey: key, Leaf: leaf}
+}
+
+// selfSigned is a certificate that its own key has signed.
+func selfSigned(t testing.TB, key crypto.Signer, edit ...func(c *x509.Certificate)) *tls.Certificate {
+	t.Helper()
+	a := &authority{t: t, key: key}
+	c := &x509.Certificate{Subject: pkix.Name{CommonName: "records", Organization: []string{"Kuntala"}, Country: []string{"FI"}}}
+	for _, e := range edit {
+		e(c)
+	}
+	leaf := a.sign(c, key.Public(), nil)
+	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+}
+
+func valid(from, to time.Duration) func(c *x509.Certificate) {
+	return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(from), time.Now().Add(to) }
+}
+
+// mutual is a kit with a listener that asks for certificates.
+type mutual struct {
+	*kit
+	at string // its origin
+}
+
+func newMutual(t testing.TB, cas *authority, edit ...func(c *openid.Config, d *openid.Deps)) *mutual {
+	t.Helper()
+	m := &mutual{}
+	server := httptest.NewUnstartedServer(nil)
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, SessionTicketsDisabled: true}
+	m.at = "https://" + server.Listener.Addr().String()
+	m.kit = newKit(t, append(edit, func(c *openid.Config, _ *openid.Deps) {
+		if c.MTLS.URL = m.at; cas != nil {
+			c.MTLS.ClientCAs = x509.NewCertPool()
+			c.MTLS.ClientCAs.AddCert(cas.certificate)
+		}
+	})...)
+	server.Config.Handler = m.p.MTLSHandler()
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return m
+}
+
+// send calls the listener with a certificate, or without one when it is nil.
+func (m *mutual) send(certificate *tls.Certificate, req *http.Request) reply {
+	m.t.Helper()
+	config := &tls.Config{InsecureSkipVerify: true} // the client's certificate is looked at, not the server's
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if certificate == nil {
+			return &tls.Certificate{}, nil
+		}
+		return certificate, nil
+	}
+	transport := &http.Transport{TLSClientConfig: config}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r := reply{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	_ = json.Unmarshal(raw, &r.json)
+	return r
+}
+
+func (m *mutual) token(certificate *tls.Certificate, form url.Values) reply {
+	m.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, m.at+openid.TokenPath, strings.NewReader(form.Encode()))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return m.send(certificate, req)
+}
+
+func (m *mutual) userinfo(certificate *tls.Certificate, token string) reply {
+	m.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, m.at+openid.UserinfoPath, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	return m.send(certificate, req)
+}
+
+// RFC 8705 §2.1: a chain to a CA of the settings, for clients, valid today, and
+// the one registered name.
+func TestTLSClientAuth(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	m := newMutual(t, ca)
+	with := func(edit func(c *openid.Client)) func(c *openid.Client) {
+		return func(c *openid.Client) { c.AuthMethod = openid.AuthTLS; edit(c) }
+	}
+	m.client("dn", with(func(c *openid.Client) { c.TLSSubjectDN = "CN=records,O=Kuntala,C=FI" }))
+	m.client("dns", with(func(c *openid.Client) { c.TLSSANDNS = "records.example.fi" }))
+	m.client("uri", with(func(c *openid.Client) { c.TLSSANURI = "spiffe://example.fi/records" }))
+	m.client("ip", with(func(c *openid.Client) { c.TLSSANIP = "2001:DB8::0:7" }))
+	m.client("email", with(func(c *openid.Client) { c.TLSSANEmail = "records@example.fi" }))
+	m.client("other", with(func(c *openid.Client) { c.TLSSubjectDN = "CN=payroll,O=Kuntala,C=FI" }))
+	m.client("secret")
+	names := ca.issue(func(c *x509.Certificate) {
+		c.DNSNames, c.EmailAddresses, c.IPAddresses = []string{"a.example", "records.example.fi"}, []string{"records@example.fi"}, []net.IP{net.ParseIP("2001:db8::7")}
+		c.URIs = []*url.URL{{Scheme: "spiffe", Host: "example.fi", Path: "/records"}}
+	})
+	for what, c := range map[string]struct {
+		client      string
+		certificate *tls.Certificate
+		in          bool
+	}{
+		"right":                {"dn", ca.issue(), true},
+		"through another CA":   {"dn", ca.below().issue(), true},
+		"no certificate":       {"dn", nil, false},
+		"another's":            {"other", ca.issue(), false},
+		"expired":              {"dn", ca.issue(valid(-2*time.Hour, -time.Hour)), false},
+		"not valid yet":        {"dn", ca.issue(valid(time.Hour, 2*time.Hour)), false},
+		"of another CA":        {"dn", stranger.issue(), false},
+		"self-signed":          {"dn", selfSigned(t, newECKey(t)), false},
+		"for servers only":     {"dn", ca.issue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), false},
+		"not for signatures":   {"dn", ca.issue(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), false},
+		"one name more":        {"dn", ca.issue(func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"X"} }), false},
+		"in another case":      {"dn", ca.issue(func(c *x509.Certificate) { c.Subject.CommonName = "Records" }), false},
+		"the name in another":  {"dn", ca.issue(func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "CN=records,O=Kuntala,C=FI"} }), false},
+		"DNS name":             {"dns", names, true},
+		"URI":                  {"uri", names, true},
+		"IP address":           {"ip", names, true},
+		"e-mail address":       {"email", names, true},
+		"no DNS name":          {"dns", ca.issue(), false},
+		"DNS name as CN":       {"dns", ca.issue(func(c *x509.Certificate) { c.Subject.CommonName = "records.example.fi" }), false},
+		"wildcard":             {"dns", ca.issue(func(c *x509.Certificate) { c.DNSNames = []string{"*.example.fi"} }), false},
+		"another IP address":   {"ip", ca.issue(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP("2001:db8::8")} }), false},
+		"client with a secret": {"secret", ca.issue(), false},
+	} {
+		tried(t, what, m.token(c.certificate, redeem("x", "client_id", c.client)), c.in)
+	}
+	tried(t, "a secret as well", m.token(ca.issue(), redeem("x", "client_id", "dn", "client_secret", "y")), false)
+	tried(t, "nobody says who", m.token(ca.issue(), redeem("x")), false)
+	// A client with a secret may call there, too.
+	tried(t, "secret", m.token(nil, redeem("x", "client_id", "secret", "client_secret", m.secrets["secret"])), false)
+	m.client("post", func(c *openid.Client) { c.AuthMethod = openid.AuthPost })
+	tried(t, "secret by form", m.token(nil, redeem("x", "client_id", "post", "client_secret", m.secrets["post"])), true)
+}
+
+// Without CAs in the settings nobody's certificate is good, least of all one of
+// the CAs that the system knows.
+func TestTLSClientAuthNeedsCAs(t *testing.T) {
+	ca := newAuthority(t)
+	m := newMutual(t, nil)
+	m.client("dn", func(c *openid.Client) {
+		c.AuthMethod, c.TLSSubjectDN = openid.AuthTLS, "CN=records,O=Kuntala,C=FI"
+	})
+	tried(t, "no CAs", m.token(ca.issue(), redeem("x", "client_id", "dn")), false)
+}
+
+// RFC 8705 §2.2: the certificate's key is one that the client registered.
+func TestSelfSignedTLSClientAuth(t *testing.T) {
+	m := newMutual(t, nil)
+	mine, other, sealing := clientjwttest.New(t, "ES256"), clientjwttest.New(t, "ES256"), clientjwttest.New(t, "ECDH-ES")
+	m.client("self", func(c *openid.Client) {
+		c.AuthMethod, c.JWKS = openid.AuthSelfSignedTLS, clientjwttest.JWKS(mine, sealing)
+	})
+	withCertificate := selfSigned(t, newECKey(t))
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: withCertificate.Leaf.PublicKey, Certificates: []*x509.Certificate{withCertificate.Leaf}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.client("x5c", func(c *openid.Client) { c.AuthMethod, c.JWKS = openid.AuthSelfSignedTLS, set })
+	server := newJWKSServer(t)
+	server.serve(other.JWKS())
+	m.client("remote", func(c *openid.Client) { c.AuthMethod, c.JWKSURI = openid.AuthSelfSignedTLS, server.URL })
+	for what, c := range map[string]struct {
+		client      string
+		certificate *tls.Certificate
+		in          bool
+	}{
+		"right":                 {"self", selfSigned(t, mine.Private), true},
+		"renewed, the same key": {"self", selfSigned(t, mine.Private, valid(-time.Minute, time.Hour)), true},
+		"issued by a CA":        {"self", newAuthority(t).issue(), false},
+		"another key":           {"self", selfSigned(t, other.Private), false},
+		"a key for encryption":  {"self", selfSigned(t, sealing.Private), false},
+		"none":                  {"self", nil, false},
+		"expired":               {"self", selfSigned(t, mine.Private, valid(-2*time.Hour, -time.Hour)), false},
+		"not valid yet":         {"self", selfSigned(t, mine.Private, valid(time.Hour, 2*time.Hour)), false},
+		"x5c":                   {"x5c", withCertificate, true},
+		"x5c, another":          {"x5c", selfSigned(t, mine.Private), false},
+		"jwks_uri":              {"remote", selfSigned(t, other.Private), true},
+		"jwks_uri, another":     {"remote", selfSigned(t, mine.Private), false},
+	} {
+		tried(t, what, m.token(c.certificate, redeem("x", "client_id", c.client)), c.in)
+	}
+}
+
+// What other programs take for a certificate is nothing to the main listener, and
+// nothing to the one for certificates.
+func TestForgedHeadersAreNoCertificate(t *testing.T) {
+	ca := newAuthority(t)
+	m := newMutual(t, ca)
+	m.client("dn", func(c *openid.Client) {
+		c.AuthMethod, c.TLSSubjectDN = openid.AuthTLS, "CN=records,O=Kuntala,C=FI"
+	})
+	leaf := ca.issue().Leaf
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}))
+	for _, at := range []string{m.url, m.at} {
+		req, err := http.NewRequest(http.MethodPost, at+openid.TokenPath, strings.NewReader(redeem("x", "client_id", "dn").Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Client-Cert", ":"+base64.StdEncoding.EncodeToString(leaf.Raw)+":") // RFC 9440
+		req.Header.Set("X-SSL-Client-Verify", "SUCCESS")
+		req.Header.Set("X-SSL-Client-S-DN", "CN=records,O=Kuntala,C=FI")
+		req.Header.Set("X-SSL-Client-Cert", url.QueryEscape(text))
+		req.Header.Set("X-Forwarded-Tls-Client-Cert", base64.StdEncoding.EncodeToString(leaf.Raw))
+		req.Header.Set("X-Forwarded-Client-Cert", `Cert="`+url.QueryEscape(text)+`"`)
+		tried(t, at, m.send(nil, req), false)
+	}
+	// Nor does the main host's name lead anywhere at the other listener.
+	req := httptest.NewRequest(http.MethodGet, "https://"+strings.TrimPrefix(m.at, "https://")+openid.AuthorizePath+"?"+request().Encode(), nil)
+	w := newRecorder()
+	m.p.MTLSHandler().ServeHTTP(w, req)
+	if w.Code != http.StatusNotFound {
+		t.Errorf("authorize: %d", w.Code)
+	}
+}
+
+// An assertion may name the endpoint that was called, under its alias.
+func TestAssertionsForTheAlias(t *testing.T) {
+	m := newMutual(t, nil)
+	key := clientjwttest.New(t, "ES256")
+	m.client("jwt", jwtClient(key))
+	m.client("strict", jwtClient(key), strict)
+	tried(t, "alias", m.token(nil, asserted(redeem("x"), key.Assertion("jwt", m.at+"/token"))), true)
+	tried(t, "issuer", m.token(nil, asserted(redeem("x"), key.Assertion("jwt", m.url))), true)
+	tried(t, "FAPI: alias", m.token(nil, asserted(redeem("x"), key.Assertion("strict", m.at+"/token"))), false)
+}
+
+func TestMTLSMetadata(t *testing.T) {
+	m := newMutual(t, newAuthority(t))
+	var doc struct {
+		Methods []string          `json:"token_endpoint_auth_methods_supported"`
+		Bound   bool              `json:"tls_client_certificate_bound_access_tokens"`
+		Aliases map[string]string `json:"mtls_endpoint_aliases"`
+	}
+	all := map[string]any{}
+	body := m.get(http.DefaultClient, openid.ConfigPath, nil).body
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(body), &all); err != nil {
+		t.Fatal(err)
+	}
+	methods := strings.Join(doc.Methods, " ")
+	if !doc.Bound || !strings.Contains(methods, " tls_client_auth") || !strings.Contains(methods, "self_signed_tls_client_auth") {
+		t.Errorf("%s", body)
+	}
+	if doc.Aliases["token_endpoint"] != m.at+"/token" || doc.Aliases["userinfo_endpoint"] != m.at+"/userinfo" {
+		t.Errorf("%v", doc.Aliases)
+	}
+	for name, alias := range doc.Aliases {
+		// Each is there, under the name that its main address has in the metadata.
+		req, err := http.NewRequest(http.MethodGet, alias, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := m.send(nil, req); r.status == http.StatusNotFound {
+			t.Errorf("%s: %d", alias, r.status)
+		}
+		if main, _ := all[name].(string); strings.TrimPrefix(main, m.url) != strings.TrimPrefix(alias, m.at) {
+			t.Errorf("%s: %s and %s", name, main, alias)
+		}
+	}
+	for _, bad := range []string{"http://mtls.example", "https://mtls.example/x", "https://mtls.example/", "mtls.example", m.url} {
+		c := m.p.Config
+		c.MTLS.URL = bad
+		if _, err := openid.New(c, m.p.Deps); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+}

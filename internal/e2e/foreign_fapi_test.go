@@ -19,6 +19,7 @@ func carried(t *testing.T, address string) url.Values {
 // What openid-client can do beyond a sign-in with a secret, with the whole life of
 // a person's tokens every time.
 func TestForeignOpenIDClientFAPI(t *testing.T) {
+	private, set := clientKey(t)
 	pushed := func(t *testing.T, s nodeSeen) {
 		t.Helper()
 		if q := carried(t, s.Address); len(q) != 2 || !strings.HasPrefix(q.Get("request_uri"), "urn:ietf:params:oauth:request_uri:") {
@@ -30,6 +31,14 @@ func TestForeignOpenIDClientFAPI(t *testing.T) {
 		checks  []func(t *testing.T, s nodeSeen)
 	}{
 		"pushed-request": {func(c *openid.Client, s *nodeSettings) { c.RequirePAR, s.PAR = true, true }, []func(*testing.T, nodeSeen){pushed}},
+		"signed-request": {func(c *openid.Client, s *nodeSettings) {
+			c.JWKS, c.RequestObjectAlg, c.RequireRequestObject = set, keys.ES256, true
+			s.JAR, s.Key = true, &private
+		}, []func(*testing.T, nodeSeen){func(t *testing.T, s nodeSeen) {
+			if q := carried(t, s.Address); len(q) != 2 || q.Get("request") == "" {
+				t.Errorf("the browser carries %v", q)
+			}
+		}}},
 		"signed-answer": {func(c *openid.Client, s *nodeSettings) {
 			c.ResponseModes, c.ResponseAlg = []string{"jwt", "query.jwt"}, keys.ES256
 			s.JARM, s.Metadata = true, map[string]string{"authorization_signed_response_alg": "ES256"}

@@ -312,7 +312,7 @@ func (p *Provider) parse(ctx context.Context, client Client, form url.Values, to
 	if q.MaxAge, err = maxAge(client, form.Get("max_age")); err != nil {
 		return pending{}, err
 	}
-	if err := p.readHint(ctx, &q, client, form.Get("id_token_hint")); err != nil {
+	if err := p.readHint(ctx, &q, form.Get("id_token_hint")); err != nil {
 		return pending{}, err
 	}
 	if err := p.readClaims(&q, client, form.Get("claims")); err != nil {
@@ -340,30 +340,20 @@ func maxAge(client Client, raw string) (int64, error) {
 
 // readHint finds the person whom an id_token_hint means. The token may be another
 // client's of ours, whose sub is then that client's.
-func (p *Provider) readHint(ctx context.Context, q *pending, client Client, raw string) error {
+func (p *Provider) readHint(ctx context.Context, q *pending, raw string) error {
 	if raw == "" {
 		return nil
 	}
 	// Nobody can be matched against a token that we cannot read.
 	unreadable := wrong("id_token_hint", "login_required", "The id_token_hint is not an ID token of this provider.")
-	hint, err := p.hint(raw)
+	hint, err := p.hint(ctx, raw)
+	if unavailable(err) {
+		return err
+	}
 	if err != nil {
 		return unreadable
 	}
-	if hint.Client != client.ID {
-		client, err = p.client(ctx, hint.Client)
-		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
-			return unreadable
-		}
-		if err != nil {
-			return err
-		}
-	}
-	user, ok := p.userOf(client, hint.User)
-	if !ok {
-		return unreadable
-	}
-	q.User = user
+	q.User = hint.User
 	return nil
 }
 

@@ -23,6 +23,8 @@ type configuration struct {
 	Userinfo                 string           `json:"userinfo_endpoint"`
 	JWKS                     string           `json:"jwks_uri"`
 	EndSession               string           `json:"end_session_endpoint"`
+	Introspection            string           `json:"introspection_endpoint"`
+	Revocation               string           `json:"revocation_endpoint"`
 	Scopes                   []string         `json:"scopes_supported"`
 	ResponseTypes            []string         `json:"response_types_supported"`
 	ResponseModes            []string         `json:"response_modes_supported"`
@@ -33,6 +35,12 @@ type configuration struct {
 	AuthMethods              []AuthMethod     `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgorithms           []keys.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
 	DPoPAlgorithms           []string         `json:"dpop_signing_alg_values_supported"`
+	IntrospectionMethods     []AuthMethod     `json:"introspection_endpoint_auth_methods_supported"`
+	RevocationMethods        []AuthMethod     `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionAuth        []keys.Algorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"` // RFC 8414 §2
+	RevocationAuth           []keys.Algorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	UserinfoAlgorithms       []keys.Algorithm `json:"userinfo_signing_alg_values_supported"`
+	IntrospectionAlgorithms  []keys.Algorithm `json:"introspection_signing_alg_values_supported"` // RFC 9701 §7
 	ClaimTypes               []string         `json:"claim_types_supported"`
 	Claims                   []string         `json:"claims_supported"`
 	Locales                  []string         `json:"ui_locales_supported,omitempty"`
@@ -60,7 +68,7 @@ type document struct {
 }
 
 func (p *Provider) describe() document {
-	body, err := json.Marshal(configuration{
+	c := configuration{
 		Issuer:                   p.Issuer,
 		Authorization:            p.url(AuthorizePath),
 		PAR:                      p.url(PARPath),
@@ -69,16 +77,20 @@ func (p *Provider) describe() document {
 		Userinfo:                 p.url(UserinfoPath),
 		JWKS:                     p.url(JWKSPath),
 		EndSession:               p.url(EndSessionPath),
-		Scopes:                   []string{"openid", "profile", "email", "offline_access"},
+		Introspection:            p.url(IntrospectPath),
+		Revocation:               p.url(RevokePath),
+		Scopes:                   scopesSupported,
 		ResponseTypes:            []string{"code"},
 		ResponseModes:            slices.Concat(responseModes, jarmModes),
 		Grants:                   grants,
 		ACRs:                     p.ACR.Supported(),
-		SubjectTypes:             []string{"public"},
+		SubjectTypes:             []string{"public", string(SubjectPairwise)},
 		Algorithms:               p.Keys.Algorithms(),
 		AuthMethods:              p.authMethods(),
 		AuthAlgorithms:           keys.Algorithms,
 		DPoPAlgorithms:           dpop.Algorithms,
+		UserinfoAlgorithms:       p.Keys.Algorithms(),
+		IntrospectionAlgorithms:  p.Keys.Algorithms(),
 		ClaimTypes:               []string{"normal"},
 		Claims:                   claimsSupported,
 		Locales:                  p.Locales,
@@ -97,7 +109,10 @@ func (p *Provider) describe() document {
 		FrontChannelLogoutSession: true,
 		CertificateBound:          p.MTLS.URL != "",
 		Aliases:                   p.aliases(),
-	})
+	}
+	c.RevocationMethods, c.RevocationAuth, c.IntrospectionAuth = c.AuthMethods, c.AuthAlgorithms, c.AuthAlgorithms
+	c.IntrospectionMethods = slices.DeleteFunc(slices.Clone(c.AuthMethods), func(m AuthMethod) bool { return m == AuthNone })
+	body, err := json.Marshal(c)
 	if err != nil {
 		panic("openid: metadata: " + err.Error()) // strings and booleans always marshal
 	}

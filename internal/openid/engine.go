@@ -35,7 +35,7 @@ var _ op.Server = (*engine)(nil)
 
 // grants is what the token endpoint serves. A new grant is a method of engine
 // and a line here.
-var grants = []GrantType{GrantCode, GrantRefresh}
+var grants = []GrantType{GrantCode, GrantRefresh, GrantClient, GrantExchange}
 
 // newEngine routes the token endpoint and nothing else.
 func newEngine(p *Provider) (http.Handler, error) {
@@ -70,6 +70,14 @@ func (e *engine) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refr
 	return e.respond(e.p.refresh(ctx, r.Client.(registered).asking, r.Data.RefreshToken))
 }
 
+func (e *engine) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
+	return e.respond(e.p.clientCredentials(ctx, r.Client.(registered).asking))
+}
+
+func (e *engine) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
+	return e.respond(e.p.exchangeToken(ctx, r.Client.(registered).asking, r.Form))
+}
+
 func (e *engine) respond(t *tokens, err error) (*op.Response, error) {
 	if err != nil {
 		return nil, e.refuse(err)
@@ -87,19 +95,27 @@ func (e *engine) refuse(err error) error {
 	case !errors.As(err, &known):
 		return op.NewStatusError(oidc.ErrServerError().WithDescription("%s", errServer.Description).WithParent(err), http.StatusInternalServerError)
 	}
-	answer := map[string]func() *oidc.Error{
-		"invalid_client":      oidc.ErrInvalidClient,
-		"invalid_grant":       oidc.ErrInvalidGrant,
-		"unauthorized_client": oidc.ErrUnauthorizedClient,
-	}[known.Code]
-	if answer == nil {
-		answer = oidc.ErrInvalidRequest
+	answer, ok := answers[known.Code]
+	if !ok {
+		answer = answers["invalid_request"]
 	}
+	answer.Description = known.Description
 	status := http.StatusBadRequest
 	if known.Code == "invalid_client" {
 		status = http.StatusUnauthorized
 	}
-	return op.NewStatusError(answer().WithDescription("%s", known.Description), status)
+	return op.NewStatusError(&answer, status)
+}
+
+// answers are the codes that a grant may refuse with. The type of the library's
+// codes has no name outside of it, so each stands here once.
+var answers = map[string]oidc.Error{
+	"invalid_request":     {ErrorType: "invalid_request"},
+	"invalid_client":      {ErrorType: "invalid_client"},
+	"invalid_grant":       {ErrorType: "invalid_grant"},
+	"unauthorized_client": {ErrorType: "unauthorized_client"},
+	"invalid_scope":       {ErrorType: "invalid_scope"},
+	"invalid_target":      {ErrorType: "invalid_target"}, // RFC 8707 §2
 }
 
 const maxTokenRequest = 32 << 10
@@ -124,6 +140,9 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := withAddress(r.Context(), address(p.ClientAddr(r)))
 	a, err := p.asking(w, r.WithContext(ctx))
+	if err == nil {
+		a.Scopes, a.Resources, err = narrowing(r.PostForm)
+	}
 	if err != nil {
 		p.refuseCaller(w, r, err)
 		return
@@ -174,6 +193,30 @@ func checkForm(r *http.Request) Error {
 		}
 	}
 	return Error{}
+}
+
+// called stands before an endpoint that clients call with a form, as the token
+// endpoint is called. It writes the answer where there is nothing to serve.
+func (p *Provider) called(w http.ResponseWriter, r *http.Request) (Client, bool) {
+	private(w)
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		writeError(w, http.StatusMethodNotAllowed, Error{"invalid_request", "Use POST."})
+		return Client{}, false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxTokenRequest)
+	var c Client
+	var err error
+	if e := checkForm(r); e != (Error{}) {
+		err = e
+	} else {
+		c, err = p.caller(r)
+	}
+	if err != nil {
+		p.refuseCaller(w, r, err)
+		return Client{}, false
+	}
+	return c, true
 }
 
 // checkAuthorization refuses an Authorization header that is not one of a client

@@ -15,13 +15,11 @@ func TestEngineRefusesWhatIsNotOurs(t *testing.T) {
 	e, ctx := &engine{}, t.Context()
 	at := &url.URL{Path: TokenPath}
 	for what, err := range map[string]error{
-		"jwt-bearer":         second(e.JWTProfile(ctx, &op.Request[oidc.JWTProfileGrantRequest]{URL: at})),
-		"token exchange":     second(e.TokenExchange(ctx, &op.ClientRequest[oidc.TokenExchangeRequest]{Request: &op.Request[oidc.TokenExchangeRequest]{URL: at}})),
-		"client credentials": second(e.ClientCredentialsExchange(ctx, &op.ClientRequest[oidc.ClientCredentialsRequest]{Request: &op.Request[oidc.ClientCredentialsRequest]{URL: at}})),
-		"device code":        second(e.DeviceToken(ctx, &op.ClientRequest[oidc.DeviceAccessTokenRequest]{Request: &op.Request[oidc.DeviceAccessTokenRequest]{URL: at}})),
-		"introspection":      second(e.Introspect(ctx, &op.Request[op.IntrospectionRequest]{URL: at})),
-		"revocation":         second(e.Revocation(ctx, &op.ClientRequest[oidc.RevocationRequest]{Request: &op.Request[oidc.RevocationRequest]{URL: at}})),
-		"userinfo":           second(e.UserInfo(ctx, &op.Request[oidc.UserInfoRequest]{URL: at})),
+		"jwt-bearer":    second(e.JWTProfile(ctx, &op.Request[oidc.JWTProfileGrantRequest]{URL: at})),
+		"device code":   second(e.DeviceToken(ctx, &op.ClientRequest[oidc.DeviceAccessTokenRequest]{Request: &op.Request[oidc.DeviceAccessTokenRequest]{URL: at}})),
+		"introspection": second(e.Introspect(ctx, &op.Request[op.IntrospectionRequest]{URL: at})),
+		"revocation":    second(e.Revocation(ctx, &op.ClientRequest[oidc.RevocationRequest]{Request: &op.Request[oidc.RevocationRequest]{URL: at}})),
+		"userinfo":      second(e.UserInfo(ctx, &op.Request[oidc.UserInfoRequest]{URL: at})),
 	} {
 		if err == nil {
 			t.Errorf("%s is served", what)

@@ -60,7 +60,7 @@ func TestCodeFlow(t *testing.T) {
 	}
 	u := k.userinfo(r.text("access_token"))
 	want := map[string]any{"sub": "anna", "name": "Anna Aalto", "given_name": "Anna", "family_name": "Aalto", "preferred_username": "anna.aalto", "locale": "fi",
-		"organisation": "clinic", "organisation_name": "Klinikka Oy", "email": "anna@clinic.example", "email_verified": false}
+		"organisation": "clinic", "organisation_name": "Klinikka Oy", "email": "anna@clinic.example", "email_verified": false, "updated_at": u.json["updated_at"]}
 	if u.status != http.StatusOK || !reflect.DeepEqual(u.json, want) {
 		t.Errorf("userinfo: %d %v", u.status, u.json)
 	}

@@ -82,7 +82,7 @@ func newKitOn(t testing.TB, s *store.Store, e ephemeral.Store, edit ...func(c *o
 	}
 	d := openid.Deps{
 		Store: s, Ephemeral: k.ephemeral, Keys: ring(t), Sessions: k.sessions, People: &identity.Directory{Store: s, Now: k.now},
-		Audit: k.events, Sealer: sealer(t), Now: k.now, Log: slog.New(slog.NewTextHandler(k.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Audit: k.events, Sealer: sealer(t), Now: k.now, PairwiseSecret: []byte("thirty-two bytes or more of it, for tests"), Log: slog.New(slog.NewTextHandler(k.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Binding: cookies{}.Binding, SessionSecret: cookies{}.Session, ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 		ErrorPage: func(w http.ResponseWriter, r *http.Request, p openid.Problem) {
 			k.problems.Store(&p)
@@ -136,6 +136,19 @@ func (k *kit) change(f func(tx identity.Tx) error) {
 	if err := k.store.Change(k.t.Context(), f); err != nil {
 		k.t.Fatal(err)
 	}
+}
+
+// save changes a user.
+func (k *kit) save(id identity.UserID, edit func(u *identity.User)) {
+	k.t.Helper()
+	k.change(func(tx identity.Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		edit(&p.User)
+		return tx.SaveUser(p.User)
+	})
 }
 
 // permit sets what the organisation permits.
@@ -348,13 +361,22 @@ func (r reply) text(name string) string { s, _ := r.json[name].(string); return 
 // or without a header when client is "".
 func (k *kit) post(client string, form url.Values) reply {
 	k.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, k.url+openid.TokenPath, strings.NewReader(form.Encode()))
+	return k.postTo(openid.TokenPath, client, form)
+}
+
+// postTo is post to another endpoint; accept is the Accept header, if any.
+func (k *kit) postTo(path, client string, form url.Values, accept ...string) reply {
+	k.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, k.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		k.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if client != "" {
 		req.SetBasicAuth(client, k.secrets[client])
+	}
+	for _, a := range accept {
+		req.Header.Add("Accept", a)
 	}
 	return k.do(req)
 }
@@ -398,7 +420,13 @@ func (k *kit) signedIn(b *http.Client, pairs ...string) reply {
 // claims verifies an ID token with the published keys and returns its claims.
 func (k *kit) claims(token string) map[string]any {
 	k.t.Helper()
-	payload, _, err := ring(k.t).Verify(token, "JWT", keys.Algorithms...)
+	return k.verify(token, "JWT", keys.Algorithms...)
+}
+
+// verify is claims of a token of another typ.
+func (k *kit) verify(token, typ string, allowed ...keys.Algorithm) map[string]any {
+	k.t.Helper()
+	payload, _, err := ring(k.t).Verify(token, typ, allowed...)
 	if err != nil {
 		k.t.Fatal(err)
 	}

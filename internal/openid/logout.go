@@ -60,7 +60,10 @@ func (p *Provider) ParseLogout(r *http.Request) (Logout, error) {
 	l.State, l.Locales = l.Params.Get("state"), fields(l.Params.Get("ui_locales"), 10)
 	asking := l.Params.Get("client_id")
 	if raw := l.Params.Get("id_token_hint"); raw != "" {
-		hint, err := p.hint(raw)
+		hint, err := p.hint(ctx, raw)
+		if unavailable(err) {
+			return Logout{}, err
+		}
 		if err != nil || asking != "" && asking != hint.Client {
 			return Logout{}, errLogoutHint
 		}
@@ -174,7 +177,7 @@ type hint struct{ User, Session, Client string }
 // do: it says who was here, not who is (OpenID Connect Core §3.1.2.1, RP-Initiated
 // Logout 1.0 §4). The ring holds the token to its typ, so that none of our other
 // tokens passes for one (RFC 8725 §3.11).
-func (p *Provider) hint(raw string) (hint, error) {
+func (p *Provider) hint(ctx context.Context, raw string) (hint, error) {
 	payload, _, err := p.Keys.Verify(raw, "JWT", keys.Algorithms...)
 	if err != nil {
 		return hint{}, errNoHint
@@ -183,7 +186,18 @@ func (p *Provider) hint(raw string) (hint, error) {
 	if err := json.Unmarshal(payload, &c); err != nil || c.Issuer != p.Issuer || c.Subject == "" || c.Audience == "" {
 		return hint{}, errNoHint
 	}
-	return hint{User: c.Subject, Session: c.Session, Client: c.Audience}, nil
+	client, err := p.clients.get(ctx, c.Audience) // a disabled one's person can still be named
+	switch {
+	case unavailable(err):
+		return hint{}, err
+	case err != nil:
+		return hint{}, errNoHint
+	}
+	user, ok := p.userOf(client, c.Subject)
+	if !ok {
+		return hint{}, errNoHint
+	}
+	return hint{User: user, Session: c.Session, Client: c.Audience}, nil
 }
 
 var errNoHint = errors.New("not an ID token of this provider")

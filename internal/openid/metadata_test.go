@@ -39,16 +39,24 @@ func TestMetadata(t *testing.T) {
 		"jwks_uri": k.url + "/jwks", "end_session_endpoint": k.url + "/end_session",
 		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"),
 		"pushed_authorization_request_endpoint": k.url + "/par", "require_pushed_authorization_requests": false,
-		"authorization_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
-		"grant_types_supported":                      list("authorization_code", "refresh_token"), "subject_types_supported": list("public"),
+		"authorization_signing_alg_values_supported":       list("RS256", "ES256", "EdDSA", "PS256"),
+		"grant_types_supported":                            list("authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
+		"subject_types_supported":                          list("public", "pairwise"),
 		"id_token_signing_alg_values_supported":            list("RS256", "ES256", "EdDSA", "PS256"),
 		"token_endpoint_auth_methods_supported":            list("client_secret_basic", "client_secret_post", "private_key_jwt", "none"),
 		"dpop_signing_alg_values_supported":                list("ES256", "EdDSA", "PS256"),
 		"token_endpoint_auth_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
 		"acr_values_supported":                             list("urn:portti:acr:card", "urn:portti:acr:pwd-otp"), // never enrol
-		"scopes_supported":                                 list("openid", "profile", "email", "offline_access"),
+		"scopes_supported":                                 list("openid", "profile", "email", "address", "phone", "offline_access"),
 		"code_challenge_methods_supported":                 list("S256"), "ui_locales_supported": list("fi", "sv", "en"), "claim_types_supported": list("normal"),
-		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
+		"introspection_endpoint": k.url + "/introspect", "revocation_endpoint": k.url + "/revoke",
+		"introspection_endpoint_auth_methods_supported":            list("client_secret_basic", "client_secret_post", "private_key_jwt"), // never none
+		"revocation_endpoint_auth_methods_supported":               list("client_secret_basic", "client_secret_post", "private_key_jwt", "none"),
+		"introspection_endpoint_auth_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
+		"revocation_endpoint_auth_signing_alg_values_supported":    list("RS256", "ES256", "EdDSA", "PS256"),
+		"userinfo_signing_alg_values_supported":                    list("RS256", "ES256", "EdDSA", "PS256"),
+		"introspection_signing_alg_values_supported":               list("RS256", "ES256", "EdDSA", "PS256"),
+		"authorization_response_iss_parameter_supported":           true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
 		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
 		"claims_parameter_supported": true, "request_parameter_supported": true, "request_uri_parameter_supported": true,
 		"require_request_uri_registration": true, "request_object_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
@@ -101,7 +109,7 @@ func TestJWKS(t *testing.T) {
 func TestCORS(t *testing.T) {
 	k := newKit(t)
 	k.client("rp")
-	for path, open := range map[string]bool{openid.TokenPath: true, openid.UserinfoPath: true, openid.JWKSPath: true, openid.ConfigPath: true, openid.ServerPath: true, openid.AuthorizePath: false, openid.PARPath: false} {
+	for path, open := range map[string]bool{openid.TokenPath: true, openid.UserinfoPath: true, openid.RevokePath: true, openid.IntrospectPath: false, openid.JWKSPath: true, openid.ConfigPath: true, openid.ServerPath: true, openid.AuthorizePath: false, openid.PARPath: false} {
 		for _, method := range []string{http.MethodOptions, http.MethodGet} {
 			req, _ := http.NewRequest(method, k.url+path, nil)
 			req.Header.Set("Origin", "https://app.example")
@@ -125,7 +133,7 @@ func TestCORS(t *testing.T) {
 // its callback that completes anybody's request, nor endpoints of later issues.
 func TestOnlyOurRoutes(t *testing.T) {
 	k := newKit(t)
-	for _, path := range []string{"/healthz", "/ready", "/authorize/callback?id=x", "/oauth/token", "/keys", "/revoke", "/introspect", "/oauth/introspect", "/device_authorization", "/token/", "/token/x"} {
+	for _, path := range []string{"/healthz", "/ready", "/authorize/callback?id=x", "/oauth/token", "/keys", "/oauth/introspect", "/device_authorization", "/token/", "/token/x"} {
 		if a := k.read(must(http.Get(k.url + path))); a.status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, a.status)
 		}
@@ -185,6 +193,11 @@ func TestSettingsAreChecked(t *testing.T) {
 		}
 	}
 	d := k.p.Deps
+	d.PairwiseSecret = d.PairwiseSecret[:31]
+	if _, err := openid.New(k.p.Config, d); err == nil {
+		t.Error("a short secret was accepted")
+	}
+	d = k.p.Deps
 	d.People = nil
 	if _, err := openid.New(k.p.Config, d); err == nil {
 		t.Error("a missing part was accepted")

@@ -9,6 +9,12 @@
 //	response.go      the one writer of authorization responses, success and error
 //	engine.go        the library's token endpoint, what stands before it and behind it
 //	token.go         code exchange and refresh, our own minting
+//	clientcredentials.go, tokenexchange.go   the other grants
+//	access.go        access tokens found again
+//	jwtaccess.go     access tokens that are JWTs, and what may be known of one
+//	resource.go      resource indicators, narrower scopes
+//	introspect.go    token introspection
+//	revoke.go        token revocation
 //	client.go        registered clients, redirect addresses
 //	options.go       the part of a registration that most clients leave empty
 //	clientauth.go    client authentication
@@ -23,7 +29,8 @@
 //	subject.go       the sub that a client sees
 //	inside.go        sign-ins that pages of ours need
 //	registration.go  ValidateClient, Clients: what operators do with clients
-//	userinfo.go      claims by scope
+//	claims.go        what may be known of a person
+//	userinfo.go      claims by scope and by name
 //	logout.go        RP-initiated logout, the end of a session
 //	frontchannel.go  the frames of a logout
 //	backchannel.go   logout notices to relying parties
@@ -111,7 +118,7 @@ type Client struct {
 // name (GrantClient): the family of its tokens. The store keeps hashes only.
 type Grant struct {
 	ID             string    // derived from the code (see GrantID), so that a replay finds it without a second look-up
-	Kind           GrantType // how it began: GrantCode, GrantClient, GrantDevice or GrantExchange
+	Kind           GrantType // how it began: GrantCode, GrantClient or GrantDevice
 	Client         string
 	User           string // "" for GrantClient
 	Session        string // sid
@@ -146,6 +153,7 @@ type AccessToken struct {
 	Scopes    []string // nil: the grant's
 	Resources []string // nil: the grant's
 	Binding   Binding
+	Client    string // whom it was given to by an exchange (RFC 8693); "": the grant's client
 }
 
 // Rotation is an exchange of a refresh token.
@@ -206,7 +214,13 @@ type Store interface {
 	// revoked, user and organisation enabled, epoch right, RefreshHash there.
 	// fault.Unauthenticated "invalid_token" otherwise.
 	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
-	// DropToken deletes an access token; one that is not there is no error.
+	// Exchange adds an access token of another client to the grant of a live one,
+	// under Issue's conditions. It may not outlive the one it was given for, whose
+	// hash is subject, and dies with it. fault.Unauthenticated "invalid_token" when
+	// that one is not live or ends sooner; fault.Denied as Issue.
+	Exchange(ctx context.Context, subject string, t AccessToken, now time.Time) error
+	// DropToken deletes an access token with those it was exchanged for; one that is
+	// not there is no error.
 	DropToken(ctx context.Context, hash string) error
 	// RevokeGrant kills a grant with everything under it. When there is none yet,
 	// it leaves a mark that makes a later Issue of this ID store it revoked.

@@ -93,6 +93,10 @@ type Deps struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 
+	// PairwiseSecret is what pairwise subjects are made with, 32 bytes that never
+	// change: keys.OpenSecret of PairwiseSecretName.
+	PairwiseSecret []byte
+
 	// Of package web and of the pages:
 	// Binding returns the secret of this browser's cookie, and sets one where
 	// there is none (web.Site.Browser).
@@ -107,6 +111,9 @@ type Deps struct {
 	// that submit themselves. Nil: English.
 	Continue func(r *http.Request) (lang, label string)
 }
+
+// PairwiseSecretName is the secret of Deps.PairwiseSecret.
+const PairwiseSecretName = "pairwise-subjects"
 
 // Keys signs and publishes: package keys' Ring.
 type Keys interface {
@@ -158,6 +165,7 @@ type Provider struct {
 	clients     *clientCache
 	clientKeys  *clientKeys
 	dpop        *dpop.Verifier
+	subjects    *subjects
 	engine      http.Handler // the library's token endpoint
 	discovery   document
 	base        string       // path of the issuer, "" mostly
@@ -199,6 +207,9 @@ func New(c Config, d Deps) (*Provider, error) {
 	p.clients = &clientCache{store: d.Store, now: d.Now}
 	p.clientKeys = &clientKeys{fetcher: clientjwt.NewFetcher(c.Outgoing, d.Log, d.Now)}
 	p.dpop = &dpop.Verifier{Replay: d.Ephemeral, Sealer: d.Sealer, Now: d.Now, RequireNonce: c.DPoPNonces}
+	if p.subjects, err = newSubjects(d.PairwiseSecret); err != nil {
+		return nil, err
+	}
 	p.discovery = p.describe()
 	if p.engine, err = newEngine(p); err != nil {
 		return nil, err
@@ -243,6 +254,8 @@ func (p *Provider) Register(mux *http.ServeMux) {
 	mux.HandleFunc(p.base+PARPath, p.par)
 	mux.HandleFunc(p.base+TokenPath, p.token)
 	mux.HandleFunc(p.base+UserinfoPath, p.userinfo)
+	mux.HandleFunc(p.base+IntrospectPath, p.introspect)
+	mux.HandleFunc(p.base+RevokePath, p.revoke)
 	mux.HandleFunc(p.base+JWKSPath, p.jwks)
 	mux.HandleFunc(p.base+ConfigPath, p.metadata)
 	mux.HandleFunc(ServerPath+p.base, p.metadata)

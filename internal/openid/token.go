@@ -16,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/session"
 )
@@ -61,11 +62,12 @@ var grantID = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 // tokens is a successful token response (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 type tokens struct {
 	AccessToken  string `json:"access_token"`
+	IssuedType   string `json:"issued_token_type,omitempty"` // RFC 8693 §2.2.1
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
-	Scope        string `json:"scope"`
+	Scope        string `json:"scope,omitempty"`
 }
 
 // Errors of the token endpoint. One description for every way in which a code
@@ -98,7 +100,7 @@ func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, ve
 		return nil, fmt.Errorf("decode code: %w", err)
 	}
 	now := p.Now().UTC()
-	if reason := c.mismatch(client, redirectURI, verifier, now); reason != "" {
+	if reason := c.mismatch(a, redirectURI, verifier, now); reason != "" {
 		p.Log.WarnContext(ctx, "code refused", "client", client.ID, "reason", reason)
 		return nil, errCode
 	}
@@ -121,15 +123,25 @@ func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, ve
 		Created:   now,
 		Expires:   c.Session.Ends,
 	}
-	out := tokens{TokenType: "Bearer", Scope: strings.Join(g.Scopes, " ")}
+	a.Scopes = nil // asked for and granted at the authorization endpoint
+	if !within(a.Resources, g.Resources) {
+		return nil, errTarget
+	}
+	var out tokens
 	if g.Level == session.Full && client.may(GrantRefresh) {
 		if slices.Contains(g.Scopes, "offline_access") {
 			g.Expires = now.Add(p.OfflineTTL)
 		}
 		out.RefreshToken, g.RefreshHash = newRefreshToken(g.ID)
+		if client.AuthMethod == AuthNone {
+			g.RefreshBinding = a.Binding // other clients prove themselves at each refresh (RFC 9449 §5)
+		}
 	}
-	access := p.newAccessToken(&out, a, g, now)
-	if err := p.newIDToken(&out, client, g, now); err != nil {
+	access, err := p.newAccessToken(&out, a, g, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.newIDToken(ctx, &out, client, g, now); err != nil {
 		return nil, err
 	}
 	// Issue is the last word on the person: epoch, account and what the employer
@@ -141,12 +153,14 @@ func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, ve
 }
 
 // mismatch says what is wrong with a code in these hands, or "".
-func (c codeRecord) mismatch(client Client, redirectURI, verifier string, now time.Time) string {
+func (c codeRecord) mismatch(a asking, redirectURI, verifier string, now time.Time) string {
 	switch {
 	case !now.Before(c.Expires), !now.Before(c.Session.Ends):
 		return "expired"
-	case c.Client != client.ID:
+	case c.Client != a.Client.ID:
 		return "another client's"
+	case c.JKT != "" && a.Binding != Binding(boundToKey+c.JKT):
+		return "another key"
 	case c.RedirectURI != redirectURI:
 		return "another redirect_uri"
 	case c.Challenge == "" && verifier != "":
@@ -188,8 +202,8 @@ func (p *Provider) record(ctx context.Context, t audit.Type, client, grant strin
 		Address: addressOf(ctx), Details: map[string]string{"grant": grant}})
 }
 
-// refresh exchanges a refresh token: one Store.Rotate. A scope parameter is not
-// needed: the new token has the grant's scopes, and the response says which.
+// refresh exchanges a refresh token: one Store.Rotate, and before it a look at the
+// grant where the new access token says more than the grant's ID.
 func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens, error) {
 	client := a.Client
 	id, _, ok := strings.Cut(token, ".")
@@ -197,30 +211,86 @@ func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens
 		return nil, errRefresh
 	}
 	now := p.Now().UTC()
-	out := tokens{TokenType: "Bearer"}
-	next, hash := newRefreshToken(id)
-	access := p.newAccessToken(&out, a, Grant{ID: id}, now)
-	g, err := p.Store.Rotate(ctx, Rotation{Grant: id, Client: client.ID, OldHash: digest(token), NewHash: hash, Binding: a.Binding}, access, now)
-	switch code := fault.Code(err); {
-	case err == nil:
-	case code == "refresh_reused":
-		// Thief or owner, one of them holds a token that was used: neither may go
-		// on (RFC 9700 §4.14.2). Rotate has revoked the family.
-		p.Log.WarnContext(ctx, "refresh token reused", "client", client.ID, "grant", id)
-		if err := p.record(ctx, audit.RefreshReused, client.ID, id); err != nil {
+	r := Rotation{Grant: id, Client: client.ID, OldHash: digest(token), NewHash: digest(token), Binding: a.Binding}
+	g := Grant{ID: id}
+	if a.Scopes != nil || a.Resources != nil || client.TokenFormat == FormatJWT {
+		var err error
+		if g, err = p.Store.Grant(ctx, id, now); fault.Is(err, fault.Unauthenticated) {
+			return nil, p.whyDead(ctx, r, now)
+		} else if err != nil {
 			return nil, err
 		}
-		return nil, errRefresh
-	default:
-		return nil, denied(err, errRefresh)
+		if e := narrows(a, g); e != nil {
+			return nil, e
+		}
 	}
-	out.RefreshToken, out.Scope = next, strings.Join(g.Scopes, " ")
-	out.ExpiresIn = min(out.ExpiresIn, int64(g.Expires.Sub(now)/time.Second)) // see Token
+	var out tokens
+	if !client.keepsRefreshToken(a.Binding) {
+		out.RefreshToken, r.NewHash = newRefreshToken(id)
+	}
+	access, err := p.newAccessToken(&out, a, g, now)
+	if err != nil {
+		return nil, err
+	}
+	if g, err = p.rotate(ctx, r, access, now); err != nil {
+		return nil, err
+	}
+	if a.Scopes != nil {
+		g.Scopes = a.Scopes
+	}
+	out.Scope = strings.Join(g.Scopes, " ")
+	out.ExpiresIn = min(out.ExpiresIn, int64(g.Expires.Sub(now)/time.Second)) // see access
 	g.Nonce = ""                                                              // of the first ID token only (OpenID Connect Core §12.2)
-	if err := p.newIDToken(&out, client, g, now); err != nil {
+	if err := p.newIDToken(ctx, &out, client, g, now); err != nil {
 		return nil, err
 	}
 	return &out, nil
+}
+
+// narrows holds what a refresh asks for against what its grant has (RFC 6749 §6,
+// RFC 8707 §2.2).
+func narrows(a asking, g Grant) error {
+	switch {
+	case g.Client != a.Client.ID:
+		return errRefresh
+	case !within(a.Scopes, g.Scopes):
+		return Error{"invalid_scope", "The refresh token was not granted all of the scope."}
+	case !within(a.Resources, g.Resources):
+		return errTarget
+	}
+	return nil
+}
+
+// keepsRefreshToken tells whether a refresh gives no new refresh token: where
+// the old one is worth nothing without a key (FAPI 2.0 Security Profile §5.3.2.1).
+func (c Client) keepsRefreshToken(b Binding) bool {
+	return b != "" && (c.KeepRefreshToken || c.fapi())
+}
+
+func (p *Provider) rotate(ctx context.Context, r Rotation, t AccessToken, now time.Time) (Grant, error) {
+	g, err := p.Store.Rotate(ctx, r, t, now)
+	if err == nil {
+		return g, nil
+	}
+	if fault.Code(err) != "refresh_reused" {
+		return Grant{}, denied(err, errRefresh)
+	}
+	// Thief or owner, one of them holds a token that was used: neither may go on
+	// (RFC 9700 §4.14.2). Rotate has revoked the family.
+	p.Log.WarnContext(ctx, "refresh token reused", "client", r.Client, "grant", r.Grant)
+	if err := p.record(ctx, audit.RefreshReused, r.Client, r.Grant); err != nil {
+		return Grant{}, err
+	}
+	return Grant{}, errRefresh
+}
+
+// whyDead has the store say why no refresh token of a grant works any more: a
+// rotation to the token that is there already, with an access token that is over.
+func (p *Provider) whyDead(ctx context.Context, r Rotation, now time.Time) error {
+	if _, err := p.rotate(ctx, r, AccessToken{Hash: digest(newSecret()), Grant: r.Grant, Expires: now, Issued: now}, now); err != nil {
+		return err
+	}
+	return errRefresh
 }
 
 // denied turns what the store says about a grant into an answer for the client.
@@ -264,15 +334,27 @@ func (p *Provider) accessTTL(c Client) time.Duration {
 	return p.AccessTokenTTL
 }
 
-// newAccessToken makes a reference token. It never outlives its grant; see Token.
-func (p *Provider) newAccessToken(out *tokens, a asking, g Grant, now time.Time) AccessToken {
-	out.AccessToken = newSecret()
-	expires := now.Add(p.accessTTL(a.Client))
-	if !g.Expires.IsZero() && g.Expires.Before(expires) {
-		expires = g.Expires
+// newAccessToken makes an access token in the client's format. It never outlives
+// its grant; see access.
+func (p *Provider) newAccessToken(out *tokens, a asking, g Grant, now time.Time) (AccessToken, error) {
+	t := AccessToken{Grant: g.ID, Expires: now.Add(p.accessTTL(a.Client)), Issued: now, Scopes: a.Scopes, Resources: a.Resources, Binding: a.Binding}
+	if !g.Expires.IsZero() && g.Expires.Before(t.Expires) {
+		t.Expires = g.Expires
 	}
-	out.ExpiresIn = int64(expires.Sub(now) / time.Second)
-	return AccessToken{Hash: digest(out.AccessToken), Grant: g.ID, Expires: expires, Issued: now, Binding: a.Binding}
+	g = g.narrowed(t)
+	switch a.Client.TokenFormat {
+	case FormatJWT:
+		var err error
+		if out.AccessToken, err = p.newJWT(a.Client, g, t); err != nil {
+			return AccessToken{}, err
+		}
+	default:
+		out.AccessToken = newSecret()
+	}
+	t.Hash = digest(out.AccessToken)
+	out.TokenType, out.Scope = a.Binding.tokenType(), strings.Join(g.Scopes, " ")
+	out.ExpiresIn = int64(t.Expires.Sub(now) / time.Second)
+	return t, nil
 }
 
 // newRefreshToken carries its grant's ID, so that one call finds and rotates it.
@@ -281,8 +363,8 @@ func newRefreshToken(grant string) (token, hash string) {
 	return token, digest(token)
 }
 
-// idToken is an ID token's payload (OpenID Connect Core §2): these claims and
-// no others; names and addresses are at userinfo.
+// idToken is an ID token's payload (OpenID Connect Core §2): these claims, and
+// those of the claims parameter; names and addresses are at userinfo.
 type idToken struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -298,7 +380,7 @@ type idToken struct {
 	Session  string   `json:"sid"`
 }
 
-func (p *Provider) newIDToken(out *tokens, c Client, g Grant, now time.Time) error {
+func (p *Provider) newIDToken(ctx context.Context, out *tokens, c Client, g Grant, now time.Time) error {
 	if !slices.Contains(g.Scopes, "openid") {
 		return nil
 	}
@@ -320,10 +402,33 @@ func (p *Provider) newIDToken(out *tokens, c Client, g Grant, now time.Time) err
 	if err != nil {
 		return fmt.Errorf("encode ID token: %w", err)
 	}
+	if asked := askedClaims(g).IDToken; len(asked) > 0 {
+		if payload, err = p.withClaims(ctx, payload, g, asked); err != nil {
+			return err
+		}
+	}
 	if out.IDToken, err = p.Keys.Sign(alg, "JWT", payload); err != nil {
 		return fmt.Errorf("sign ID token: %w", err)
 	}
 	return nil
+}
+
+// withClaims adds what is known of the asked claims to an ID token's payload. The
+// claims of the token itself are not the asker's to change.
+func (p *Provider) withClaims(ctx context.Context, payload []byte, g Grant, asked map[string]claimAsk) ([]byte, error) {
+	person, err := p.People.Standing(ctx, identity.UserID(g.User), g.Epoch, g.Session)
+	if err != nil {
+		return nil, denied(err, errCode)
+	}
+	claims := told(&person, func(c personClaim) bool { return asks(asked, c.name) })
+	if len(claims) == 0 {
+		return payload, nil
+	}
+	more, err := json.Marshal(claims)
+	if err != nil {
+		return nil, fmt.Errorf("encode claims: %w", err)
+	}
+	return append(append(payload[:len(payload)-1], ','), more[1:]...), nil // two objects in one
 }
 
 // halfHash is the left half of the hash that belongs to the algorithm (OpenID
@@ -336,50 +441,3 @@ func halfHash(alg keys.Algorithm, token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
-
-// Token returns the grant of a live access token, for userinfo and the JSON
-// API. fault.Unauthenticated "invalid_token" otherwise.
-func (p *Provider) Token(ctx context.Context, raw string) (Grant, error) {
-	if !secretForm.MatchString(raw) {
-		return Grant{}, errInvalidToken
-	}
-	now := p.Now().UTC()
-	g, t, err := p.Store.Token(ctx, digest(raw), now)
-	if err != nil {
-		return Grant{}, err
-	}
-	if !now.Before(g.Expires) || t.Binding != "" {
-		return Grant{}, errInvalidToken
-	}
-	// A disabled client's tokens stop with it.
-	if _, err := p.client(ctx, g.Client); err != nil {
-		if unavailable(err) {
-			return Grant{}, err
-		}
-		return Grant{}, errInvalidToken
-	}
-	return g, nil
-}
-
-// Bearer is Token, for tokens of persons and of clients themselves.
-func (p *Provider) Bearer(ctx context.Context, raw string) (Grant, error) {
-	g, err := p.Token(ctx, raw)
-	if err != nil {
-		return Grant{}, err
-	}
-	_, t, err := p.Store.Token(ctx, digest(raw), p.Now().UTC())
-	switch {
-	case err != nil:
-		return Grant{}, err
-	case t.Binding != "" || len(g.Resources)+len(t.Resources) > 0:
-		return Grant{}, errInvalidToken
-	case t.Scopes != nil:
-		g.Scopes = t.Scopes
-	}
-	return g, nil
-}
-
-var (
-	secretForm      = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-	errInvalidToken = fault.New(fault.Unauthenticated, "invalid_token", "The access token is wrong or expired.")
-)

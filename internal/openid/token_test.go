@@ -65,44 +65,48 @@ func TestTokenEndpointFailures(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no grant_type":         {basic("rp", secret), form("grant_type", "").Encode(), 400, "invalid_request"},
-		"unknown grant_type":    {basic("rp", secret), form("grant_type", "päss\"word").Encode(), 400, "unsupported_grant_type"}, // the library echoes it
-		"password grant":        {basic("rp", secret), form("grant_type", "password").Encode(), 400, "unsupported_grant_type"},
-		"client_credentials":    {basic("rp", secret), form("grant_type", "client_credentials").Encode(), 400, "unsupported_grant_type"},
-		"device code":           {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "x").Encode(), 400, "unsupported_grant_type"},
-		"token exchange":        {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange").Encode(), 400, "unsupported_grant_type"},
-		"jwt-bearer":            {"", form("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion", "x").Encode(), 400, "unsupported_grant_type"}, // zitadel-oidc 6.4
-		"no client":             {"", form().Encode(), 401, "invalid_client"},
-		"unknown client":        {basic("stranger", secret), form().Encode(), 401, "invalid_client"},
-		"client that is SQL":    {basic("rp'--\x00", secret), form().Encode(), 401, "invalid_client"},
-		"disabled client":       {basic("disabled", k.secrets["disabled"]), form().Encode(), 401, "invalid_client"},
-		"wrong secret":          {basic("rp", secret+"x"), form().Encode(), 401, "invalid_client"},
-		"empty secret":          {basic("rp", ""), form().Encode(), 401, "invalid_client"},
-		"hash as secret":        {basic("rp", hash(secret)), form().Encode(), 401, "invalid_client"},
-		"no secret":             {"", form("client_id", "rp").Encode(), 401, "invalid_client"},
-		"basic client posts":    {"", form("client_id", "rp", "client_secret", secret).Encode(), 401, "invalid_client"}, // zitadel-oidc 2.2
-		"post client, basic":    {basic("post", k.secrets["post"]), form().Encode(), 401, "invalid_client"},
-		"public with a secret":  {"", form("client_id", "public", "client_secret", "x").Encode(), 401, "invalid_client"},
-		"both methods":          {basic("rp", secret), form("client_id", "rp", "client_secret", secret).Encode(), 400, "invalid_request"},
-		"two client_ids":        {basic("rp", secret), form("client_id", "public").Encode(), 400, "invalid_request"},
-		"assertion":             {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer").Encode(), 401, "invalid_client"},
-		"odd assertion type":    {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "\"ä\"").Encode(), 401, "invalid_client"}, // the library echoes it
-		"Bearer":                {"Bearer x", form("client_id", "public").Encode(), 401, "invalid_client"},
-		"broken Basic":          {"Basic !", form().Encode(), 401, "invalid_client"},
-		"broken escape":         {basic("rp", "%zz"), form().Encode(), 401, "invalid_client"},
-		"grant not registered":  {basic("codeonly", k.secrets["codeonly"]), "grant_type=refresh_token&refresh_token=x", 400, "unauthorized_client"}, // the library quotes it
-		"no code":               {basic("rp", secret), form("code", "").Encode(), 400, "invalid_request"},
-		"no redirect_uri":       {basic("rp", secret), form("redirect_uri", "").Encode(), 400, "invalid_request"},
-		"unknown code":          {basic("rp", secret), form().Encode(), 400, "invalid_grant"},
-		"no refresh_token":      {basic("rp", secret), "grant_type=refresh_token", 400, "invalid_request"},
-		"unknown refresh_token": {basic("rp", secret), "grant_type=refresh_token&refresh_token=AAAAAAAAAAAAAAAAAAAAAA.x", 400, "invalid_grant"},
-		"odd refresh_token":     {basic("rp", secret), "grant_type=refresh_token&refresh_token=%27.%27", 400, "invalid_grant"},
-		"code twice":            {basic("rp", secret), form().Encode() + "&code=y", 400, "invalid_request"}, // zitadel-oidc 3: duplicates
-		"grant_type twice":      {basic("rp", secret), form().Encode() + "&grant_type=refresh_token", 400, "invalid_request"},
-		"zero byte":             {basic("rp", secret), form("code", "a\x00b").Encode(), 400, "invalid_request"},
-		"not UTF-8":             {basic("rp", secret), form("code", "\xff").Encode(), 400, "invalid_request"},
-		"broken form":           {basic("rp", secret), "grant_type=%zz", 400, "invalid_request"},
-		"too long":              {basic("rp", secret), "grant_type=" + strings.Repeat("x", 40<<10), 400, "invalid_request"}, // zitadel-oidc 6.15
+		"no grant_type":                         {basic("rp", secret), form("grant_type", "").Encode(), 400, "invalid_request"},
+		"unknown grant_type":                    {basic("rp", secret), form("grant_type", "päss\"word").Encode(), 400, "unsupported_grant_type"}, // the library echoes it
+		"password grant":                        {basic("rp", secret), form("grant_type", "password").Encode(), 400, "unsupported_grant_type"},
+		"client_credentials":                    {basic("rp", secret), form("grant_type", "client_credentials").Encode(), 400, "unauthorized_client"},
+		"client_credentials of a public client": {"", form("grant_type", "client_credentials", "client_id", "public").Encode(), 400, "unauthorized_client"},
+		"device code":                           {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "x").Encode(), 400, "unsupported_grant_type"},
+		"token exchange":                        {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange").Encode(), 400, "unauthorized_client"}, // off unless registered
+		"odd scope":                             {basic("rp", secret), form("scope", "a\"b").Encode(), 400, "invalid_scope"},
+		"odd resource":                          {basic("rp", secret), form("resource", "https://api.example/#x").Encode(), 400, "invalid_target"},
+		"eleven resources":                      {basic("rp", secret), form().Encode() + resourcesOf(11), 400, "invalid_target"},
+		"jwt-bearer":                            {"", form("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion", "x").Encode(), 400, "unsupported_grant_type"}, // zitadel-oidc 6.4
+		"no client":                             {"", form().Encode(), 401, "invalid_client"},
+		"unknown client":                        {basic("stranger", secret), form().Encode(), 401, "invalid_client"},
+		"client that is SQL":                    {basic("rp'--\x00", secret), form().Encode(), 401, "invalid_client"},
+		"disabled client":                       {basic("disabled", k.secrets["disabled"]), form().Encode(), 401, "invalid_client"},
+		"wrong secret":                          {basic("rp", secret+"x"), form().Encode(), 401, "invalid_client"},
+		"empty secret":                          {basic("rp", ""), form().Encode(), 401, "invalid_client"},
+		"hash as secret":                        {basic("rp", hash(secret)), form().Encode(), 401, "invalid_client"},
+		"no secret":                             {"", form("client_id", "rp").Encode(), 401, "invalid_client"},
+		"basic client posts":                    {"", form("client_id", "rp", "client_secret", secret).Encode(), 401, "invalid_client"}, // zitadel-oidc 2.2
+		"post client, basic":                    {basic("post", k.secrets["post"]), form().Encode(), 401, "invalid_client"},
+		"public with a secret":                  {"", form("client_id", "public", "client_secret", "x").Encode(), 401, "invalid_client"},
+		"both methods":                          {basic("rp", secret), form("client_id", "rp", "client_secret", secret).Encode(), 400, "invalid_request"},
+		"two client_ids":                        {basic("rp", secret), form("client_id", "public").Encode(), 400, "invalid_request"},
+		"assertion":                             {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer").Encode(), 401, "invalid_client"},
+		"odd assertion type":                    {"", form("client_id", "rp", "client_assertion", "x", "client_assertion_type", "\"ä\"").Encode(), 401, "invalid_client"}, // the library echoes it
+		"Bearer":                                {"Bearer x", form("client_id", "public").Encode(), 401, "invalid_client"},
+		"broken Basic":                          {"Basic !", form().Encode(), 401, "invalid_client"},
+		"broken escape":                         {basic("rp", "%zz"), form().Encode(), 401, "invalid_client"},
+		"grant not registered":                  {basic("codeonly", k.secrets["codeonly"]), "grant_type=refresh_token&refresh_token=x", 400, "unauthorized_client"}, // the library quotes it
+		"no code":                               {basic("rp", secret), form("code", "").Encode(), 400, "invalid_request"},
+		"no redirect_uri":                       {basic("rp", secret), form("redirect_uri", "").Encode(), 400, "invalid_request"},
+		"unknown code":                          {basic("rp", secret), form().Encode(), 400, "invalid_grant"},
+		"no refresh_token":                      {basic("rp", secret), "grant_type=refresh_token", 400, "invalid_request"},
+		"unknown refresh_token":                 {basic("rp", secret), "grant_type=refresh_token&refresh_token=AAAAAAAAAAAAAAAAAAAAAA.x", 400, "invalid_grant"},
+		"odd refresh_token":                     {basic("rp", secret), "grant_type=refresh_token&refresh_token=%27.%27", 400, "invalid_grant"},
+		"code twice":                            {basic("rp", secret), form().Encode() + "&code=y", 400, "invalid_request"}, // zitadel-oidc 3: duplicates
+		"grant_type twice":                      {basic("rp", secret), form().Encode() + "&grant_type=refresh_token", 400, "invalid_request"},
+		"zero byte":                             {basic("rp", secret), form("code", "a\x00b").Encode(), 400, "invalid_request"},
+		"not UTF-8":                             {basic("rp", secret), form("code", "\xff").Encode(), 400, "invalid_request"},
+		"broken form":                           {basic("rp", secret), "grant_type=%zz", 400, "invalid_request"},
+		"too long":                              {basic("rp", secret), "grant_type=" + strings.Repeat("x", 40<<10), 400, "invalid_request"}, // zitadel-oidc 6.15
 	} {
 		req, _ := http.NewRequest(http.MethodPost, k.url+openid.TokenPath, strings.NewReader(c.body))
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -314,7 +318,7 @@ func TestRefresh(t *testing.T) {
 		first := k.signedIn(k.browser())
 		was := k.claims(first.text("id_token"))
 		k.wait(2 * time.Second)
-		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first.text("refresh_token")}, "scope": {"openid admin"}}
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first.text("refresh_token")}}
 		refused(t, "another client", k.post("thief", form), 400, "invalid_grant")
 		second := k.post("rp", form)
 		if second.status != http.StatusOK || second.text("refresh_token") == first.text("refresh_token") || second.text("access_token") == first.text("access_token") {
@@ -490,4 +494,11 @@ func TestAccessTokenTTLPerClient(t *testing.T) {
 	if s := k.userinfo(r.text("access_token")).status; s != http.StatusUnauthorized {
 		t.Errorf("after: %d", s)
 	}
+}
+
+func resourcesOf(n int) (form string) {
+	for i := range n {
+		form += fmt.Sprintf("&resource=https://api.example/%d", i)
+	}
+	return form
 }

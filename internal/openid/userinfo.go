@@ -1,8 +1,10 @@
 package openid
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,39 +12,6 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 )
-
-// claims is the userinfo response (OpenID Connect Core §5.1, §5.4). Claims that
-// we do not know are left out, never empty.
-type claims struct {
-	Subject          string `json:"sub"`
-	Name             string `json:"name,omitempty"`
-	GivenName        string `json:"given_name,omitempty"`
-	FamilyName       string `json:"family_name,omitempty"`
-	Username         string `json:"preferred_username,omitempty"`
-	Locale           string `json:"locale,omitempty"`
-	Organisation     string `json:"organisation,omitempty"` // ours: the employer's ID
-	OrganisationName string `json:"organisation_name,omitempty"`
-	Email            string `json:"email,omitempty"`
-	EmailVerified    *bool  `json:"email_verified,omitempty"` // said also when false
-}
-
-// claimsSupported is every claim that a client can get, in the ID token or here.
-var claimsSupported = []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid",
-	"name", "given_name", "family_name", "preferred_username", "locale", "organisation", "organisation_name", "email", "email_verified"}
-
-func claimsFor(g Grant, p identity.Person) claims {
-	c := claims{Subject: g.User}
-	if slices.Contains(g.Scopes, "profile") {
-		c.Name, c.GivenName, c.FamilyName = p.User.Name(), p.User.GivenName, p.User.FamilyName
-		c.Username, c.Locale = p.User.Username, p.User.Language
-		c.Organisation, c.OrganisationName = string(p.Organisation.ID), p.Organisation.Name
-	}
-	if slices.Contains(g.Scopes, "email") && p.User.Email != "" {
-		// The employer gave the address; nobody has shown to read mail there.
-		c.Email, c.EmailVerified = p.User.Email, new(bool)
-	}
-	return c
-}
 
 const maxUserinfoRequest = 8 << 10
 
@@ -59,32 +28,68 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, maxUserinfoRequest)
+	a, err := p.presented(r)
+	if err != nil {
+		p.refuseBearer(w, r, err)
+		return
+	}
+	body, kind, err := p.aboutPerson(ctx, a)
+	if err != nil {
+		p.refuseBearer(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	_, _ = w.Write(body)
+}
+
+// presented finds the access token that a request shows, for us and not for a
+// resource.
+func (p *Provider) presented(r *http.Request) (access, error) {
 	raw, err := bearer(r)
 	if err != nil {
-		p.refuseBearer(w, r, err)
-		return
+		return access{}, err
 	}
-	g, err := p.Token(ctx, raw)
-	if err != nil {
-		p.refuseBearer(w, r, err)
-		return
+	a, err := p.access(r.Context(), raw)
+	switch {
+	case err != nil:
+		return access{}, err
+	case a.Token.Binding != "", !p.forUs(a.Grant.Resources):
+		return access{}, errToken // without the key's proof it is worth nothing (RFC 9449 §7.1)
 	}
-	if !slices.Contains(g.Scopes, "openid") {
-		p.refuseBearer(w, r, errScope)
-		return
+	return a, nil
+}
+
+// typUserinfo is our own, as OpenID Connect names none: with an ID token's it would
+// pass for one as an id_token_hint (RFC 8725 §3.11).
+const typUserinfo = "userinfo+jwt"
+
+// aboutPerson is the userinfo response with its media type: JSON, or what the
+// client is registered for (OpenID Connect Core §5.3.2).
+func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind string, err error) {
+	g, c := a.Grant, a.Client
+	if !slices.Contains(g.Scopes, "openid") || g.User == "" {
+		return nil, "", errScope
 	}
 	person, err := p.People.Standing(ctx, identity.UserID(g.User), g.Epoch, g.Session)
 	if err != nil {
-		p.refuseBearer(w, r, err)
-		return
+		return nil, "", err
 	}
-	body, err := json.Marshal(claimsFor(g, person))
+	claims := userinfoClaims(g, &person)
+	claims["sub"] = p.subject(c, g.User)
+	if c.UserinfoAlg != "" {
+		claims["iss"], claims["aud"] = p.Issuer, c.ID
+	}
+	if body, err = json.Marshal(claims); err != nil {
+		return nil, "", fmt.Errorf("encode userinfo: %w", err)
+	}
+	if c.UserinfoAlg == "" {
+		return body, "application/json", nil
+	}
+	token, err := p.Keys.Sign(c.UserinfoAlg, typUserinfo, body)
 	if err != nil {
-		p.refuseBearer(w, r, err)
-		return
+		return nil, "", fmt.Errorf("sign userinfo: %w", err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body)
+	return []byte(token), "application/jwt", nil
 }
 
 var (

@@ -132,6 +132,10 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
+	pairwise, err := keys.OpenSecret(ctx, d.Keys, d.Master, openid.PairwiseSecretName)
+	if err != nil {
+		return nil, err
+	}
 	sessions := &session.Sessions{Store: d.Ephemeral, Now: d.Now}
 	signIn, err := s.signIn(sessions)
 	if err != nil {
@@ -149,7 +153,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
 		RequirePAR: c.RequirePAR, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
-		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log,
+		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,
 	})
 	if err != nil {

@@ -75,3 +75,38 @@ func TestForeignOpenIDClientFAPI(t *testing.T) {
 		})
 	}
 }
+
+// Introspection and revocation, by the client that the tokens are of.
+func TestForeignOpenIDClientAsksAndRevokes(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		molla := w.Settled("molla.molemmat", "kuntala", identity.MethodCard)
+		p := w.Party("node-revoke", by(openid.AuthBasic))
+		for _, kind := range []string{"access_token", "refresh_token"} {
+			v, s := w.Visitor(), asked(p, openid.AuthBasic)
+			s.Introspect, s.Revoke = true, kind
+			got := w.node(t, s, func(address string) string { return molla.SignInWithCard(v.Open(address)).URL.String() })
+			if i := got.Introspected; i["active"] != true || i["sub"] != string(molla.ID) || i["client_id"] != p.ID {
+				t.Errorf("introspection says %v", i)
+			}
+			if got.Revoked != "invalid_token" {
+				t.Errorf("a revoked %s: userinfo says %q", kind, got.Revoked)
+			}
+		}
+	})
+}
+
+// A client in its own name (RFC 6749 §4.4).
+func TestForeignOpenIDClientForItself(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		p := w.machine("node-itself", func(*openid.Client) {})
+		s := asked(p, openid.AuthBasic)
+		s.Do, s.Scope, s.Introspect = "act for itself", "read", true
+		got := w.node(t, s, func(address string) string {
+			t.Errorf("a browser is sent to %s", address)
+			return address
+		})
+		if got.Type != "bearer" || got.Scope != "read" || got.Seconds == 0 || got.Introspected["active"] != true || got.Introspected["client_id"] != p.ID {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -16,9 +16,11 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/client/rp"
+	"github.com/zitadel/oidc/v3/pkg/client/rs"
 	zhttp "github.com/zitadel/oidc/v3/pkg/http"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
@@ -322,11 +324,55 @@ func TestForeignZitadelRP(t *testing.T) {
 					t.Errorf("logged out to %s with the state %q", page, got)
 				}
 				v.Insert(nil)
-				v.Open(w.Origin("other") + "/login").Must("login-submit")
+				page = v.Open(w.Origin("other") + "/login").Must("login-submit")
 				if _, err := rp.RefreshTokens[*oidc.IDTokenClaims](t.Context(), party, tokens.RefreshToken, "", ""); err == nil {
 					t.Error("a refresh token lives on after the logout")
 				}
+
+				told[seen](molla.SignInWithCard(page)) // and the tokens of another sign-in are given back
+				if err := rp.RevokeToken(t.Context(), party, tokens.RefreshToken, "refresh_token"); err != nil {
+					t.Fatal("revoke: ", err)
+				}
+				if _, err := rp.RefreshTokens[*oidc.IDTokenClaims](t.Context(), party, tokens.RefreshToken, "", ""); err == nil {
+					t.Error("a refresh token lives on after it was revoked")
+				}
+				if _, err := rp.Userinfo[*oidc.UserInfo](t.Context(), tokens.AccessToken, tokens.TokenType, want.Subject, party); err == nil {
+					t.Error("an access token lives on after its grant was revoked")
+				}
 			})
+		}
+	})
+}
+
+// machine registers a client that acts in its own name alone.
+func (w *World) machine(id string, edit func(c *openid.Client)) *Party {
+	w.T.Helper()
+	c := openid.Client{ID: id, Name: map[string]string{"en": id}, AuthMethod: openid.AuthBasic, GrantTypes: []openid.GrantType{openid.GrantClient}, Scopes: []string{"read", "write"}}
+	edit(&c)
+	w.Register(c)
+	return w.As(id, "")
+}
+
+// A service in its own name with golang.org/x/oauth2/clientcredentials, and the
+// resource that it calls: that asks with zitadel/oidc's rs whose token it is.
+func TestForeignGoForItself(t *testing.T) {
+	const resource = "https://other.localhost/api"
+	Each(t, func(t *testing.T, w *World) {
+		caller := w.machine("go-caller", func(c *openid.Client) { c.Resources = []string{resource} })
+		called := w.machine("go-called", func(c *openid.Client) { c.Serves = []string{resource} })
+		stranger := w.machine("go-stranger", func(*openid.Client) {})
+		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, w.inside())
+		config := clientcredentials.Config{ClientID: caller.ID, ClientSecret: caller.Secret, TokenURL: w.Issuer() + "/token", Scopes: []string{"read"}, EndpointParams: url.Values{"resource": {resource}}}
+		token := must(config.Token(ctx))(t)
+		if !token.Valid() || token.Type() != "Bearer" {
+			t.Errorf("%+v", token)
+		}
+		for party, active := range map[*Party]bool{called: true, stranger: false} {
+			server := must(rs.NewResourceServerClientCredentials(ctx, w.Issuer(), party.ID, party.Secret, rs.WithClient(w.inside())))(t)
+			said := must(rs.Introspect[*oidc.IntrospectionResponse](ctx, server, token.AccessToken))(t)
+			if said.Active != active || active && (said.ClientID != caller.ID || said.Scope.String() != "read") {
+				t.Errorf("%s hears %+v", party.ID, said)
+			}
 		}
 	})
 }

@@ -283,6 +283,7 @@ func (s *snapshot) publish() error {
 func (r *Ring) Run(ctx context.Context) {
 	tick := time.NewTicker(r.o.Refresh)
 	defer tick.Stop()
+	known := make(map[string]bool)
 	for {
 		select {
 		case <-ctx.Done():
@@ -294,6 +295,7 @@ func (r *Ring) Run(ctx context.Context) {
 				}
 				continue // what is due is told by the clock and by SQL together
 			}
+			r.foresee(ctx, known)
 			if err := r.Advance(ctx); err != nil && ctx.Err() == nil {
 				r.o.Log.ErrorContext(ctx, "signing keys not rotated", "error", err)
 			}
@@ -411,11 +413,20 @@ func (r *Ring) key(kid string) *signing {
 }
 
 // PublicSet returns the public keys. The caller must not change it.
-func (r *Ring) PublicSet() jose.JSONWebKeySet { return r.now.Load().set }
+func (r *Ring) PublicSet() jose.JSONWebKeySet { return r.published().set }
 
 // JWKS returns the public keys as JSON, and an entity tag that changes with them.
 // The caller must not change the body.
 func (r *Ring) JWKS() (body []byte, etag string) {
-	s := r.now.Load()
+	s := r.published()
 	return s.body, s.etag
+}
+
+// published is the latest snapshot, or the last one that was read: services that
+// ask while SQL is away had better have old keys than none.
+func (r *Ring) published() *snapshot {
+	if s := r.latest(); s != nil {
+		return s
+	}
+	return r.now.Load()
 }

@@ -69,6 +69,9 @@ func (r *Ring) Promote(ctx context.Context, kind Kind) error {
 		return fault.New(fault.Conflict, "key_too_new", "The next %s key was published %s ago; services need %s to fetch it. It can be promoted in %s.",
 			kind, spell(max(0, now.Sub(next.Moved))), spell(r.o.PublishFor), spell(wait)).After(wait)
 	}
+	if err := r.now.Load().keys[next.ID].found(); err != nil {
+		return fmt.Errorf("promote the next %s key: %w", kind, err)
+	}
 	err := r.store.Rotate(ctx, kind, next.ID, current.ID, now, r.event(audit.KeyMoved, kind, next.ID, Current), r.event(audit.KeyMoved, kind, current.ID, Retired))
 	if fault.Is(err, fault.Conflict) {
 		return errMoved(kind)

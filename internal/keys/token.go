@@ -159,22 +159,41 @@ func (s *signing) tried() error {
 // checkTokens returns an error when a key that is to sign cannot.
 func (r *Ring) checkTokens() error {
 	for kind, s := range r.now.Load().current {
-		k, ok := s.private.(*inToken)
-		if !ok {
-			if slices.Contains(r.o.TokenKinds, kind) {
-				r.o.Log.Info("signing key not in the token yet: its successor will be", "key", s.id, "kind", kind)
-			}
-			continue
-		}
-		err := errNoToken
-		if k.token != nil {
-			err = k.token.Find(k.name, k.public)
-		}
-		if err != nil {
+		if err := s.found(); err != nil {
 			return fmt.Errorf("signing key %s (%s): %w", s.id, kind, err)
+		}
+		if _, there := s.private.(*inToken); !there && slices.Contains(r.o.TokenKinds, kind) {
+			r.o.Log.Info("signing key not in the token yet: its successor will be", "key", s.id, "kind", kind)
 		}
 	}
 	return nil
+}
+
+// found returns an error when a key that lies in a token is not in this one's.
+func (s *signing) found() error {
+	k, ok := s.private.(*inToken)
+	switch {
+	case !ok:
+		return nil
+	case k.token == nil:
+		return errNoToken
+	}
+	return k.token.Find(k.name, k.public)
+}
+
+// foresee tells, once for each key, that the next one will not sign here: tokens
+// of replicas must hold the same keys.
+func (r *Ring) foresee(ctx context.Context, known map[string]bool) {
+	now := r.now.Load()
+	for _, row := range now.rows {
+		if row.State != Next || known[row.ID] {
+			continue
+		}
+		known[row.ID] = true
+		if err := now.keys[row.ID].found(); err != nil {
+			r.o.Log.ErrorContext(ctx, "next signing key not in this replica's token", "key", row.ID, "kind", row.Kind, "error", err)
+		}
+	}
 }
 
 // destroy deletes a key pair from its token, when SQL has forgotten it. If that

@@ -4,7 +4,6 @@ package pkcs11_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,52 +24,19 @@ import (
 
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/keys/pkcs11"
+	"github.com/portti-id/portti/internal/keys/pkcs11/pkcs11test"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/storetest"
 )
 
-const pin = "canary-4711"
-
-// folder holds the tokens of this process: SoftHSM reads where they are once.
-var folder string
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		var err error
-		if folder, err = os.MkdirTemp("", "softhsm"); err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(folder)
-		conf := filepath.Join(folder, "softhsm2.conf")
-		if err := errors.Join(os.Mkdir(filepath.Join(folder, "tokens"), 0o700),
-			os.WriteFile(conf, []byte("directories.tokendir = "+filepath.Join(folder, "tokens")+"\nlog.level = ERROR\n"), 0o600),
-			os.Setenv("SOFTHSM2_CONF", conf)); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
-
-// config is a new token of SoftHSM. Without that a test is skipped, or fails when
-// CI=true.
+// config is a new token of SoftHSM.
 func config(t testing.TB) pkcs11.Config {
 	t.Helper()
-	util, err := exec.LookPath("softhsm2-util")
-	modules, _ := filepath.Glob("/usr/lib*/*softhsm/libsofthsm2.so")
-	if more, _ := filepath.Glob("/usr/lib/*/softhsm/libsofthsm2.so"); len(modules) == 0 {
-		modules = more
-	}
-	if err != nil || len(modules) == 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("SoftHSM is not installed (softhsm2)")
-		}
-		t.Skip("SoftHSM is not installed (softhsm2)")
-	}
-	label := rand.Text()[:12]
-	if out, err := exec.Command(util, "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", "so-"+pin).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return pkcs11.Config{Module: modules[0], Token: label, PIN: func() (string, error) { return pin, nil }, Sessions: 4, Log: slog.New(slog.DiscardHandler)}
+	return of(pkcs11test.New(t))
+}
+
+func of(s pkcs11test.SoftHSM) pkcs11.Config {
+	return pkcs11.Config{Module: s.Module, Token: s.Token, PIN: func() (string, error) { return s.PIN, nil }, Sessions: 4, Log: slog.New(slog.DiscardHandler)}
 }
 
 func open(t testing.TB, c pkcs11.Config) pkcs11.Token {
@@ -353,6 +318,32 @@ func TestSignaturesHaveTheFormOfJWS(t *testing.T) {
 	}
 }
 
+// A key that another program deletes is gone, and the others sign on.
+func TestADeletedKeyDisturbsNoOther(t *testing.T) {
+	var log bytes.Buffer
+	c := config(t)
+	c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	token := open(t, c)
+	name, public, err := token.Generate(keys.P256)
+	if err := errors.Join(err, token.Find(name, public)); err != nil {
+		t.Fatal(err)
+	}
+	each(t, token, func(ctx *p11.Ctx, s p11.SessionHandle, key p11.ObjectHandle) {
+		if err := ctx.DestroyObject(s, key); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if token.Find(name, public) == nil {
+		t.Error("a deleted key signs")
+	}
+	if other, public, err := token.Generate(keys.P256); errors.Join(err, token.Find(other, public)) != nil {
+		t.Error(err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log: %s", &log)
+	}
+}
+
 func TestManySignAtOnce(t *testing.T) {
 	token := open(t, config(t)) // four sessions
 	name, public, err := token.Generate(keys.P256)
@@ -374,7 +365,8 @@ func TestManySignAtOnce(t *testing.T) {
 
 // The token goes away under load and comes back: nobody restarts the provider.
 func TestATokenThatWasAwayIsUsedAgain(t *testing.T) {
-	c, ticks := config(t), noon()
+	soft, ticks := pkcs11test.New(t), noon()
+	c, tokens := of(soft), soft.Folder
 	c.Now = ticks.now
 	var log bytes.Buffer
 	c.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -399,7 +391,6 @@ func TestATokenThatWasAwayIsUsedAgain(t *testing.T) {
 	all.Wait()
 
 	// The token itself is gone: an error, no wait, and no storm of attempts.
-	tokens := filepath.Join(folder, "tokens")
 	if err := errors.Join(ctx.Finalize(), os.Rename(tokens, tokens+"-away"), os.Mkdir(tokens, 0o700)); err != nil {
 		t.Fatal(err)
 	}
@@ -419,13 +410,14 @@ func TestATokenThatWasAwayIsUsedAgain(t *testing.T) {
 	if err := token.Find(name, public); err != nil {
 		t.Error("the token is back, but:", err)
 	}
-	if strings.Contains(log.String(), pin) || !strings.Contains(log.String(), "reconnected") {
+	if strings.Contains(log.String(), soft.PIN) || !strings.Contains(log.String(), "reconnected") {
 		t.Errorf("the log: %s", &log)
 	}
 }
 
 func TestAWrongPINIsTriedOnce(t *testing.T) {
-	c, ticks := config(t), noon()
+	soft, ticks := pkcs11test.New(t), noon()
+	c, pin := of(soft), soft.PIN
 	right, tried := true, 0
 	c.Now = ticks.now
 	c.PIN = func() (string, error) {
@@ -464,9 +456,10 @@ func TestAWrongPINIsTriedOnce(t *testing.T) {
 }
 
 func TestWhatDoesNotOpenSaysWhy(t *testing.T) {
-	good := config(t)
+	soft := pkcs11test.New(t)
+	good, pin := of(soft), soft.PIN
 	for want, spoil := range map[string]func(c *pkcs11.Config){
-		"cannot be loaded": func(c *pkcs11.Config) { c.Module = filepath.Join(folder, "none.so") },
+		"cannot be loaded": func(c *pkcs11.Config) { c.Module = filepath.Join(soft.Folder, "none.so") },
 		`label "nobody"`:   func(c *pkcs11.Config) { c.Token = "nobody" },
 		"refused the PIN":  func(c *pkcs11.Config) { c.PIN = func() (string, error) { return "wrong-" + pin, nil } },
 		"the file cannot be read": func(c *pkcs11.Config) {
@@ -500,7 +493,8 @@ func TestAClosedTokenStaysClosed(t *testing.T) {
 // still verified where they do not sign any more.
 func TestARingWithoutItsTokenDoesNotOpen(t *testing.T) {
 	s, m, c := storetest.Open(t, store.SQLite), master(t), noon()
-	first, second := config(t), config(t) // SoftHSM sees new tokens when it starts
+	soft := pkcs11test.New(t)
+	first, second := of(soft), of(soft.Another(t))
 	token := open(t, first)
 	o := keys.Options{Kinds: []keys.Kind{keys.P256}, Token: token, TokenKinds: kinds, Now: c.now, Log: slog.New(slog.DiscardHandler)}
 	r, err := keys.OpenRing(t.Context(), s.Keys(), m, o)

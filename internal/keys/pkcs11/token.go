@@ -150,11 +150,12 @@ func (t token) Sign(name string, alg keys.Algorithm, digest []byte) (signature [
 		return nil, fmt.Errorf("a key in a token does not sign %s", alg)
 	}
 	err = t.use(func(c *connection, s p11.SessionHandle) error {
-		key, err := t.key(c, s, name)
-		if err != nil {
-			return err
+		err := t.begin(c, s, mechanism, name)
+		if is(err, p11.CKR_KEY_HANDLE_INVALID) || is(err, p11.CKR_OBJECT_HANDLE_INVALID) {
+			c.keys.Delete(name) // another program deleted it: that is no reason to connect anew
+			err = t.begin(c, s, mechanism, name)
 		}
-		if err := t.ctx.SignInit(s, []*p11.Mechanism{mechanism}, key); err != nil {
+		if err != nil {
 			return err
 		}
 		signature, err = t.ctx.Sign(s, input)
@@ -167,6 +168,14 @@ func (t token) Sign(name string, alg keys.Algorithm, digest []byte) (signature [
 		return nil, fmt.Errorf("the token's signature has %d bytes, not %d", len(signature), length)
 	}
 	return signature, nil
+}
+
+func (t token) begin(c *connection, s p11.SessionHandle, mechanism *p11.Mechanism, name string) error {
+	key, err := t.key(c, s, name)
+	if err != nil {
+		return err
+	}
+	return t.ctx.SignInit(s, []*p11.Mechanism{mechanism}, key)
 }
 
 // key finds a private key, once for each connection.

@@ -217,7 +217,7 @@ func (k *Keys) defaults() {
 // by its Cache-Control, and many keep it longer; no token that is signed lives
 // longer than an hour, and an ID token is a hint at logout for longer than that.
 const (
-	shortestPublishAhead = time.Hour
+	ShortestPublishAhead = time.Hour
 	shortestKeepRetired  = 24 * time.Hour
 	longestSignDays      = 3650
 )
@@ -226,8 +226,8 @@ func (k Keys) check(p *config.Problems) {
 	if *k.SignDays < 0 || *k.SignDays > longestSignDays {
 		p.Add("keys.sign_days", "it must be between 1 and %d; or 0, when keys are rotated by hand alone", longestSignDays)
 	}
-	if k.PublishAhead < shortestPublishAhead {
-		p.Add("keys.publish_ahead", "%s is too short for every service to fetch a new key: at least %s", k.PublishAhead, shortestPublishAhead)
+	if k.PublishAhead < ShortestPublishAhead {
+		p.Add("keys.publish_ahead", "%s is too short for every service to fetch a new key: at least %s", k.PublishAhead, ShortestPublishAhead)
 	}
 	if *k.SignDays > 0 && time.Duration(*k.SignDays)*24*time.Hour < k.PublishAhead {
 		p.Add("keys.publish_ahead", "%s is longer than a key signs (sign_days)", k.PublishAhead)

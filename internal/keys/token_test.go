@@ -58,7 +58,9 @@ func (d *device) Sign(name string, alg Algorithm, digest []byte) ([]byte, error)
 	if err := d.Find(name, nil); err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
 	private := d.keys[name].private
+	d.mu.Unlock()
 	switch alg {
 	case PS256:
 		return private.Sign(rand.Reader, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
@@ -110,23 +112,25 @@ func TestLibrariesSignWithAKeyInAToken(t *testing.T) {
 
 func TestReplicasLeaveNoUnusedKeyInTheToken(t *testing.T) {
 	d, store, m := &device{keys: map[string]*signing{}}, &shelf{}, master(t)
-	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			r, err := OpenRing(t.Context(), store, m, inDevice(d))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if _, err := r.Prepare(t.Context(), P256); err != nil {
-				t.Error(err)
-			}
-			if _, err := r.Replace(t.Context(), P256, false); err != nil && !fault.Is(err, fault.Conflict) {
-				t.Error(err)
-			}
-		})
+	rings := make([]*Ring, 20)
+	together := func(do func(i int) error) {
+		t.Helper()
+		var all sync.WaitGroup
+		for i := range rings {
+			all.Go(func() {
+				if err := do(i); err != nil && !fault.Is(err, fault.Conflict) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if t.Failed() {
+			t.FailNow()
+		}
 	}
-	all.Wait()
+	together(func(i int) (err error) { rings[i], err = OpenRing(t.Context(), store, m, inDevice(d)); return err })
+	together(func(i int) error { _, err := rings[i].Prepare(t.Context(), P256); return err })
+	together(func(i int) error { _, err := rings[i].Replace(t.Context(), P256, false); return err })
 	rows := 0
 	for _, row := range store.rows {
 		if row.Kind == P256 {

@@ -202,6 +202,10 @@ func (l *line) writing(c *connection) (p11.SessionHandle, error) {
 	return l.ctx.OpenSession(c.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
 }
 
+// written closes a session of writing; one that stays open is closed with the
+// connection.
+func (l *line) written(s p11.SessionHandle) { _ = l.ctx.CloseSession(s) }
+
 func is(err error, code uint) bool {
 	var e p11.Error
 	return errors.As(err, &e) && uint(e) == code

@@ -61,7 +61,7 @@ func (t token) Generate(kind keys.Kind) (name string, public crypto.PublicKey, e
 		if err != nil {
 			return err
 		}
-		defer t.ctx.CloseSession(s)
+		defer t.written(s)
 		handle, secret, err := t.ctx.GenerateKeyPair(s, []*p11.Mechanism{p11.NewMechanism(mechanism, nil)}, append(attributes, named...), private)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (t token) Destroy(name string) error {
 		if err != nil {
 			return err
 		}
-		defer t.ctx.CloseSession(s)
+		defer t.written(s)
 		c.keys.Delete(name)
 		found, err := t.find(s, p11.NewAttribute(p11.CKA_LABEL, name), p11.NewAttribute(p11.CKA_ID, []byte(name)))
 		for _, handle := range found {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/portti-id/portti/internal/clientjwt"
 	"github.com/portti-id/portti/internal/dpop"
 	"github.com/portti-id/portti/internal/keys"
 )
@@ -40,6 +41,10 @@ type configuration struct {
 	IntrospectionAuth        []keys.Algorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"` // RFC 8414 §2
 	RevocationAuth           []keys.Algorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	UserinfoAlgorithms       []keys.Algorithm `json:"userinfo_signing_alg_values_supported"`
+	IDTokenKeyEncryptions    []string         `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptions       []string         `json:"id_token_encryption_enc_values_supported"`
+	UserinfoKeyEncryptions   []string         `json:"userinfo_encryption_alg_values_supported"`
+	UserinfoEncryptions      []string         `json:"userinfo_encryption_enc_values_supported"`
 	IntrospectionAlgorithms  []keys.Algorithm `json:"introspection_signing_alg_values_supported"` // RFC 9701 §7
 	ClaimTypes               []string         `json:"claim_types_supported"`
 	Claims                   []string         `json:"claims_supported"`
@@ -90,6 +95,10 @@ func (p *Provider) describe() document {
 		AuthAlgorithms:           keys.Algorithms,
 		DPoPAlgorithms:           dpop.Algorithms,
 		UserinfoAlgorithms:       p.Keys.Algorithms(),
+		IDTokenKeyEncryptions:    clientjwt.KeyEncryptions,
+		IDTokenEncryptions:       clientjwt.ContentEncryptions,
+		UserinfoKeyEncryptions:   clientjwt.KeyEncryptions,
+		UserinfoEncryptions:      clientjwt.ContentEncryptions,
 		IntrospectionAlgorithms:  p.Keys.Algorithms(),
 		ClaimTypes:               []string{"normal"},
 		Claims:                   claimsSupported,

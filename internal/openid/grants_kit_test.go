@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
@@ -62,6 +63,23 @@ func withClaims(claims string) func(g *openid.Grant, t *openid.AccessToken) {
 func boundTo(b openid.Binding) func(g *openid.Grant, t *openid.AccessToken) {
 	return func(_ *openid.Grant, t *openid.AccessToken) { t.Binding = b }
 }
+
+// force saves a registration that no check would let in.
+func (k *kit) force(c openid.Client) {
+	k.t.Helper()
+	if err := k.store.ChangeClient(k.t.Context(), c, audit.Event{Type: audit.ClientChanged}); err != nil {
+		k.t.Fatal(err)
+	}
+	k.wait(5 * time.Second) // until nobody remembers the old one
+}
+
+func (k *kit) disable(id identity.UserID) {
+	k.t.Helper()
+	k.save(id, func(u *identity.User) { u.Disabled = k.now() })
+}
+
+// leftHalf is an at_hash for SHA-256.
+func leftHalf(token string) string { return base64.RawURLEncoding.EncodeToString(sha(token)[:16]) }
 
 // codeWith is code, where the authorization endpoint granted something more.
 func (k *kit) codeWith(b *http.Client, q url.Values, more map[string]any) string {

@@ -12,6 +12,7 @@
 //	clientcredentials.go, tokenexchange.go   the other grants
 //	access.go        access tokens found again
 //	jwtaccess.go     access tokens that are JWTs, and what may be known of one
+//	encrypted.go     what is for one client's eyes
 //	resource.go      resource indicators, narrower scopes
 //	introspect.go    token introspection
 //	revoke.go        token revocation

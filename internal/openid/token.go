@@ -224,6 +224,12 @@ func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens
 			return nil, e
 		}
 	}
+	if client.IDTokenEncAlg != "" {
+		// Asked before the old token is spent: the keys may be out of reach.
+		if _, err := p.encryptionKeys(ctx, client); err != nil {
+			return nil, err
+		}
+	}
 	var out tokens
 	if !client.keepsRefreshToken(a.Binding) {
 		out.RefreshToken, r.NewHash = newRefreshToken(id)
@@ -407,10 +413,12 @@ func (p *Provider) newIDToken(ctx context.Context, out *tokens, c Client, g Gran
 			return err
 		}
 	}
-	if out.IDToken, err = p.Keys.Sign(alg, "JWT", payload); err != nil {
+	signed, err := p.Keys.Sign(alg, "JWT", payload)
+	if err != nil {
 		return fmt.Errorf("sign ID token: %w", err)
 	}
-	return nil
+	out.IDToken, err = p.encrypted(ctx, c, c.IDTokenEncAlg, c.IDTokenEnc, []byte(signed), "JWT")
+	return err
 }
 
 // withClaims adds what is known of the asked claims to an ID token's payload. The

@@ -2,6 +2,7 @@ package openid
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 
@@ -57,10 +58,19 @@ func (p *Provider) exchangeToken(ctx context.Context, a asking, form url.Values)
 	}
 	t.Client = a.Client.ID
 	if err := p.Store.Exchange(ctx, subject.Token.Hash, t, now); err != nil {
-		return nil, denied(err, errSubjectToken)
+		return nil, subjectDenied(err)
 	}
 	p.Log.InfoContext(ctx, "token exchanged", "client", a.Client.ID, "from", subject.Client.ID, "grant", g.ID, "resource", target)
 	return &out, nil
+}
+
+// subjectDenied is denied, with the code that RFC 8693 §2.2.2 has for it.
+func subjectDenied(err error) error {
+	err = denied(err, errSubjectToken)
+	if e := (Error{}); errors.As(err, &e) {
+		return Error{"invalid_request", e.Description}
+	}
+	return err
 }
 
 // checkExchange refuses what RFC 8693 knows and we do not do.

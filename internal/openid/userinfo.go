@@ -82,14 +82,19 @@ func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind
 	if body, err = json.Marshal(claims); err != nil {
 		return nil, "", fmt.Errorf("encode userinfo: %w", err)
 	}
-	if c.UserinfoAlg == "" {
+	if c.UserinfoAlg == "" && c.UserinfoEncAlg == "" {
 		return body, "application/json", nil
 	}
-	token, err := p.Keys.Sign(c.UserinfoAlg, typUserinfo, body)
-	if err != nil {
-		return nil, "", fmt.Errorf("sign userinfo: %w", err)
+	var cty string
+	if c.UserinfoAlg != "" {
+		token, err := p.Keys.Sign(c.UserinfoAlg, typUserinfo, body)
+		if err != nil {
+			return nil, "", fmt.Errorf("sign userinfo: %w", err)
+		}
+		body, cty = []byte(token), "JWT"
 	}
-	return []byte(token), "application/jwt", nil
+	answer, err := p.encrypted(ctx, c, c.UserinfoEncAlg, c.UserinfoEnc, body, cty)
+	return []byte(answer), "application/jwt", err
 }
 
 var (

@@ -80,6 +80,9 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 		return d.ask(ReasonAgain)
 	case have == passwordOnly:
 		return decision{Verdict: issueCode}
+	case d.Silent && d.Need == certificate && have < d.Need && !p.Permits(identity.MethodCard):
+		// A page could not help this person either.
+		return decision{Verdict: tellClient, Reason: ReasonByEmployer, Error: Unmet}
 	case have < d.Need, d.Methods != 0 && !d.Methods.Has(methodOf(s.Method)):
 		return d.ask(ReasonStepUp)
 	case !p.Permits(methodOf(s.Method)):

@@ -53,6 +53,7 @@ func TestDecide(t *testing.T) {
 		{"enrol session, too old", with(func(d *demand) { d.Enrol, d.MaxAge = true, time.Minute }), who{session.Enrol, session.Password, all}, nil, showSignIn, ReasonAgain, "login_required"},
 
 		{"card demanded, app there", with(func(d *demand) { d.Need = certificate }), who{session.Full, session.App, all}, nil, showSignIn, ReasonStepUp, "login_required"},
+		{"card demanded, card not permitted", with(func(d *demand) { d.Need = certificate }), who{session.Full, session.App, onlyApp}, nil, showSignIn, ReasonStepUp, "unmet_authentication_requirements"},
 		{"card demanded, card there", with(func(d *demand) { d.Need = certificate }), who{session.Full, session.Card, all}, nil, issueCode, "", ""},
 		{"code demanded, card there", with(func(d *demand) { d.Need = passwordCode }), who{session.Full, session.Card, all}, nil, issueCode, "", ""},
 		{"client takes app only, card there", with(func(d *demand) { d.Methods = identity.Methods(identity.MethodApp) }), who{session.Full, session.Card, all}, nil, showSignIn, ReasonStepUp, "login_required"},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portti-id/portti/internal/dpop/dpoptest"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
 )
@@ -306,5 +307,43 @@ func TestPushedRequestKeepsItsLevel(t *testing.T) {
 	a = k.authorize(b, k.pushed("rp", "acr_values", "urn:portti:acr:card"))
 	if c := k.claims(k.post("rp", redeem(a.params.Get("code"))).text("id_token")); c["acr"] != "urn:portti:acr:card" {
 		t.Errorf("%v", c)
+	}
+}
+
+// RFC 9449 §10.1: the key that is proved at the push, or named in dpop_jkt, is the
+// one that the code is for; two different ones are refused.
+func TestPushedRequestNamesAKey(t *testing.T) {
+	k := newKit(t)
+	k.client("rp")
+	key, other := dpoptest.New(t), dpoptest.New(t)
+	push := func(proof, jkt string) reply {
+		req, err := http.NewRequest(http.MethodPost, k.url+openid.PARPath, strings.NewReader(request("dpop_jkt", jkt).Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("DPoP", proof)
+		req.SetBasicAuth("rp", k.secrets["rp"])
+		return k.do(req)
+	}
+	proof := func(key *dpoptest.Key) string { return key.Proof(http.MethodPost, k.url+openid.PARPath, "", "") }
+	for what, jkt := range map[string]string{"proof alone": "", "both": key.Thumbprint()} {
+		if r := push(proof(key), jkt); r.status != http.StatusCreated {
+			t.Errorf("%s: %d %s", what, r.status, r.raw)
+		}
+	}
+	for what, r := range map[string]reply{
+		"another key":           push(proof(other), key.Thumbprint()),
+		"for the token request": push(key.Proof(http.MethodPost, k.url+openid.TokenPath, "", ""), ""),
+		"no proof":              push("x", ""),
+	} {
+		if r.status != http.StatusBadRequest || r.text("error") != "invalid_dpop_proof" || r.json["request_uri"] != nil {
+			t.Errorf("%s: %d %s", what, r.status, r.raw)
+		}
+	}
+	used := proof(key)
+	push(used, "")
+	if r := push(used, ""); r.text("error") != "invalid_dpop_proof" {
+		t.Errorf("a proof twice: %d %s", r.status, r.raw)
 	}
 }

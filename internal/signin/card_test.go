@@ -164,6 +164,11 @@ func TestStepUp(t *testing.T) {
 	if b.visit("service").claims("service")["sub"] != string(liisa) {
 		t.Error("what was proved does not count elsewhere")
 	}
+	// No card at hand: the service hears that it is not a refusal.
+	to := b.visit("cards").press("login-cancel").sentTo(serviceBack).to.Query()
+	if to.Get("error") != "unmet_authentication_requirements" || to.Get("state") != "the-state" {
+		t.Errorf("the service got %v", to)
+	}
 }
 
 // S20: with a linked card the waiting service goes on at the handshake.

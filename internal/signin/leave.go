@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 )
 
@@ -13,9 +14,19 @@ func (p *Pages) over(w http.ResponseWriter, r *http.Request, in *waiting) error 
 	return p.answer(w, r, in, f, err)
 }
 
-// cancel sends the person back to the service without a sign-in.
+// cancel sends the person back to the service without a sign-in. Who has proved who
+// they are and cannot give the card that the service demands has not refused
+// anything, and the service hears that.
 func (p *Pages) cancel(w http.ResponseWriter, r *http.Request, in *waiting) error {
-	err := p.Provider.Refuse(w, r, in.ID, openid.AccessDenied)
+	why := openid.AccessDenied
+	f, err := p.Login.Start(r.Context(), in.demand, in.session)
+	if err != nil {
+		return err
+	}
+	if f.Step == login.UseCard && in.CardOnly {
+		why = openid.Unmet
+	}
+	err = p.Provider.Refuse(w, r, in.ID, why)
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Gone) {
 		return p.restart(w, r)
 	}

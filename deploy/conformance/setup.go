@@ -118,7 +118,8 @@ func certificates(p place) (*cardtest.PKI, error) {
 // database of its own, behind a proxy, which may call the suite.
 func settings(p place) string {
 	suite, _ := url.Parse(p.Suite)
-	return strings.NewReplacer("ISSUER", p.Issuer, "BEHIND", p.Behind, "SUITE", suite.Hostname()).Replace(`issuer: ISSUER
+	mtls, _ := url.Parse(p.MTLS)
+	return strings.NewReplacer("ISSUER", p.Issuer, "BEHIND", p.Behind, "SUITE", suite.Hostname(), "MTLS", p.MTLS, "PORT", mtls.Port()).Replace(`issuer: ISSUER
 brand: Portti
 master_key_file: ` + masterKey + `
 listen:
@@ -127,6 +128,12 @@ listen:
 database:
   driver: sqlite
   path: ` + databaseFile + `
+mtls:
+  url: MTLS
+  address: ":PORT"
+  certificate_file: ` + serverCert + `
+  key_file: ` + serverKey + `
+  client_ca_files: [` + clientCA + `]
 logout_notices:
   allow_hosts: [SUITE]
 log:

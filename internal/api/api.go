@@ -25,7 +25,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/portti-id/portti/internal/fault"
@@ -58,9 +57,10 @@ type API struct {
 
 // Tokens looks access tokens up: openid.Provider.
 type Tokens interface {
-	// Bearer returns the grant of a live access token, a person's or a client's
-	// own, that needs no proof of a key and is for us; or fault.Unauthenticated.
-	Bearer(ctx context.Context, raw string) (openid.Grant, error)
+	// Caller returns the grant of the live access token that the request shows, a
+	// person's or a client's own, if it is for us and the proof of its key is there;
+	// or fault.Unauthenticated, with the challenge written into w's header.
+	Caller(w http.ResponseWriter, r *http.Request) (openid.Grant, error)
 }
 
 // Requests tells about waiting sign-ins: openid.Provider.
@@ -128,7 +128,7 @@ type answer[Out any] struct {
 // self is an operation of a person on her own account.
 func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, self identity.Self, in In) (Out, error)) operation {
 	return operation{pattern, summary, []string{scopeFull, scopeEnrol}, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
-		who, err := a.self(r)
+		who, err := a.self(w, r)
 		if err != nil {
 			return challenge(w, err)
 		}
@@ -147,7 +147,7 @@ func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, 
 // operator is an operation on the installation.
 func operator[In, Out any](a *API, pattern, summary string, f func(r *http.Request, by caller, in In) (answer[Out], error)) operation {
 	return operation{pattern, summary, []string{scopeClients}, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
-		by, err := a.operator(r)
+		by, err := a.operator(w, r)
 		if err != nil {
 			return challenge(w, err)
 		}
@@ -174,37 +174,20 @@ const (
 )
 
 var (
-	errNoToken = fault.New(fault.Unauthenticated, "invalid_token", "Show an access token.")
-	errScope   = fault.New(fault.Denied, "insufficient_scope", "The access token is not for this API.")
+	errScope = fault.New(fault.Denied, "insufficient_scope", "The access token is not for this API.")
 )
-
-// grant finds the grant of the token that the caller shows.
-func (a *API) grant(r *http.Request) (openid.Grant, error) {
-	header := r.Header.Values("Authorization")
-	if len(header) != 1 {
-		return openid.Grant{}, errNoToken
-	}
-	scheme, raw, ok := strings.Cut(header[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || raw == "" {
-		return openid.Grant{}, errNoToken
-	}
-	return a.Tokens.Bearer(r.Context(), strings.TrimSpace(raw))
-}
 
 // challenge tells what the token lacks in the words of RFC 6750 §3.
 func challenge(w http.ResponseWriter, err error) error {
-	switch {
-	case fault.Is(err, fault.Unauthenticated):
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	case fault.Code(err) == errScope.Code:
+	if fault.Code(err) == errScope.Code {
 		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
 	}
 	return err
 }
 
 // self finds who is calling: the person behind the token, with what the sign-in proved.
-func (a *API) self(r *http.Request) (identity.Self, error) {
-	g, err := a.grant(r)
+func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, error) {
+	g, err := a.Tokens.Caller(w, r)
 	if err != nil {
 		return identity.Self{}, err
 	}

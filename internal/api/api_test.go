@@ -31,10 +31,11 @@ import (
 // tokens are the live access tokens of a test, by their text.
 type tokens map[string]openid.Grant
 
-func (t tokens) Bearer(_ context.Context, raw string) (openid.Grant, error) {
-	if g, ok := t[raw]; ok {
+func (t tokens) Caller(w http.ResponseWriter, r *http.Request) (openid.Grant, error) {
+	if g, ok := t[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; ok {
 		return g, nil
 	}
+	w.Header().Set("WWW-Authenticate", "Bearer")
 	return openid.Grant{}, fault.New(fault.Unauthenticated, "invalid_token", "The access token is not valid.")
 }
 

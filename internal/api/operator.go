@@ -25,9 +25,9 @@ var errNotOperator = fault.New(fault.Denied, "not_allowed", "Only an operator ca
 //	person    a token of the code flow, of a full sign-in by a method that the employer permits now
 //	program   a token of client_credentials
 //	both      scope "clients", of a client that is registered for it by an operator
-func (a *API) operator(r *http.Request) (caller, error) {
+func (a *API) operator(w http.ResponseWriter, r *http.Request) (caller, error) {
 	ctx := r.Context()
-	g, err := a.grant(r)
+	g, err := a.Tokens.Caller(w, r)
 	if err != nil {
 		return caller{}, err
 	}

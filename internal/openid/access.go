@@ -62,33 +62,6 @@ func (p *Provider) standing(ctx context.Context, id string) (Client, error) {
 	return c, err
 }
 
-// Token is Bearer, for tokens of persons alone.
-func (p *Provider) Token(ctx context.Context, raw string) (Grant, error) {
-	g, err := p.Bearer(ctx, raw)
-	if err == nil && g.User == "" {
-		err = errInvalidToken
-	}
-	if err != nil {
-		return Grant{}, err
-	}
-	return g, nil
-}
-
-// Bearer returns the grant of a live access token of a person or of a client
-// itself, for the JSON API. Its scopes are the token's. Tokens for other resources
-// are refused, and so are those that are bound to a key: the API asks for no
-// proof. fault.Unauthenticated "invalid_token" otherwise.
-func (p *Provider) Bearer(ctx context.Context, raw string) (Grant, error) {
-	a, err := p.access(ctx, raw)
-	switch {
-	case err != nil:
-		return Grant{}, err
-	case a.Token.Binding != "", !p.forUs(a.Grant.Resources):
-		return Grant{}, errInvalidToken
-	}
-	return a.Grant, nil
-}
-
 // forUs tells whether a token may be used at our own endpoints: when it is for
 // no resource, or for the issuer alone. One that is also for somebody else could
 // be used here by them.

@@ -97,7 +97,7 @@ func (p *Provider) endpoint(r *http.Request) string {
 		alias, _ := p.aliasOf(r.URL.Path)
 		return alias
 	}
-	return p.url(strings.TrimPrefix(r.URL.Path, p.base))
+	return p.url(strings.TrimPrefix(r.URL.EscapedPath(), p.base))
 }
 
 // authenticate checks a client's proof. Only the registered method will do: a

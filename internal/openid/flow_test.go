@@ -190,7 +190,7 @@ func TestEnrolSessionIsNarrow(t *testing.T) {
 	if c["acr"] != acrs.Enrol || fmt.Sprint(c["amr"]) != "[pwd]" {
 		t.Errorf("acr %v amr %v", c["acr"], c["amr"])
 	}
-	g, err := k.p.Token(t.Context(), r.text("access_token"))
+	g, err := k.caller(r.text("access_token"))
 	if err != nil || g.ACR != acrs.Enrol || g.Level != session.Enrol {
 		t.Errorf("token: %+v %v", g, err)
 	}
@@ -216,7 +216,7 @@ func TestEnrolSessionIsNarrow(t *testing.T) {
 	if r.text("scope") != "openid us" || k.claims(r.text("id_token"))["acr"] != acrs.PasswordCode {
 		t.Errorf("full: scope %q", r.text("scope"))
 	}
-	g, err = k.p.Token(t.Context(), r.text("access_token"))
+	g, err = k.caller(r.text("access_token"))
 	if err != nil || slices.Contains(g.Scopes, "us.enrol") {
 		t.Errorf("full token: %+v %v", g, err)
 	}

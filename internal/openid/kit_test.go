@@ -448,6 +448,13 @@ func (k *kit) userinfo(token string) reply {
 	return k.do(req)
 }
 
+// caller asks whose token it is, as the JSON API does.
+func (k *kit) caller(token string) (openid.Grant, error) {
+	r := newGet("/api/v1/me")
+	r.Header.Set("Authorization", "Bearer "+token)
+	return k.p.Caller(newRecorder(), r)
+}
+
 // events is an audit trail in memory.
 type events struct {
 	mu   sync.Mutex

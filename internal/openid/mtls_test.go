@@ -165,7 +165,12 @@ func (m *mutual) send(certificate *tls.Certificate, req *http.Request) reply {
 
 func (m *mutual) token(certificate *tls.Certificate, form url.Values) reply {
 	m.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, m.at+openid.TokenPath, strings.NewReader(form.Encode()))
+	return m.post(openid.TokenPath, certificate, form)
+}
+
+func (m *mutual) post(path string, certificate *tls.Certificate, form url.Values) reply {
+	m.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, m.at+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -375,4 +380,93 @@ func TestMTLSMetadata(t *testing.T) {
 			t.Errorf("%s is accepted", bad)
 		}
 	}
+}
+
+// RFC 8705 §3: a token is worth nothing without the certificate that it is bound to.
+func TestCertificateBoundTokens(t *testing.T) {
+	ca := newAuthority(t)
+	m := newMutual(t, ca)
+	signing := clientjwttest.New(t, "ES256")
+	m.client("dn", func(c *openid.Client) {
+		c.AuthMethod, c.TLSSubjectDN, c.CertificateBound = openid.AuthTLS, "CN=records,O=Kuntala,C=FI", true
+	})
+	m.client("fapi", jwtClient(signing), func(c *openid.Client) { c.Profile, c.CertificateBound = openid.ProfileFAPI2, true })
+	m.client("free", func(c *openid.Client) { c.AuthMethod, c.TLSSubjectDN = openid.AuthTLS, "CN=records,O=Kuntala,C=FI" })
+	m.client("public", public, func(c *openid.Client) { c.CertificateBound = true })
+	mine, renewed := ca.issue(), ca.issue()
+	code := func(id string) url.Values {
+		return redeem(m.code(m.browser(), request("client_id", id)), "client_id", id)
+	}
+	bound := m.token(mine, code("dn"))
+	if bound.status != http.StatusOK || bound.text("token_type") != "Bearer" {
+		t.Fatalf("%d %s", bound.status, bound.raw)
+	}
+	token := bound.text("access_token")
+	if r := m.userinfo(mine, token); r.status != http.StatusOK || r.text("sub") != "anna" {
+		t.Errorf("with its certificate: %d %s", r.status, r.raw)
+	}
+	for what, r := range map[string]reply{
+		"none":              m.userinfo(nil, token),
+		"another":           m.userinfo(renewed, token),
+		"self-signed":       m.userinfo(selfSigned(t, newECKey(t)), token),
+		"the main listener": m.kit.userinfo(token),
+		"DPoP instead":      m.show("DPoP "+token, m.newDPoPKey().Proof("GET", m.url+"/userinfo", token, "")),
+	} {
+		if r.status != 401 || r.text("error") != "invalid_token" || len(r.header.Values("WWW-Authenticate")) != 2 {
+			t.Errorf("%s: %d %v %s", what, r.status, r.header, r.raw)
+		}
+	}
+	// A renewed certificate gets a token of its own, by the same refresh token.
+	second := m.token(renewed, refreshing(bound.text("refresh_token")))
+	refused(t, "refresh without client_id", second, 401, "invalid_client")
+	form := refreshing(bound.text("refresh_token"))
+	form.Set("client_id", "dn")
+	if second = m.token(renewed, form); second.status != http.StatusOK || m.userinfo(renewed, second.text("access_token")).status != http.StatusOK ||
+		m.userinfo(mine, second.text("access_token")).status != 401 {
+		t.Errorf("refresh: %d %s", second.status, second.raw)
+	}
+	// Whose token need not be bound gets a plain one, with any certificate.
+	if r := m.token(mine, code("free")); r.status != http.StatusOK || m.kit.userinfo(r.text("access_token")).status != http.StatusOK {
+		t.Errorf("free: %d %s", r.status, r.raw)
+	}
+	// FAPI with assertions: the certificate binds, whoever signed it.
+	self := selfSigned(t, newECKey(t))
+	pushed := m.post(openid.PARPath, self, asserted(request("client_id", "fapi"), signing.Assertion("fapi", m.url)))
+	if pushed.status != http.StatusCreated {
+		t.Fatalf("pushed: %d %s", pushed.status, pushed.raw)
+	}
+	strictCode := redeem(m.code(m.browser(), url.Values{"client_id": {"fapi"}, "request_uri": {pushed.text("request_uri")}}))
+	r := m.token(self, asserted(strictCode, signing.Assertion("fapi", m.url)))
+	if r.status != http.StatusOK || m.userinfo(self, r.text("access_token")).status != http.StatusOK || m.kit.userinfo(r.text("access_token")).status != 401 {
+		t.Errorf("fapi: %d %s", r.status, r.raw)
+	}
+	refused(t, "fapi, holder of key missing", m.token(nil, asserted(redeem("x"), signing.Assertion("fapi", m.url))), 400, "invalid_request")
+	refused(t, "fapi at the main listener", m.kit.post("", asserted(redeem("x"), signing.Assertion("fapi", m.url))), 400, "invalid_request")
+	// RFC 8705 §4: the refresh token of a public client needs its certificate.
+	r = m.token(self, code("public"))
+	form = refreshing(r.text("refresh_token"))
+	form.Set("client_id", "public")
+	refused(t, "public, another certificate", m.token(mine, form), 400, "invalid_grant")
+	if r = m.token(self, form); r.status != http.StatusOK {
+		t.Errorf("public: %d %s", r.status, r.raw)
+	}
+}
+
+// A DPoP proof names the address that was called: the alias is another one.
+func TestProofsAtTheAlias(t *testing.T) {
+	m := newMutual(t, nil)
+	key := m.newDPoPKey()
+	m.client("post", func(c *openid.Client) { c.AuthMethod = openid.AuthPost })
+	send := func(at, htu string) reply {
+		req, err := http.NewRequest(http.MethodPost, at+openid.TokenPath, strings.NewReader(redeem("x", "client_id", "post", "client_secret", m.secrets["post"]).Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("DPoP", key.Proof("POST", htu+openid.TokenPath, "", ""))
+		return m.send(nil, req)
+	}
+	refused(t, "alias", send(m.at, m.at), 400, "invalid_grant")
+	refused(t, "issuer at the alias", send(m.at, m.url), 400, "invalid_dpop_proof")
+	refused(t, "alias at the issuer", send(m.url, m.at), 400, "invalid_dpop_proof")
 }

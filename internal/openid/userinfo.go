@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -28,7 +27,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, maxUserinfoRequest)
-	a, err := p.presented(r)
+	a, err := p.presented(w, r, true)
 	if err != nil {
 		p.refuseBearer(w, r, err)
 		return
@@ -40,23 +39,6 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", kind)
 	_, _ = w.Write(body)
-}
-
-// presented finds the access token that a request shows, for us and not for a
-// resource.
-func (p *Provider) presented(r *http.Request) (access, error) {
-	raw, err := bearer(r)
-	if err != nil {
-		return access{}, err
-	}
-	a, err := p.access(r.Context(), raw)
-	switch {
-	case err != nil:
-		return access{}, err
-	case a.Token.Binding != "", !p.forUs(a.Grant.Resources):
-		return access{}, errToken // without the key's proof it is worth nothing (RFC 9449 §7.1)
-	}
-	return a, nil
 }
 
 // typUserinfo is our own, as OpenID Connect names none: with an ID token's it would
@@ -97,42 +79,6 @@ func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind
 	return []byte(answer), "application/jwt", err
 }
 
-var (
-	errNoToken = Error{"", "An access token is missing."} // no code: the request did not try (RFC 6750 §3.1)
-	errTwice   = Error{"invalid_request", "Send the access token once, in the Authorization header or in the form."}
-	errToken   = Error{"invalid_token", "The access token is wrong, expired or revoked."}
-	errScope   = Error{"insufficient_scope", "The access token lacks the scope openid."}
-)
-
-// bearer finds the access token (RFC 6750 §2.1, §2.2). Not in the address:
-// addresses end up in logs.
-func bearer(r *http.Request) (string, error) {
-	header := r.Header.Values("Authorization")
-	var form string
-	if r.Method == http.MethodPost {
-		if err := r.ParseForm(); err != nil {
-			return "", Error{"invalid_request", "The form cannot be read."}
-		}
-		if len(r.PostForm["access_token"]) > 1 {
-			return "", errTwice
-		}
-		form = r.PostForm.Get("access_token")
-	}
-	switch {
-	case len(header) > 1, len(header) == 1 && form != "":
-		return "", errTwice
-	case form != "":
-		return form, nil
-	case len(header) == 0:
-		return "", errNoToken
-	}
-	scheme, token, ok := strings.Cut(header[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return "", errNoToken
-	}
-	return strings.TrimSpace(token), nil
-}
-
 // refuseBearer answers by RFC 6750 §3: the status belongs to the error, and the
 // challenge repeats it.
 func (p *Provider) refuseBearer(w http.ResponseWriter, r *http.Request, err error) {
@@ -158,11 +104,7 @@ func (p *Provider) refuseBearer(w http.ResponseWriter, r *http.Request, err erro
 	case "insufficient_scope":
 		status = http.StatusForbidden
 	}
-	challenge := `Bearer realm="userinfo"`
-	if e.Code != "" {
-		challenge += `, error="` + e.Code + `", error_description="` + e.Description + `"`
-	}
-	w.Header().Set("WWW-Authenticate", challenge)
+	challengeFor(w, r, "userinfo", e)
 	if e.Code == "" {
 		w.WriteHeader(status)
 		return

@@ -239,7 +239,7 @@ func TestTokensThatAreNotForUserinfo(t *testing.T) {
 		if len(r.json) != 2 {
 			t.Errorf("%s: %s", what, r.raw)
 		}
-		if _, err := k.p.Token(t.Context(), c.token); c.code == "invalid_token" && codeOf(err) != "invalid_token" { // the JSON API's door
+		if _, err := k.caller(c.token); c.code == "invalid_token" && codeOf(err) != "invalid_token" { // the JSON API's door
 			t.Errorf("%s opens the JSON API", what)
 		}
 	}
@@ -247,7 +247,7 @@ func TestTokensThatAreNotForUserinfo(t *testing.T) {
 		t.Errorf("for us by name: %d", u.status)
 	}
 	// A narrowed token says at the API what it has, not what its grant has.
-	g, err := k.p.Token(t.Context(), k.given("rp", withScopes("openid", "us"), func(_ *openid.Grant, t *openid.AccessToken) { t.Scopes = []string{"openid"} }).access)
+	g, err := k.caller(k.given("rp", withScopes("openid", "us"), func(_ *openid.Grant, t *openid.AccessToken) { t.Scopes = []string{"openid"} }).access)
 	if err != nil || len(g.Scopes) != 1 {
 		t.Errorf("%v %v", g.Scopes, err)
 	}

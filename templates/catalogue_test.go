@@ -32,6 +32,8 @@ var families = []string{
 	"error.",   // web: the family of a kind of fault
 	"verdict.", // templates: print "verdict." .Verdict ".title"
 	"mail.",    // mail: "mail." + the letter
+	"scope.",   // web: the function scope
+	"claim.",   // web: the function claim
 }
 
 var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)
@@ -87,7 +89,7 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{

@@ -40,6 +40,8 @@ const (
 	SignedOut            Type = "signout"
 	CodeReplayed         Type = "token.code_replayed"
 	RefreshReused        Type = "token.refresh_reused"
+	ConsentGiven         Type = "consent.given"
+	ConsentRevoked       Type = "consent.revoked"
 	ClientCreated        Type = "client.created"
 	ClientChanged        Type = "client.changed"
 	ClientDisabled       Type = "client.disabled"

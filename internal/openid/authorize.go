@@ -194,7 +194,10 @@ func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client C
 	if err != nil {
 		return err
 	}
-	d := decide(p.demand(q, client, false), s, person, p.Now())
+	d, err := p.decide(ctx, p.demand(q, client, false), q, client, s, person, nil)
+	if err != nil {
+		return err
+	}
 	p.Log.DebugContext(ctx, "authorization", "client", client.ID, "verdict", d.Verdict.String(), "reason", d.Reason)
 	if d.Verdict == showSignIn {
 		if err := p.keep(ctx, &q, p.Binding(w, r)); err != nil {
@@ -460,7 +463,8 @@ func checkChallenge(client Client, c, method string) error {
 	return nil
 }
 
-// readPrompt reads prompt.
+// readPrompt reads prompt. consent is a question to people only where the client
+// is a third party; what others may learn is settled with their registration.
 func (q *pending) readPrompt(raw string) error {
 	prompts := strings.Fields(raw)
 	for _, prompt := range prompts {

@@ -30,6 +30,7 @@ const (
 	ReasonEnrolOnly  = "enrol_only"                       // S19
 	ReasonStepUp     = "step_up"                          // a stronger method, or another one, is demanded
 	ReasonByEmployer = "method_not_permitted_by_employer" // S5
+	ReasonConsent    = "consent_required"                 // a third-party client asks for what the person has not allowed it
 )
 
 // demand is what an authorization request asks of a session.
@@ -43,6 +44,9 @@ type demand struct {
 	Methods identity.Methods // that the client accepts; 0: all
 	User    string           // only this user will do; "" for anybody
 	Enrol   bool             // the enrol client asks for its restricted scope (S19)
+	Wants   Wish             // what needs the person's consent; nothing for first-party clients
+	Given   Wish             // what the person has allowed already
+	Anew    bool             // prompt=consent: that does not count
 }
 
 // decision is the outcome of decide.
@@ -78,8 +82,7 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 		return d.ask(ReasonEnrolOnly)
 	case d.MaxAge >= 0 && !d.fresh(s) && (d.MaxAge == 0 || now.Sub(s.AuthTime) > d.MaxAge):
 		return d.ask(ReasonAgain)
-	case have == passwordOnly:
-		return decision{Verdict: issueCode}
+	case have == passwordOnly: // neither level nor method is asked of it
 	case d.Silent && d.Need == certificate && have < d.Need && !p.Permits(identity.MethodCard):
 		// A page could not help this person either.
 		return decision{Verdict: tellClient, Reason: ReasonByEmployer, Error: Unmet}
@@ -87,6 +90,9 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 		return d.ask(ReasonStepUp)
 	case !p.Permits(methodOf(s.Method)):
 		return d.ask(ReasonByEmployer)
+	}
+	if len(d.Wants.Scopes) > 0 && (d.Anew || !d.Wants.within(d.Given)) {
+		return d.ask(ReasonConsent)
 	}
 	return decision{Verdict: issueCode}
 }
@@ -106,6 +112,8 @@ func (d demand) ask(reason string) decision {
 	case ReasonEnrolOnly, ReasonTemporary:
 		// Signed in, but with something to do first (S18).
 		return decision{Verdict: tellClient, Reason: reason, Error: InteractionRequired}
+	case ReasonConsent:
+		return decision{Verdict: tellClient, Reason: reason, Error: ConsentRequired}
 	}
 	return decision{Verdict: tellClient, Reason: reason, Error: LoginRequired}
 }

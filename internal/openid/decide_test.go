@@ -73,6 +73,34 @@ func TestDecide(t *testing.T) {
 		{"organisation disabled", any, who{session.Full, session.Card, all}, func(_ *session.Session, p *identity.Person) { p.Organisation.Disabled = noon }, showSignIn, ReasonClosed, "login_required"},
 		{"somebody else's person", any, who{session.Full, session.Card, all}, func(_ *session.Session, p *identity.Person) { p.User.ID = "bosse" }, showSignIn, ReasonClosed, "login_required"},
 
+		{"consent: nothing allowed", with(func(d *demand) { d.Wants = Wish{Scopes: []string{"openid"}} }), who{session.Full, session.Card, all}, nil, showSignIn, ReasonConsent, "consent_required"},
+		{"consent: less allowed", with(func(d *demand) {
+			d.Wants, d.Given = Wish{Scopes: []string{"openid", "email"}}, Wish{Scopes: []string{"openid"}}
+		}), who{session.Full, session.Card, all}, nil, showSignIn, ReasonConsent, "consent_required"},
+		{"consent: more allowed", with(func(d *demand) {
+			d.Wants, d.Given = Wish{Scopes: []string{"openid"}}, Wish{Scopes: []string{"email", "openid"}}
+		}), who{session.Full, session.Card, all}, nil, issueCode, "", ""},
+		{"consent: a claim that no scope covers", with(func(d *demand) {
+			d.Wants, d.Given = Wish{Scopes: []string{"openid"}, Claims: []string{"birthdate"}}, Wish{Scopes: []string{"email", "openid"}}
+		}), who{session.Full, session.Card, all}, nil, showSignIn, ReasonConsent, "consent_required"},
+		{"consent: a claim that a scope covers", with(func(d *demand) {
+			d.Wants, d.Given = Wish{Scopes: []string{"openid"}, Claims: []string{"birthdate"}}, Wish{Scopes: []string{"openid", "profile"}}
+		}), who{session.Full, session.Card, all}, nil, issueCode, "", ""},
+		{"consent: the same claim", with(func(d *demand) {
+			d.Wants, d.Given = Wish{Scopes: []string{"openid"}, Claims: []string{"birthdate"}}, Wish{Scopes: []string{"openid"}, Claims: []string{"birthdate", "name"}}
+		}), who{session.Full, session.Card, all}, nil, issueCode, "", ""},
+		{"consent: a scope that only a claim covers", with(func(d *demand) {
+			d.Wants, d.Given = Wish{Scopes: []string{"email", "openid"}}, Wish{Scopes: []string{"openid"}, Claims: []string{"email"}}
+		}), who{session.Full, session.Card, all}, nil, showSignIn, ReasonConsent, "consent_required"},
+		{"consent: prompt=consent", with(func(d *demand) {
+			d.Wants, d.Given, d.Anew = Wish{Scopes: []string{"openid"}}, Wish{Scopes: []string{"openid"}}, true
+		}), who{session.Full, session.Card, all}, nil, showSignIn, ReasonConsent, "consent_required"},
+		{"consent: prompt=consent of a first party", with(func(d *demand) { d.Anew = true }), who{session.Full, session.Card, all}, nil, issueCode, "", ""},
+		{"consent comes after the sign-in", with(func(d *demand) { d.Wants = Wish{Scopes: []string{"openid"}} }), nobody, nil, showSignIn, ReasonNoSession, "login_required"},
+		{"consent comes after a step-up", with(func(d *demand) { d.Wants, d.Need = Wish{Scopes: []string{"openid"}}, certificate }), who{session.Full, session.App, all}, nil, showSignIn, ReasonStepUp, "login_required"},
+		{"consent comes after S5", with(func(d *demand) { d.Wants = Wish{Scopes: []string{"openid"}} }), who{session.Full, session.App, onlyCard}, nil, showSignIn, ReasonByEmployer, "login_required"},
+		{"consent: enrol session of a third party", with(func(d *demand) { d.Wants = Wish{Scopes: []string{"openid"}} }), who{session.Enrol, session.Password, all}, nil, showSignIn, ReasonEnrolOnly, "interaction_required"},
+
 		{"S1: full on a password", any, who{session.Full, session.Password, all}, nil, showSignIn, ReasonNoSession, "login_required"},
 		{"S1: no level", any, who{"", session.Card, all}, nil, showSignIn, ReasonNoSession, "login_required"},
 		{"S1: no method", any, who{session.Full, "", all}, nil, showSignIn, ReasonNoSession, "login_required"},

@@ -34,6 +34,7 @@
 //	bearer.go        access tokens that requests show, and the proof of their key
 //	userinfo.go      claims by scope and by name
 //	logout.go        RP-initiated logout, the end of a session
+//	consent.go       what people allow third-party clients
 //	frontchannel.go  the frames of a logout
 //	backchannel.go   logout notices to relying parties
 //	outgoing.go      the guarded HTTP client that carries them

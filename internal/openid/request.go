@@ -127,12 +127,17 @@ func (p *Provider) Request(ctx context.Context, id, browser string) (Request, er
 // client, the person and what the employer permits. The faults of Request, and
 //
 //	fault.Unauthenticated  the session does not stand any more, or a fresh one is demanded
-//	fault.Denied           step_up, enrol_only, password_temporary, method_not_permitted_by_employer
+//	fault.Denied           step_up, enrol_only, password_temporary, method_not_permitted_by_employer, consent_required
 //
 // leave the request open, so that the pages can ask for more. Of two calls at
 // once one answers the client, and the other gets fault.Gone.
 func (p *Provider) Complete(w http.ResponseWriter, r *http.Request, id string, s session.Session) error {
-	ctx := r.Context()
+	return p.complete(w, r, id, s, nil)
+}
+
+// complete is Complete, and Allow where consent is not nil.
+func (p *Provider) complete(w http.ResponseWriter, r *http.Request, id string, s session.Session, consent *string) error {
+	ctx := withAddress(r.Context(), address(p.ClientAddr(r)))
 	q, raw, client, err := p.waiting(ctx, id, p.Binding(w, r))
 	if err != nil {
 		return err
@@ -143,9 +148,24 @@ func (p *Provider) Complete(w http.ResponseWriter, r *http.Request, id string, s
 	}
 	// prompt=none never waits; a stored one would only make pages fail.
 	q.Silent = false
-	d := decide(p.demand(q, client, true), &s, person, p.Now())
-	if d.Verdict == showSignIn {
+	var agreed *Wish
+	if consent != nil && client.ThirdParty {
+		wish := p.wish(q, s)
+		if *consent != wish.token(q.ID, s.User) {
+			return errConsentChanged
+		}
+		agreed = &wish
+	}
+	d, err := p.decide(ctx, p.demand(q, client, true), q, client, &s, person, agreed)
+	switch {
+	case err != nil:
+		return err
+	case d.Verdict == showSignIn:
 		return notEnough(d.Reason)
+	case agreed != nil && d.Verdict == issueCode:
+		if err := p.saveConsent(ctx, s, client.ID, *agreed); err != nil {
+			return err
+		}
 	}
 	if err := p.finish(ctx, q, raw); err != nil {
 		return err
@@ -171,6 +191,8 @@ func notEnough(reason string) error {
 		return fault.New(fault.Denied, reason, "The employer does not permit this login method.")
 	case ReasonEnrolOnly:
 		return fault.New(fault.Denied, reason, "A password alone opens User Services only.")
+	case ReasonConsent:
+		return fault.New(fault.Denied, reason, "The service asks for something that has to be allowed first.")
 	case ReasonTemporary:
 		return fault.New(fault.Denied, reason, "Change the temporary password first.")
 	}

@@ -43,6 +43,8 @@ func blamed(err error) string {
 // Errors that pages may answer a client with.
 var (
 	AccessDenied        = Error{"access_denied", "The person cancelled the sign-in."}
+	NotAllowed          = Error{"access_denied", "The person did not allow the client what it asked for."}
+	ConsentRequired     = Error{"consent_required", "The person must allow the client what it asks for."}
 	LoginRequired       = Error{"login_required", "The person must sign in."}
 	InteractionRequired = Error{"interaction_required", "The person has something to do before signing in to this client."}
 	Unmet               = Error{"unmet_authentication_requirements", "The person cannot sign in at the demanded level."}

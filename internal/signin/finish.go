@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
 )
 
@@ -43,6 +44,8 @@ func (p *Pages) finish(w http.ResponseWriter, r *http.Request, in *waiting) erro
 	switch refused, _ := fault.Of(err); {
 	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Gone):
 		return p.restart(w, r)
+	case fault.Code(err) == openid.ReasonConsent:
+		return see(w, in.path("consent"))
 	case fault.Is(err, fault.Denied), fault.Is(err, fault.Unauthenticated):
 		return p.again(w, r, in, refused)
 	}

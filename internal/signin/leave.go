@@ -26,7 +26,11 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request, in *waiting) erro
 	if f.Step == login.UseCard && in.CardOnly {
 		why = openid.Unmet
 	}
-	err = p.Provider.Refuse(w, r, in.ID, why)
+	return p.refuse(w, r, in, why)
+}
+
+func (p *Pages) refuse(w http.ResponseWriter, r *http.Request, in *waiting, e openid.Error) error {
+	err := p.Provider.Refuse(w, r, in.ID, e)
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Gone) {
 		return p.restart(w, r)
 	}

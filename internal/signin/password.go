@@ -26,6 +26,7 @@ func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request, in *waiting
 		page.CardStart = in.path("card")
 	}
 	page.Wrong(wrong...)
+	page.showLogo(w)
 	return p.render(w, r, in, status, "signin/login", page)
 }
 

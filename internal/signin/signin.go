@@ -9,6 +9,7 @@
 //	change.go       the forced change of a temporary password
 //	card.go         to the card host and back; the page of a refused card
 //	leave.go        another method, cancel
+//	consent.go      what a third party's service may learn
 //	resume.go       on with the request that waited while somebody enrolled (S20)
 //	restart.go      a sign-in that cannot go on (S68)
 //	order.go        how to order a password      start.go    the issuer's own address
@@ -65,6 +66,9 @@ type Provider interface {
 	Peek(ctx context.Context, id string) (openid.Request, error)
 	// Complete answers the request with a session, or says why it is not enough.
 	Complete(w http.ResponseWriter, r *http.Request, id string, s session.Session) error
+	// Asks is what the person has to allow before Complete; Allow is their yes.
+	Asks(w http.ResponseWriter, r *http.Request, id string, s session.Session) (*openid.Asks, error)
+	Allow(w http.ResponseWriter, r *http.Request, id string, s session.Session, token string) error
 	// Refuse answers the request with an error.
 	Refuse(w http.ResponseWriter, r *http.Request, id string, e openid.Error) error
 	// EndSession ends a session by its public ID, with everything that stands on it.
@@ -87,6 +91,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	get("/signin/{tx}", p.during(p.next))
 	get("/signin/{tx}/finish", p.during(p.finish))
 	get("/signin/{tx}/card", p.during(p.cardReturn))
+	get("/signin/{tx}/consent", p.during(p.consent))
 	get("/signin/{tx}/order", p.order)
 	get("/signin/{tx}/{form}", p.back)
 	post("/signin/{tx}/password", p.password)
@@ -95,6 +100,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	post("/signin/{tx}/card", p.cardStart)
 	post("/signin/{tx}/over", p.over)
 	post("/signin/{tx}/cancel", p.cancel)
+	post("/signin/{tx}/consent", p.allow)
+	post("/signin/{tx}/deny", p.deny)
 	mux.Handle("GET "+openid.EndSessionPath, p.Site.Handle(p.logout))
 	mux.Handle("POST "+openid.EndSessionPath, p.Site.HandleCrossSite(p.logoutPosted))
 	mux.Handle("POST "+logoutConfirmPath, p.needCookies(p.logoutConfirm))
@@ -171,6 +178,18 @@ type servicePage struct {
 // Client is the service's name in the language of the page. It stands before
 // web.Page's field, as the language is settled only when the page is rendered.
 func (s *servicePage) Client() string { return nameOf(s.service, s.Lang) }
+
+// Logo, Policy and Terms are the service's own, as registered; "" without.
+func (s *servicePage) Logo() string   { return s.service.LogoURI }
+func (s *servicePage) Policy() string { return s.service.PolicyURI }
+func (s *servicePage) Terms() string  { return s.service.TermsURI }
+
+// showLogo lets the page load the service's logo from its origin.
+func (s *servicePage) showLogo(w http.ResponseWriter) {
+	if s.service.LogoURI != "" {
+		web.AllowImages(w, formOrigin(s.service.LogoURI))
+	}
+}
 
 func nameOf(c openid.Client, lang string) string {
 	name := c.Name[lang]

@@ -7,6 +7,7 @@ import (
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/login"
+	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/web"
 )
 
@@ -25,6 +26,8 @@ func (p *Pages) next(w http.ResponseWriter, r *http.Request, in *waiting) error 
 	switch {
 	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Gone):
 		return p.restart(w, r)
+	case fault.Code(err) == openid.ReasonConsent:
+		return see(w, in.path("consent"))
 	case fault.Is(err, fault.Denied), fault.Is(err, fault.Unauthenticated):
 		return p.show(w, r, in, f) // the session is not enough: the step asks for the rest
 	}
@@ -112,7 +115,7 @@ func required(field string) *fault.Fault {
 // back is GET at the address of a form: a reload, or an address that was typed.
 func (p *Pages) back(w http.ResponseWriter, r *http.Request) error {
 	switch r.PathValue("form") {
-	case "password", "code", "change", "over", "cancel":
+	case "password", "code", "change", "over", "cancel", "deny":
 		return see(w, signInPath(r.PathValue("tx")))
 	}
 	return fault.New(fault.NotFound, "not_found", "There is no such page.")

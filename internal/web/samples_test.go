@@ -17,6 +17,13 @@ type loginPage struct {
 	web.Page
 	Action, Cancel, CardStart, Username, Order, Account string
 	Password, PasswordFirst, Again                      bool
+	Logo, Policy, Terms                                 string
+}
+
+type consentPage struct {
+	web.Page
+	Allow, Deny, Token, Person, Leads, Logo, Policy, Terms string
+	Scopes, Claims                                         []string
 }
 
 type codePage struct {
@@ -211,6 +218,18 @@ func samples() []sample {
 		}},
 		{"signin/logged_out", "frames", []string{"logged-out", "next"}, func(w string) web.Content {
 			return &loggedOutPage{returnPage: returnPage{Page: web.Page{Client: "Testipalvelu" + w}}, Frames: []string{"https://service.example.test/bye?sid=1" + w, w}, Next: "https://service.example.test/" + w}
+		}},
+		{"signin/login", "with a logo", []string{"service-policy", "service-terms"}, func(w string) web.Content {
+			return &loginPage{Page: web.Page{Client: "Testipalvelu" + w}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", Order: "/order", Account: "A", Password: true,
+				Logo: "https://service.example.test/logo.png" + w, Policy: "https://service.example.test/policy" + w, Terms: "https://service.example.test/terms" + w}
+		}},
+		{"signin/consent", "all", []string{"consent-allow", "consent-deny", "service-policy", "service-terms"}, func(w string) web.Content {
+			return &consentPage{Page: web.Page{Client: "Testipalvelu" + w}, Allow: "/signin/TX/consent", Deny: "/signin/TX/deny", Token: w, Person: "Matti Meikäläinen" + w, Leads: "https://service.example.test" + w,
+				Logo: "https://service.example.test/logo.png" + w, Policy: "https://service.example.test/policy" + w, Terms: "https://service.example.test/terms" + w,
+				Scopes: []string{"openid", "profile", "email", "address", "phone", "offline_access", "reports" + w}, Claims: []string{"birthdate", "shoe_size" + w}}
+		}},
+		{"signin/consent", "little", []string{"consent-allow", "consent-deny"}, func(w string) web.Content {
+			return &consentPage{Page: web.Page{Client: w + "Testipalvelu"}, Allow: "/signin/TX/consent", Deny: "/signin/TX/deny", Person: w + "Matti", Scopes: []string{"openid"}}
 		}},
 		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
 		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},

@@ -92,6 +92,8 @@ func (s *Site) PageNames() []string {
 //	date TIME              a day, as the language writes it
 //	groups STRING          in groups of four
 //	tel PHONE              a number as tel: links take it
+//	scope NAME             what an OAuth scope gives a service
+//	claim NAME             what a claim tells a service
 func (s *Site) functions(lang string) template.FuncMap {
 	text := func(key string, pairs ...any) (string, error) {
 		words := make([]string, len(pairs))
@@ -121,6 +123,8 @@ func (s *Site) functions(lang string) template.FuncMap {
 			return t.Local().Format("2.1.2006")
 		},
 		"groups": groups,
+		"scope":  func(name string) (string, error) { return s.learns(lang, "scope."+name, "consent.scope", name) },
+		"claim":  func(name string) (string, error) { return s.learns(lang, "claim."+name, "consent.claim", name) },
 		"tel": func(phone string) string {
 			return strings.Map(func(r rune) rune {
 				if r >= '0' && r <= '9' || r == '+' {
@@ -130,6 +134,15 @@ func (s *Site) functions(lang string) template.FuncMap {
 			}, phone)
 		},
 	}
+}
+
+// learns is the catalogue's word for a scope or a claim; one that is of the
+// installation's own making goes by its name.
+func (s *Site) learns(lang, key, other, name string) (string, error) {
+	if s.texts.Has(key) {
+		return s.texts.Lookup(lang, key)
+	}
+	return s.texts.Lookup(lang, other, "name", name)
 }
 
 // groups makes "ABCD EFGH" of "ABCDEFGH", or of "AB CDEF GH".

@@ -149,6 +149,9 @@ func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, ve
 	if err := p.Store.Issue(ctx, g, access); err != nil {
 		return nil, denied(err, errCode)
 	}
+	if err := p.stillAllowed(ctx, client, g); err != nil {
+		return nil, err
+	}
 	return &out, nil
 }
 

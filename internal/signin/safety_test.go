@@ -38,6 +38,8 @@ func forms(tx string) map[string]url.Values {
 		tx + "/card":                       {},
 		tx + "/over":                       {},
 		tx + "/cancel":                     {},
+		tx + "/consent":                    {},
+		tx + "/deny":                       {},
 		openid.EndSessionPath + "/confirm": {},
 	}
 }

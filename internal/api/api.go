@@ -5,6 +5,7 @@
 //
 //	api.go        API, its operations, what goes in and out
 //	me.go         the person's own account
+//	consents.go   what they have allowed third parties
 //	operator.go   who may do what operators do
 //	clients.go    registrations of relying parties
 //
@@ -42,6 +43,7 @@ type API struct {
 	Sessions    *session.Sessions
 	Tokens      Tokens
 	Requests    Requests
+	Consents    Consents
 	Clients     *openid.Clients
 	Registered  Registered
 	Issuer      string                           // for the address that resumes a waiting sign-in
@@ -70,6 +72,12 @@ type Requests interface {
 	Peek(ctx context.Context, id string) (openid.Request, error)
 }
 
+// Consents knows what people have allowed third parties: openid.Provider.
+type Consents interface {
+	Allowed(ctx context.Context, user string) ([]openid.Allowed, error)
+	Disallow(ctx context.Context, user, sid, client string) error
+}
+
 // Registered reads registrations: store.Store.
 type Registered interface {
 	Client(ctx context.Context, id string) (openid.Client, error)
@@ -94,6 +102,8 @@ func (a *API) operations() []operation {
 		self(a, "POST /api/v1/me/card/seen", "Redeem the code that the browser came back with from the card host", a.seenCard),
 		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
 		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),
+		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
+		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
 
 		operator(a, "GET /api/v1/clients", "Every registered client, by ID", a.listClients),
 		operator(a, "POST /api/v1/clients", "Register a client; its secret is in the answer, this once", a.createClient),

@@ -49,6 +49,24 @@ func (requests) Peek(_ context.Context, id string) (openid.Request, error) {
 	return openid.Request{ID: id, Client: openid.Client{Name: map[string]string{"en": "The Service"}}}, nil
 }
 
+// consents are what people have allowed.
+type consents struct {
+	allowed map[string][]openid.Allowed
+	gone    []string
+}
+
+func (c *consents) Allowed(_ context.Context, user string) ([]openid.Allowed, error) {
+	return c.allowed[user], nil
+}
+
+func (c *consents) Disallow(_ context.Context, user, sid, client string) error {
+	if client != "outsider" {
+		return fault.New(fault.NotFound, "consent_not_found", "There is none.")
+	}
+	c.gone = append(c.gone, user+" "+sid+" "+client)
+	return nil
+}
+
 // world is the API over a real directory, with a client for it.
 type world struct {
 	*portti.Client
@@ -57,6 +75,7 @@ type world struct {
 	sign      *login.Service
 	sessions  *session.Sessions
 	tokens    tokens
+	consents  *consents
 	user      identity.UserID
 	db        *store.Store
 }
@@ -65,7 +84,7 @@ const own = "correct horse battery staple"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, tokens: tokens{}}
+	w := &world{t: t, tokens: tokens{}, consents: &consents{}}
 	db := storetest.Open(t, store.SQLite)
 	memory := ephemeral.NewMemory(time.Now)
 	t.Cleanup(func() { _ = memory.Close() })
@@ -85,7 +104,7 @@ func newWorld(t *testing.T) *world {
 	site, err := web.New(web.Settings{Brand: "Portti", PublicURL: "http://id.localhost"})
 	w.must(err)
 	mux := http.NewServeMux()
-	(&api.API{Directory: w.directory, Login: w.sign, Sessions: w.sessions, Tokens: w.tokens, Requests: requests{}, Issuer: "https://id.example",
+	(&api.API{Directory: w.directory, Login: w.sign, Sessions: w.sessions, Tokens: w.tokens, Requests: requests{}, Consents: w.consents, Issuer: "https://id.example",
 		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON, Registered: db,
 		Clients: &openid.Clients{Store: db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now}, Address: site.ClientAddr}).Routes(mux)
 	server := httptest.NewServer(mux)
@@ -140,6 +159,8 @@ func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
 		"seen":     func(token string) error { _, err := w.SeenCard(t.Context(), token, "x"); return err },
 		"link":     func(token string) error { return w.LinkCard(t.Context(), token, "x") },
 		"password": func(token string) error { return w.ChangePassword(t.Context(), token, own, "x") },
+		"consents": func(token string) error { _, err := w.Consents(t.Context(), token); return err },
+		"withdraw": func(token string) error { return w.Withdraw(t.Context(), token, "outsider") },
 	} {
 		for token, want := range map[string]string{"": "invalid_token", "unknown": "invalid_token", profile: "insufficient_scope", enrolAsFull: "insufficient_scope", fullAsEnrol: "insufficient_scope"} {
 			if err := call(token); portti.Code(err) != want {

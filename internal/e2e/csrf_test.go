@@ -24,6 +24,7 @@ const (
 var posts = map[string]string{
 	"signin /signin/{tx}/password": byForm, "signin /signin/{tx}/code": byForm, "signin /signin/{tx}/change": byForm, "signin /signin/{tx}/card": byForm,
 	"signin /signin/{tx}/over": byForm, "signin /signin/{tx}/cancel": byForm, "signin /end_session/confirm": byForm,
+	"signin /signin/{tx}/consent": byForm, "signin /signin/{tx}/deny": byForm, "userservices /consents": byForm,
 	"signin /end_session": byPage, "openid /authorize": byPage, "openid /token": byKey, "openid /userinfo": byKey,
 	"userservices /authenticator": byForm, "userservices /authenticator/confirm": byForm, "userservices /authenticator/try": byForm, "userservices /card": byForm,
 	"userservices /card/confirm": byForm, "userservices /password": byForm, "userservices /logout": byForm, "userservices /backchannel-logout": byKey,

@@ -160,7 +160,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		return nil, err
 	}
 	pages.Provider = s.Provider
-	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Issuer: c.Issuer,
+	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Consents: s.Provider, Issuer: c.Issuer,
 		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON}
 	if d.Carrier != nil {

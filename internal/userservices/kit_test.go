@@ -181,6 +181,11 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "POST /card/seen":
 		answer = portti.SeenCard{Fingerprint: testFinger, Card: portti.LinkedCard{Holder: "Maija Meikäläinen", Organisation: "Esimerkkivirasto", Issuer: "Test CA", Tail: "9f31", NotAfter: time.Now().AddDate(1, 0, 0)}}
+	case "GET /consents":
+		answer = portti.Consents{Consents: []portti.Consent{{Client: "outsider", Name: map[string]string{"fi": "Ulkopuolinen", "en": "Outsider"}, Home: "https://outsider.example/",
+			Scopes: []string{"openid", "email", "reports"}, Claims: []string{"birthdate"}, Given: time.Now().AddDate(-1, 0, 0), Changed: time.Now()}}}
+	case "DELETE /consents/outsider":
+		w.WriteHeader(http.StatusNoContent)
 	case "POST /authenticator/confirm", "POST /authenticator/trial", "POST /card/link", "POST /password":
 		w.WriteHeader(http.StatusNoContent)
 	default:

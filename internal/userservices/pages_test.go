@@ -17,7 +17,7 @@ func TestTemplatesFitTheirStructs(t *testing.T) {
 	all := map[string]web.Content{
 		"home": &homePage{}, "choose": &choosePage{}, "authenticator": &authenticatorPage{}, "authenticator_key": &keyPage{}, "authenticator_linked": &authenticatorLinkedPage{},
 		"try": &tryPage{}, "card": &cardPage{}, "card_confirm": &confirmCardPage{}, "card_failed": &cardFailedPage{}, "card_linked": &cardLinkedPage{},
-		"password": &passwordPage{}, "password_changed": &plainPage{}, "signed_out": &plainPage{},
+		"password": &passwordPage{}, "password_changed": &plainPage{}, "signed_out": &plainPage{}, "consents": &consentsPage{},
 	}
 	site := webtest.NewSite(t, func(s *web.Settings) { s.Pages = []string{"userservices"} })
 	checked := map[string]web.Content{}
@@ -46,13 +46,14 @@ func TestEveryPageInEveryLanguage(t *testing.T) {
 	for _, lang := range []string{"fi", "sv", "en"} {
 		say := "?lang=" + lang
 		k.api.locked(func() { k.api.me = fullMe() })
-		check("home", b.get("/"+say), lang, "logout", "try", "change-password")
+		check("home", b.get("/"+say), lang, "logout", "try", "change-password", "consents")
 		check("try", b.get("/authenticator/try"+say), lang, "code", "code-submit", "logout")
 		check("password", b.get("/password"+say), lang, "current", "new", "repeat", "change-submit", "logout")
 		check("password wrong", b.get("/password"+say).submit("/password"), lang, "problems")
 		check("password changed", b.get("/password/changed"+say), lang, "changed")
 		check("authenticator linked", b.get("/authenticator/linked"+say), lang, "linked", "try")
 		check("card linked", b.get("/card/linked"+say), lang, "linked")
+		check("consents", b.get("/consents"+say), lang, "consents", "withdraw-outsider")
 		check("refused", b.get("/card"+say), lang, "error")
 
 		k.api.locked(func() { k.api.me = newMe() })

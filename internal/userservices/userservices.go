@@ -11,6 +11,7 @@
 //	authenticator.go   linking an app or a token      try.go   trying its code
 //	card.go            linking a card
 //	password.go        changing the password
+//	consents.go        services of third parties that may use one's data
 //	leave.go           signed out; a sign-in that failed
 //	language.go        the person's registered language as a fallback
 //
@@ -173,6 +174,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /password":               p.password,
 		"POST /password":              p.changePassword,
 		"GET /password/changed":       p.passwordChanged,
+		"GET /consents":               p.consents,
+		"POST /consents":              p.withdraw,
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}

@@ -178,12 +178,17 @@ func (v *visit) service() string {
 	if v.me.Waiting == nil {
 		return ""
 	}
+	return v.named(v.me.Waiting.Service, "")
+}
+
+// named is a service's name in the person's language, or in one that it has.
+func (v *visit) named(names map[string]string, otherwise string) string {
 	for _, lang := range []string{v.lang, "fi", "sv", "en"} {
-		if name := v.me.Waiting.Service[lang]; name != "" {
+		if name := names[lang]; name != "" {
 			return name
 		}
 	}
-	return ""
+	return otherwise
 }
 
 // resume is the provider's address that goes on with the service that waits, ""

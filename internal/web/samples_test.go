@@ -160,6 +160,17 @@ type passwordPage struct {
 	Min      int
 }
 
+type allowedService struct {
+	ID, Name, Address string
+	Scopes, Claims    []string
+	Given             time.Time
+}
+
+type consentsPage struct {
+	web.Page
+	Services []allowedService
+}
+
 type plainPage struct{ web.Page }
 
 // sample is one page to show.
@@ -299,6 +310,14 @@ func samples() []sample {
 			return p
 		}},
 		{"userservices/password_changed", "", []string{"changed"}, func(string) web.Content { return &plainPage{} }},
+		{"userservices/consents", "two", []string{"consents", "withdraw-a", "withdraw-b"}, func(w string) web.Content {
+			p := &consentsPage{Services: []allowedService{
+				{ID: "a", Name: "Testipalvelu" + w, Address: "https://service.example.test/" + w, Scopes: []string{"openid", "profile", w + "x"}, Claims: []string{"birthdate", w + "y"}, Given: day},
+				{ID: "b", Name: w + "Toinen", Scopes: []string{"openid"}, Given: day}}}
+			p.Tell(web.Success, "us.consents.withdrawn")
+			return p
+		}},
+		{"userservices/consents", "none", []string{"consents"}, func(string) web.Content { return &consentsPage{} }},
 		{"userservices/signed_out", "", []string{"logged-out"}, func(string) web.Content { return &plainPage{} }},
 	}
 	for _, reason := range []string{"", "account", "stepup", "linked"} {

@@ -1,7 +1,8 @@
 // Package portti is the typed client of Portti's JSON API, and its wire types.
 //
 // The API serves a signed-in person's own account: what is linked, linking an
-// authenticator or a card, trying a code, changing the password. A caller holds
+// authenticator or a card, trying a code, changing the password, what third
+// parties' services were allowed. A caller holds
 // an access token with scope "us" (a full sign-in) or "us.enrol" (a password
 // alone, before anything is linked). For operators, people with that role and
 // their programs, it serves registrations of relying parties, with an access
@@ -20,6 +21,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -125,6 +127,22 @@ type SeenCard struct {
 	Fingerprint string     `json:"fingerprint"`
 }
 
+// Consents is what the person has allowed third parties' services.
+type Consents struct {
+	Consents []Consent `json:"consents"` // by client
+}
+
+// Consent is what one of them may use.
+type Consent struct {
+	Client  string            `json:"client"` // its client_id
+	Name    map[string]string `json:"name"`   // by language
+	Home    string            `json:"home,omitempty"`
+	Scopes  []string          `json:"scopes"`
+	Claims  []string          `json:"claims,omitempty"` // asked for by name, beyond what the scopes give
+	Given   time.Time         `json:"given"`
+	Changed time.Time         `json:"changed"` // when more was allowed
+}
+
 // Error is what the API answers when it refuses (RFC 9457).
 type Error struct {
 	Type       string            `json:"type"`  // about:blank
@@ -194,6 +212,19 @@ func (c *Client) LinkCard(ctx context.Context, token, fingerprint string) error 
 // ChangePassword sets a new password; the person's other sessions end.
 func (c *Client) ChangePassword(ctx context.Context, token, current, replacement string) error {
 	return c.do(ctx, token, "POST", "/api/v1/me/password", map[string]string{"current": current, "new": replacement}, nil)
+}
+
+// Consents lists what the person has allowed third parties' services.
+func (c *Client) Consents(ctx context.Context, token string) ([]Consent, error) {
+	var all Consents
+	err := c.do(ctx, token, "GET", "/api/v1/me/consents", nil, &all)
+	return all.Consents, err
+}
+
+// Withdraw takes the consent to a client back; its tokens end with it. Error
+// "consent_not_found" when there is none.
+func (c *Client) Withdraw(ctx context.Context, token, client string) error {
+	return c.do(ctx, token, "DELETE", "/api/v1/me/consents/"+url.PathEscape(client), nil, nil)
 }
 
 func (c *Client) do(ctx context.Context, token, method, path string, in, out any) error {

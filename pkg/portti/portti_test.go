@@ -71,6 +71,21 @@ func TestCallsSendWhatTheyAreGiven(t *testing.T) {
 	}
 }
 
+func TestConsents(t *testing.T) {
+	c, asked := answering(t, 200, `{"consents":[{"client":"x","name":{"en":"X"},"scopes":["openid"],"given":"2026-11-22T12:00:00Z"}]}`)
+	all, err := c.Consents(t.Context(), "t")
+	if r, _ := asked(); err != nil || len(all) != 1 || all[0].Name["en"] != "X" || all[0].Given.IsZero() || r.Method != "GET" || r.URL.Path != "/api/v1/me/consents" {
+		t.Errorf("%+v %v", all, err)
+	}
+	c, asked = answering(t, 204, "")
+	if err := c.Withdraw(t.Context(), "t", "a/../b c"); err != nil {
+		t.Error(err)
+	}
+	if r, _ := asked(); r.Method != "DELETE" || r.RequestURI != "/api/v1/me/consents/a%2F..%2Fb%20c" {
+		t.Errorf("%s %s", r.Method, r.RequestURI)
+	}
+}
+
 func same(a, b any) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)

@@ -20,30 +20,14 @@ type Wish struct {
 	Claims []string // asked for by name, beyond what the scopes give; sorted
 }
 
-// scopeClaims are the claims that come with a scope (OpenID Connect Core §5.4).
-var scopeClaims = map[string][]string{
-	"profile": {"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website", "gender",
-		"birthdate", "zoneinfo", "locale", "updated_at", "organisation", "organisation_name"},
-	"email":   {"email", "email_verified"},
-	"address": {"address"},
-	"phone":   {"phone_number", "phone_number_verified"},
-}
-
 // wishOf is what scopes and a claims parameter come to. Claims about the sign-in
 // are no secrets of a person and in every ID token.
 func wishOf(scopes []string, claims string) Wish {
 	w := Wish{Scopes: scopes}
 	asked := askedClaims(Grant{Claims: claims})
-	for scope, names := range scopeClaims {
-		if slices.Contains(scopes, scope) {
-			continue
-		}
-		for _, name := range names {
-			_, here := asked.Userinfo[name]
-			_, there := asked.IDToken[name]
-			if here || there {
-				w.Claims = append(w.Claims, name)
-			}
+	for _, c := range personClaims {
+		if !slices.Contains(scopes, c.scope) && (asks(asked.Userinfo, c.name) || asks(asked.IDToken, c.name)) {
+			w.Claims = append(w.Claims, c.name)
 		}
 	}
 	slices.Sort(w.Claims)
@@ -58,7 +42,7 @@ func (w Wish) within(given Wish) bool {
 
 func (w Wish) gives(claim string) bool {
 	return slices.Contains(w.Claims, claim) ||
-		slices.ContainsFunc(w.Scopes, func(s string) bool { return slices.Contains(scopeClaims[s], claim) })
+		slices.ContainsFunc(personClaims, func(c personClaim) bool { return c.name == claim && slices.Contains(w.Scopes, c.scope) })
 }
 
 // with is the wish and another one's.

@@ -1,7 +1,9 @@
 package signin
 
 import (
+	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,4 +148,42 @@ func TestConsentComesLast(t *testing.T) {
 	first := stranger.visit("strict").is(200, "username")
 	stranger.get(first.at+"/consent").is(200, "username")
 	stranger.post(first.at+"/consent", url.Values{"csrf": first.form("login-submit").values["csrf"], "shown": {"x"}}).is(200, "username")
+}
+
+// Whatever the provider can tell of a person has a word for the person.
+func TestEverythingToLearnHasAWord(t *testing.T) {
+	k := newKit(t)
+	var provider struct {
+		Scopes []string `json:"scopes_supported"`
+		Claims []string `json:"claims_supported"`
+	}
+	if err := json.Unmarshal([]byte(k.browser().get(openid.ConfigPath).body), &provider); err != nil || len(provider.Claims) < 20 {
+		t.Fatalf("%v %v", provider, err)
+	}
+	ofTheToken := []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"}
+	for _, name := range provider.Claims {
+		if !slices.Contains(ofTheToken, name) && !k.pages.Site.Texts().Has("claim."+name) {
+			t.Errorf("write claim.%s in the catalogues", name)
+		}
+	}
+	for _, name := range provider.Scopes {
+		if !k.pages.Site.Texts().Has("scope." + name) {
+			t.Errorf("write scope.%s in the catalogues", name)
+		}
+	}
+}
+
+// A claim that is asked for by name is named on the page, and got with the yes.
+func TestConsentToAClaim(t *testing.T) {
+	k := newKit(t)
+	k.third()
+	id := k.linkApp(k.settled("Matti"))
+	b := k.browser()
+	b.signIn("third", "matti", id).is(200, "consent-allow").press("consent-allow").claims("third")
+	page := b.visit("third", "claims", `{"id_token":{"family_name":null}}`).is(200, "consent-allow").says("claim.family_name")
+	if c := page.press("consent-allow").claims("third"); c["family_name"] != "Family" {
+		t.Errorf("%v", c)
+	}
+	b.visit("third", "claims", `{"id_token":{"family_name":null}}`).claims("third")
+	b.visit("third", "claims", `{"id_token":{"given_name":null}}`).is(200, "consent-allow")
 }

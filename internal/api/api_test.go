@@ -150,6 +150,8 @@ func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
 	profile, _ := w.enter(session.Full, session.App, "openid", "profile")
 	enrolAsFull, _ := w.enter(session.Enrol, session.Password, "openid", "us")
 	fullAsEnrol, _ := w.enter(session.Full, session.App, "openid", "us.enrol")
+	const nobody = "token-of-a-program" // client_credentials: there is no person behind it
+	w.tokens[nobody] = openid.Grant{Kind: openid.GrantClient, Client: "robot", Scopes: []string{"us", "us.enrol"}}
 	for name, call := range map[string]func(token string) error{
 		"me":       func(token string) error { _, err := w.Me(t.Context(), token); return err },
 		"begin":    func(token string) error { _, err := w.BeginAuthenticator(t.Context(), token); return err },
@@ -162,7 +164,7 @@ func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
 		"consents": func(token string) error { _, err := w.Consents(t.Context(), token); return err },
 		"withdraw": func(token string) error { return w.Withdraw(t.Context(), token, "outsider") },
 	} {
-		for token, want := range map[string]string{"": "invalid_token", "unknown": "invalid_token", profile: "insufficient_scope", enrolAsFull: "insufficient_scope", fullAsEnrol: "insufficient_scope"} {
+		for token, want := range map[string]string{"": "invalid_token", "unknown": "invalid_token", profile: "insufficient_scope", nobody: "insufficient_scope", enrolAsFull: "insufficient_scope", fullAsEnrol: "insufficient_scope"} {
 			if err := call(token); portti.Code(err) != want {
 				t.Errorf("%s with %q: %v, want %s", name, token, err, want)
 			}

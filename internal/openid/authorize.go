@@ -414,14 +414,17 @@ func (p *Provider) readSubject(q *pending, client Client, sub claimAsk) error {
 func resources(client Client, asked []string) ([]string, error) {
 	var named []string
 	for _, r := range asked {
-		switch u, err := url.Parse(r); {
-		case err != nil || !u.IsAbs() || strings.Contains(r, "#"):
+		switch {
+		case checkResource(r) != nil:
 			return nil, wrong("resource", "invalid_target", "A resource is not an absolute URI without fragment.")
 		case !slices.Contains(client.Resources, r):
 			return nil, wrong("resource", "invalid_target", "The client is not registered for a resource that it asks for.")
 		case !slices.Contains(named, r):
 			named = append(named, r)
 		}
+	}
+	if len(named) > mostResources {
+		return nil, wrong("resource", "invalid_target", "There may be 10 resources.")
 	}
 	return named, nil
 }

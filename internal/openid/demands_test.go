@@ -228,3 +228,45 @@ func TestProblemsNameTheParameter(t *testing.T) {
 		t.Error("the log does not name max_age")
 	}
 }
+
+// OpenID Connect Core §8: a sub means whom the client that it was given to knows
+// by it, in a hint as in the claims parameter.
+func TestPairwisePersons(t *testing.T) {
+	k := newKit(t)
+	pairwise := func(c *openid.Client) { c.SubjectType = openid.SubjectPairwise }
+	k.client("rp", pairwise)
+	k.client("other", pairwise, func(c *openid.Client) { c.RedirectURIs = []string{"https://other.example/cb"} })
+	b := k.browser()
+	hint := k.signedIn(b).text("id_token")
+	mine := k.claims(hint)["sub"].(string)
+	code := k.code(b, request("client_id", "other", "redirect_uri", "https://other.example/cb"))
+	theirHint := k.post("other", redeem(code, "redirect_uri", "https://other.example/cb")).text("id_token")
+	theirs := k.claims(theirHint)["sub"].(string)
+	if mine == theirs || mine == "anna" {
+		t.Fatalf("subs %q and %q", mine, theirs)
+	}
+	ask := func(sub string) string { return fmt.Sprintf(`{"id_token":{"sub":{"value":%q}}}`, sub) }
+	for _, c := range []struct {
+		what  string
+		pairs []string
+		code  bool
+	}{
+		{"own hint", []string{"id_token_hint", hint}, true},
+		{"another client's hint", []string{"id_token_hint", theirHint}, true},
+		{"own sub", []string{"claims", ask(mine)}, true},
+		{"both", []string{"claims", ask(mine), "id_token_hint", hint}, true},
+		{"another client's sub", []string{"claims", ask(theirs)}, false},
+		{"the person's own ID", []string{"claims", ask("anna")}, false},
+	} {
+		a := k.authorize(b, request(append(c.pairs, "prompt", "none")...))
+		if (a.params.Get("code") != "") != c.code || !c.code && a.params.Get("error") != "login_required" {
+			t.Errorf("%s: %v", c.what, a.to)
+		}
+	}
+	k.as(bosse)
+	other := k.browser()
+	k.signedIn(other)
+	if a := k.authorize(other, request("id_token_hint", hint, "prompt", "none")); a.params.Get("error") != "login_required" {
+		t.Errorf("somebody else: %v", a.to)
+	}
+}

@@ -347,3 +347,26 @@ func TestPushedRequestNamesAKey(t *testing.T) {
 		t.Errorf("a proof twice: %d %s", r.status, r.raw)
 	}
 }
+
+// A code whose key was proved with the push is no good to the holder of another
+// key, nor to one without any.
+func TestCodeOfAPushedKey(t *testing.T) {
+	k := newKit(t)
+	k.client("rp")
+	key, other := dpoptest.New(t), dpoptest.New(t)
+	for what, holder := range map[string]*dpoptest.Key{"the same key": key, "another key": other, "none": nil} {
+		a := k.authorize(k.browser(), k.pushed("rp", "dpop_jkt", key.Thumbprint()))
+		req, err := http.NewRequest(http.MethodPost, k.url+openid.TokenPath, strings.NewReader(redeem(a.params.Get("code")).Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.SetBasicAuth("rp", k.secrets["rp"])
+		if holder != nil {
+			req.Header.Set("DPoP", holder.Proof(http.MethodPost, k.url+openid.TokenPath, "", ""))
+		}
+		if r := k.do(req); (r.status == http.StatusOK) != (holder == key) || holder != key && r.text("error") != "invalid_grant" {
+			t.Errorf("%s: %d %s", what, r.status, r.raw)
+		}
+	}
+}

@@ -387,3 +387,82 @@ func TestCallerProvesItsKey(t *testing.T) {
 		}
 	}
 }
+
+// conformance.md 2.9: the main plan's happy flow, private_key_jwt and DPoP, with
+// its refresh-token module, on both pairs of backends.
+func TestFAPI2(t *testing.T) {
+	pairs(t, func(t *testing.T, k *kit) {
+		signing, key := clientjwttest.New(t, "PS256"), k.newDPoPKey()
+		other := clientjwttest.New(t, "ES256")
+		k.client("fapi", jwtClient(signing), strict)
+		k.client("fapi-2", jwtClient(other), strict)
+		proof := func(path, token string) string {
+			method := http.MethodPost
+			if path == openid.UserinfoPath {
+				method = http.MethodGet
+			}
+			return key.Proof(method, k.url+path, token, "")
+		}
+		push := func(proofs ...string) reply {
+			req, err := http.NewRequest(http.MethodPost, k.url+openid.PARPath, strings.NewReader(asserted(request("client_id", "fapi"), signing.Assertion("fapi", k.url)).Encode()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			for _, p := range proofs {
+				req.Header.Add("DPoP", p)
+			}
+			return k.do(req)
+		}
+		code := func(proofs ...string) url.Values {
+			pushed := push(proofs...)
+			if pushed.status != http.StatusCreated {
+				t.Fatalf("pushed: %d %s", pushed.status, pushed.raw)
+			}
+			return redeem(k.code(k.browser(), url.Values{"client_id": {"fapi"}, "request_uri": {pushed.text("request_uri")}}))
+		}
+		mine := func(form url.Values) url.Values { return asserted(form, signing.Assertion("fapi", k.url)) }
+		first := k.prove("", mine(code()), proof(openid.TokenPath, ""))
+		if first.status != http.StatusOK || first.text("token_type") != "DPoP" || first.text("id_token") == "" {
+			t.Fatalf("%d %s", first.status, first.raw)
+		}
+		token := first.text("access_token")
+		if r := k.show("DPoP "+token, proof(openid.UserinfoPath, token)); r.status != http.StatusOK {
+			t.Errorf("userinfo: %d %s", r.status, r.raw)
+		}
+		req, err := http.NewRequest(http.MethodGet, k.url+openid.UserinfoPath+"?access_token="+token, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("DPoP", proof(openid.UserinfoPath, token))
+		if r := k.do(req); r.status != 401 {
+			t.Errorf("token in the address: %d %s", r.status, r.raw)
+		}
+		// The token works again and again, in the hands of its client alone.
+		again := refreshing(first.text("refresh_token"))
+		for range 2 {
+			r := k.prove("", mine(again), proof(openid.TokenPath, ""))
+			if r.status != http.StatusOK || r.text("access_token") == token || r.text("token_type") != "DPoP" {
+				t.Fatalf("refresh: %d %s", r.status, r.raw)
+			}
+		}
+		refused(t, "no authentication", k.prove("", again, proof(openid.TokenPath, "")), 401, "invalid_client")
+		refused(t, "no proof", k.prove("", mine(again)), 400, "invalid_dpop_proof")
+		refused(t, "another client", k.prove("", asserted(again, other.Assertion("fapi-2", k.url)), proof(openid.TokenPath, "")), 400, "invalid_grant")
+		// A proof with the pushed request binds the code.
+		thief := k.newDPoPKey()
+		refused(t, "a code of another key", k.prove("", mine(code(proof(openid.PARPath, ""))), k.tokenProof(thief)), 400, "invalid_grant")
+		if r := k.prove("", mine(code(proof(openid.PARPath, ""))), proof(openid.TokenPath, "")); r.status != http.StatusOK {
+			t.Errorf("a code of its key: %d %s", r.status, r.raw)
+		}
+		// What was spent at one endpoint is spent at all.
+		used := signing.Assertion("fapi", k.url)
+		refused(t, "its first use", k.post("", asserted(again, used)), 400, "invalid_dpop_proof")
+		req, err = http.NewRequest(http.MethodPost, k.url+openid.PARPath, strings.NewReader(asserted(request("client_id", "fapi"), used).Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		refused(t, "its second", k.do(req), 401, "invalid_client")
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/server"
 )
 
 // carried is what the browser carries to an address.
@@ -16,8 +17,8 @@ func carried(t *testing.T, address string) url.Values {
 	return must(url.Parse(address))(t).Query()
 }
 
-// What openid-client can do beyond a sign-in with a secret, with the whole life of
-// a person's tokens every time.
+// What openid-client can do beyond a sign-in with a secret, each by itself and
+// together as FAPI 2.0 wants it: the whole life of a person's tokens every time.
 func TestForeignOpenIDClientFAPI(t *testing.T) {
 	private, set := clientKey(t)
 	pushed := func(t *testing.T, s nodeSeen) {
@@ -26,11 +27,24 @@ func TestForeignOpenIDClientFAPI(t *testing.T) {
 			t.Errorf("the browser carries %v", q)
 		}
 	}
+	bound := func(t *testing.T, s nodeSeen) {
+		t.Helper()
+		if s.Type != "dpop" {
+			t.Errorf("the tokens are %q", s.Type)
+		}
+	}
+	ownKey := func(c *openid.Client, s *nodeSettings) {
+		c.AuthMethod, c.JWKS, c.AuthAlgorithm = openid.AuthPrivateKeyJWT, set, keys.ES256
+		s.Auth, s.Key = openid.AuthPrivateKeyJWT, &private
+	}
+	nonces := func(c *server.Config) { c.DPoPNonces = true } // the library tries again with the one that it is told
 	for name, feature := range map[string]struct {
-		prepare func(c *openid.Client, s *nodeSettings)
-		checks  []func(t *testing.T, s nodeSeen)
+		prepare   func(c *openid.Client, s *nodeSettings)
+		checks    []func(t *testing.T, s nodeSeen)
+		configure func(c *server.Config)
 	}{
-		"pushed-request": {func(c *openid.Client, s *nodeSettings) { c.RequirePAR, s.PAR = true, true }, []func(*testing.T, nodeSeen){pushed}},
+		"pushed-request": {func(c *openid.Client, s *nodeSettings) { c.RequirePAR, s.PAR = true, true }, []func(*testing.T, nodeSeen){pushed}, nil},
+		"bound-tokens":   {func(c *openid.Client, s *nodeSettings) { c.DPoP, s.DPoP = true, true }, []func(*testing.T, nodeSeen){bound}, nil},
 		"signed-request": {func(c *openid.Client, s *nodeSettings) {
 			c.JWKS, c.RequestObjectAlg, c.RequireRequestObject = set, keys.ES256, true
 			s.JAR, s.Key = true, &private
@@ -38,7 +52,7 @@ func TestForeignOpenIDClientFAPI(t *testing.T) {
 			if q := carried(t, s.Address); len(q) != 2 || q.Get("request") == "" {
 				t.Errorf("the browser carries %v", q)
 			}
-		}}},
+		}}, nil},
 		"signed-answer": {func(c *openid.Client, s *nodeSettings) {
 			c.ResponseModes, c.ResponseAlg = []string{"jwt", "query.jwt"}, keys.ES256
 			s.JARM, s.Metadata = true, map[string]string{"authorization_signed_response_alg": "ES256"}
@@ -46,10 +60,15 @@ func TestForeignOpenIDClientFAPI(t *testing.T) {
 			if q := carried(t, s.Back); len(q) != 1 || q.Get("response") == "" {
 				t.Errorf("the browser carries %v back", q)
 			}
-		}}},
+		}}, nil},
+		"fapi": {func(c *openid.Client, s *nodeSettings) {
+			ownKey(c, s)
+			c.Profile, c.Algorithm, c.RequirePAR, c.DPoP = openid.ProfileFAPI2, keys.ES256, true, true
+			s.PAR, s.DPoP, s.Metadata = true, true, map[string]string{"id_token_signed_response_alg": "ES256"}
+		}, []func(*testing.T, nodeSeen){pushed, bound}, nonces},
 	} {
 		t.Run(name, func(t *testing.T) {
-			Each(t, func(t *testing.T, w *World) {
+			EachWith(t, Options{Configure: feature.configure}, func(t *testing.T, w *World) {
 				molla, v := w.Settled("molla.molemmat", "kuntala", identity.MethodCard), w.Visitor()
 				s := nodeSettings{Auth: openid.AuthBasic}
 				p := w.Party("node-"+name, by(openid.AuthBasic), func(c *openid.Client) { feature.prepare(c, &s) })

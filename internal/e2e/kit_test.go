@@ -59,10 +59,18 @@ const (
 // Each runs f once a pair of backends, in a world of its own.
 func Each(t *testing.T, f func(t *testing.T, w *World)) {
 	t.Helper()
+	EachWith(t, Options{}, f)
+}
+
+// EachWith is Each with more options.
+func EachWith(t *testing.T, o Options, f func(t *testing.T, w *World)) {
+	t.Helper()
 	for _, pair := range []Pair{SQLiteMemory, PostgresRedis} {
 		t.Run(string(pair), func(t *testing.T) {
 			t.Parallel()
-			f(t, NewWorld(t, Options{Pair: pair}))
+			o := o
+			o.Pair = pair
+			f(t, NewWorld(t, o))
 		})
 	}
 }

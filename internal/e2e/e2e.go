@@ -12,6 +12,7 @@
 //	csrf_test.go       every POST, and what keeps other sites out of it
 //	protocol_test.go   what the endpoints refuse, and how
 //	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
+//	conformance_*_test.go  the OpenID Foundation's plans, module by module
 //	bench_test.go      the figures of make bench
 //	foreign_*_test.go  relying parties that others wrote: Go, Node, Apache; foreign/ has what is not Go
 //	browser/           a real Chromium

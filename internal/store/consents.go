@@ -65,10 +65,16 @@ func (s *Store) SaveConsent(ctx context.Context, c openid.Consent, e audit.Event
 }
 
 // RevokeConsent takes a consent back, with every token that stands on it
-// (openid.Store).
+// (openid.Store). Issue holds the user's row until it has committed: with the lock
+// here, a grant is either found below, or its issuer finds the consent gone.
 func (s *Store) RevokeConsent(ctx context.Context, user, client string, when time.Time, e audit.Event) error {
 	a := args{"user": user, "client": client, "at": at(when)}
 	return s.transact(ctx, "revoke consent", func(db *gorm.DB) error {
+		if s.postgres {
+			if err := db.Exec("select 1 from users where id = @user for no key update", a).Error; err != nil {
+				return err
+			}
+		}
 		r := db.Exec("delete from consents where user_id = @user and client = @client", a)
 		if r.Error != nil {
 			return r.Error

@@ -167,6 +167,35 @@ func BenchmarkRefresh(b *testing.B) {
 	})
 }
 
+func BenchmarkClientCredentials(b *testing.B) {
+	for name, format := range map[string]openid.AccessTokenFormat{"reference": openid.FormatReference, "jwt": openid.FormatJWT} {
+		b.Run(name, func(b *testing.B) {
+			eachPair(b, func(b *testing.B, k *bench) {
+				k.client("machine", machine, func(c *openid.Client) { c.TokenFormat = format })
+				form := own().Encode()
+				b.ReportAllocs()
+				for b.Loop() {
+					r := newPost(openid.TokenPath, form)
+					r.SetBasicAuth("machine", k.secrets["machine"])
+					k.serve(r, http.StatusOK)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkIntrospection(b *testing.B) {
+	eachPair(b, func(b *testing.B, k *bench) {
+		form := url.Values{"token": {k.token(redeem(k.silent())).text("access_token")}}.Encode()
+		b.ReportAllocs()
+		for b.Loop() {
+			r := newPost(openid.IntrospectPath, form)
+			r.SetBasicAuth("rp", k.secrets["rp"])
+			k.serve(r, http.StatusOK)
+		}
+	})
+}
+
 func BenchmarkMetadata(b *testing.B) {
 	eachPair(b, func(b *testing.B, k *bench) {
 		b.ReportAllocs()

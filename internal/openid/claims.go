@@ -92,23 +92,24 @@ var claimsSupported = func() []string {
 
 // userinfoClaims is what a grant opens at userinfo: the claims of its scopes and
 // those asked for by name (OpenID Connect Core §5.4, §5.5).
-func userinfoClaims(g Grant, p *identity.Person) map[string]any {
+func userinfoClaims(g Grant, p *identity.Person) *object {
 	asked := askedClaims(g).Userinfo
-	return told(p, func(c personClaim) bool { return slices.Contains(g.Scopes, c.scope) || asks(asked, c.name) })
+	return told(p, func(c *personClaim) bool { return slices.Contains(g.Scopes, c.scope) || asks(asked, c.name) })
 }
 
 // told is what is known of the wanted claims.
-func told(p *identity.Person, wanted func(c personClaim) bool) map[string]any {
-	claims := make(map[string]any, len(personClaims)+3)
-	for _, c := range personClaims {
+func told(p *identity.Person, wanted func(c *personClaim) bool) *object {
+	o := new(object)
+	for i := range personClaims {
+		c := &personClaims[i]
 		if !wanted(c) {
 			continue
 		}
 		if value := c.of(p); value != nil {
-			claims[c.name] = value
+			o.add(c.name, value)
 		}
 	}
-	return claims
+	return o
 }
 
 // asks tells whether a claim is asked for by name. How much it is wanted makes no

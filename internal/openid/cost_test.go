@@ -3,6 +3,7 @@ package openid_test
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,6 +36,31 @@ func (c counted) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessT
 func (c counted) Token(ctx context.Context, hash string, now time.Time) (openid.Grant, openid.AccessToken, error) {
 	c.n.Add(1)
 	return c.Store.Token(ctx, hash, now)
+}
+
+func (c counted) IssueClient(ctx context.Context, g openid.Grant, t openid.AccessToken) error {
+	c.n.Add(1)
+	return c.Store.IssueClient(ctx, g, t)
+}
+
+func (c counted) Grant(ctx context.Context, id string, now time.Time) (openid.Grant, error) {
+	c.n.Add(1)
+	return c.Store.Grant(ctx, id, now)
+}
+
+func (c counted) Exchange(ctx context.Context, subject string, t openid.AccessToken, now time.Time) error {
+	c.n.Add(1)
+	return c.Store.Exchange(ctx, subject, t, now)
+}
+
+func (c counted) DropToken(ctx context.Context, hash string) error {
+	c.n.Add(1)
+	return c.Store.DropToken(ctx, hash)
+}
+
+func (c counted) RevokeGrant(ctx context.Context, id string, at time.Time) error {
+	c.n.Add(1)
+	return c.Store.RevokeGrant(ctx, id, at)
 }
 
 type countedEphemeral struct {
@@ -89,5 +115,43 @@ func TestRoundTrips(t *testing.T) {
 	r = k.post("rp", map[string][]string{"grant_type": {"refresh_token"}, "refresh_token": {r.text("refresh_token")}})
 	if r.status != http.StatusOK || n.Load() != 1 {
 		t.Errorf("refresh: %d, %d round trips", r.status, n.Load())
+	}
+}
+
+// What clients call for themselves is one round trip, and two where one is asked
+// before something is changed.
+func TestRoundTripsOfClients(t *testing.T) {
+	var n atomic.Int64
+	k := newKit(t, func(_ *openid.Config, d *openid.Deps) {
+		d.Store, d.Ephemeral = counted{d.Store, &n}, countedEphemeral{d.Ephemeral, &n}
+	})
+	k.client("rp")
+	k.client("machine", machine)
+	k.client("jwt", func(c *openid.Client) { c.TokenFormat = openid.FormatJWT })
+	k.client("api", exchanger)
+	k.client("archive", func(c *openid.Client) { resource(c); c.Serves = []string{archive} })
+	for _, id := range []string{"rp", "machine", "jwt", "api", "archive"} { // known from here on
+		k.about(id, "x")
+	}
+	subject := k.given("rp", forAPI, withScopes("read"))
+	first := k.given("jwt")
+	refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first.refresh}}
+	for _, c := range []struct {
+		what string
+		do   func() reply
+		want int64
+	}{
+		{"client_credentials", func() reply { return k.post("machine", own("scope", "read")) }, 1},
+		{"introspection", func() reply { return k.about("api", subject.access) }, 1},
+		{"introspection of a refresh token", func() reply { return k.about("rp", subject.refresh) }, 1},
+		{"token exchange", func() reply { return k.post("api", swap(subject.access)) }, 2},
+		{"revocation", func() reply { return k.postTo(openid.RevokePath, "rp", url.Values{"token": {subject.access}}) }, 2},
+		{"revocation of a refresh token", func() reply { return k.postTo(openid.RevokePath, "rp", url.Values{"token": {subject.refresh}}) }, 2},
+		{"refresh to a JWT", func() reply { return k.post("jwt", refresh) }, 2},
+	} {
+		n.Store(0)
+		if r := c.do(); r.status != http.StatusOK || n.Load() != c.want {
+			t.Errorf("%s: %d, %d round trips, want %d", c.what, r.status, n.Load(), c.want)
+		}
 	}
 }

@@ -31,6 +31,7 @@
 //	inside.go        sign-ins that pages of ours need
 //	registration.go  ValidateClient, Clients: what operators do with clients
 //	claims.go        what may be known of a person
+//	object.go        JSON objects, member by member
 //	bearer.go        access tokens that requests show, and the proof of their key
 //	userinfo.go      claims by scope and by name
 //	logout.go        RP-initiated logout, the end of a session

@@ -2,7 +2,6 @@ package openid
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -57,12 +56,13 @@ func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind
 		return nil, "", err
 	}
 	claims := userinfoClaims(g, &person)
-	claims["sub"] = p.subject(c, g.User)
+	claims.add("sub", p.subject(c, g.User))
 	if c.UserinfoAlg != "" {
-		claims["iss"], claims["aud"] = p.Issuer, c.ID
+		claims.add("iss", p.Issuer)
+		claims.add("aud", c.ID)
 	}
-	if body, err = json.Marshal(claims); err != nil {
-		return nil, "", fmt.Errorf("encode userinfo: %w", err)
+	if body, err = claims.bytes(); err != nil {
+		return nil, "", err
 	}
 	if c.UserinfoAlg == "" && c.UserinfoEncAlg == "" {
 		return body, "application/json", nil

@@ -20,7 +20,7 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 		Account: s.Authenticator.Account, AccountUser: s.Authenticator.ShowUsername,
 		Footer:       web.Footer{Accessibility: s.Footer.Accessibility.String(), Privacy: s.Footer.Privacy.String(), Feedback: s.Footer.Feedback.String()},
 		UserServices: server.UserServices{URL: s.UserServices.URL.String(), ClientID: s.UserServices.ClientID},
-		ACRPrefix:    s.ACR.Prefix, ACRAliases: s.ACR.Names().Aliases, RequirePAR: s.RequirePushed,
+		ACRPrefix:    s.ACR.Prefix, ACRAliases: s.ACR.Names().Aliases, RequirePAR: s.RequirePushed, SelfRegistration: s.SelfRegistration(),
 		Proxies: s.Listen.Proxies, Forwarded: s.Listen.ForwardedHeader,
 		Passwords: s.Passwords.Params(), MinPassword: s.Passwords.MinLength, Blocklists: s.Passwords.Lists(),
 		AccessTokens: s.Tokens.Access, DPoPNonces: s.Tokens.DPoPNonces, Keys: s.Keys.Options(),

@@ -101,7 +101,8 @@ func (k *kit) state() string {
 	signing, err4 := k.db.Keys().SigningKeys(ctx)
 	events, err5 := k.db.AuditEvents(ctx, store.Trail{Limit: 10_000})
 	letters, err6 := k.db.LeaseLetters(ctx, 1000, time.Now(), -time.Hour) // handed back at once
-	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
+	tokens, err7 := k.db.RegistrationTokens(ctx)
+	for _, err := range []error{err7, err1, err2, err3, err4, err5, err6} {
 		if err != nil {
 			k.t.Fatal(err)
 		}
@@ -110,7 +111,7 @@ func (k *kit) state() string {
 		letters[i].Attempts = 0
 	}
 	slices.SortFunc(letters, func(a, b mail.Queued) int { return strings.Compare(a.ID, b.ID) }) // a lease has no order
-	raw, err := json.Marshal([]any{organisations, people, clients, signing, events, letters})
+	raw, err := json.Marshal([]any{organisations, people, clients, tokens, signing, events, letters})
 	if err != nil {
 		k.t.Fatal(err)
 	}

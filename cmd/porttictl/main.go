@@ -5,7 +5,7 @@
 //	main.go           the root command, exit codes
 //	open.go           settings, database, and the rooms over it
 //	show.go           what is printed: tables, YAML or JSON
-//	organisation_….go, user_….go, client_….go, key_….go, audit_list.go: one file a command
+//	organisation_….go, user_….go, client_….go, registration_token_….go, key_….go, audit_list.go: one file a command
 //
 // Every change is a dry run unless --apply is given: it is checked in full and
 // then rolled back. People change through identity.Directory and clients through
@@ -127,6 +127,8 @@ is there, 5 the database does not answer.`,
 		group("client", "Relying parties: the services that people sign in to",
 			t.clientCreate(), t.clientList(), t.clientShow(), t.clientChange(), t.clientDisable(), t.clientEnable(), t.clientRotateSecret(),
 			t.clientImport(), t.clientExport()),
+		group("registration-token", "Tokens that let software register clients",
+			t.registrationTokenCreate(), t.registrationTokenList(), t.registrationTokenRevoke()),
 		group("key", "Signing keys: prepare, promote, retire, replace; master key: reseal",
 			t.keyList(), t.keyPrepare(), t.keyPromote(), t.keyRetire(), t.keyReplace(), t.keyReseal()),
 		group("audit", "The audit trail", t.auditList()),

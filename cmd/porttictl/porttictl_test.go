@@ -47,6 +47,8 @@ var changes = []struct {
 	}, args: words("client import FOLDER/new.json"), event: audit.ClientChanged},
 	{args: words("client disable records"), event: audit.ClientDisabled},
 	{args: words("client enable records"), event: audit.ClientEnabled},
+	{args: words("registration-token create --uses 3 --expires 72h --note Kuntala"), event: audit.RegisterTokenMade},
+	{args: words("registration-token revoke TOKEN"), event: audit.RegisterTokenRevoked},
 	{args: words("key prepare P-256"), event: audit.KeyCreated},
 	{first: func(k *kit) { k.preparedBefore(keys.Ed25519, 25*time.Hour) }, args: words("key promote Ed25519"), event: audit.KeyMoved},
 	{first: func(k *kit) { k.promotedBefore(keys.RSA2048, 8*24*time.Hour) }, args: words("key retire RSA-2048"), event: audit.KeyMoved},
@@ -54,6 +56,16 @@ var changes = []struct {
 	{args: words("key replace Ed25519 --keep-former"), event: audit.KeyMoved},
 	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
 	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
+}
+
+// registrationToken is the ID of the newest.
+func (k *kit) registrationToken() string {
+	k.t.Helper()
+	all, err := k.db.RegistrationTokens(k.t.Context())
+	if err != nil || len(all) == 0 {
+		k.t.Fatal(all, err)
+	}
+	return all[0].ID
 }
 
 func words(s string) []string { return strings.Fields(s) }
@@ -98,6 +110,9 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 				}
 				for i, arg := range c.args {
 					c.args[i] = strings.ReplaceAll(arg, "FOLDER", k.folder())
+					if arg == "TOKEN" {
+						c.args[i] = k.registrationToken()
+					}
 				}
 				before := k.state()
 				dry, note, code := k.run(append(c.args, "--json")...)
@@ -107,7 +122,7 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 				if k.state() != before {
 					t.Fatalf("%v changed something in a dry run", c.args)
 				}
-				if o := decode[outcome](t, dry); o.Applied || o.TemporaryPassword != "" || o.ClientSecret != "" || o.Note != "" {
+				if o := decode[outcome](t, dry); o.Applied || o.TemporaryPassword != "" || o.ClientSecret != "" || o.RegistrationToken != "" || o.Note != "" {
 					t.Errorf("%v rehearsed: %s", c.args, dry)
 				}
 				if o := decode[outcome](t, k.ok(append(c.args, "--json", "--apply")...)); !o.Applied || o.Result == nil {
@@ -205,6 +220,21 @@ func TestClientSecretIsShownOnce(t *testing.T) {
 	}
 }
 
+// TestRegistrationTokenIsShownOnce and is stored as its hash.
+func TestRegistrationTokenIsShownOnce(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	o := decode[outcome](t, k.ok("registration-token", "create", "--uses", "2", "--apply", "--json"))
+	sum := sha256.Sum256([]byte(o.RegistrationToken))
+	if found, err := k.db.RegistrationToken(t.Context(), hex.EncodeToString(sum[:]), time.Now()); err != nil || found.Uses != 2 {
+		t.Errorf("the printed token does not work: %+v %v", found, err)
+	}
+	for _, out := range []string{k.ok("registration-token", "list"), k.ok("registration-token", "list", "--json"), k.ok("audit", "list", "--json")} {
+		if strings.Contains(out, o.RegistrationToken) || strings.Contains(out, hex.EncodeToString(sum[:])) {
+			t.Errorf("the token or its hash is shown: %s", out)
+		}
+	}
+}
+
 // TestExportIsWhatImportReads, and a second import changes nothing.
 func TestExportIsWhatImportReads(t *testing.T) {
 	k := newKit(t, store.SQLite)
@@ -276,6 +306,9 @@ func TestWrongInput(t *testing.T) {
 		{"client change records --auth-method none", exitInvalid, "auth_method:"},
 		{"client enable records", exitConflict, "not disabled"},
 		{"client rotate-secret none", exitNotFound, "no such client"},
+		{"registration-token create --uses 0", exitInvalid, "uses:"},
+		{"registration-token create --expires 10000h", exitInvalid, "expires:"},
+		{"registration-token revoke none", exitNotFound, "no such registration token"},
 		{"key prepare RSA-4096", exitInvalid, "kind:"},
 		{"organisation create", exitInvalid, "accepts 1 arg"},
 		{"organisation create a b", exitInvalid, "accepts 1 arg"},

@@ -17,6 +17,7 @@ type outcome struct {
 	Result            any    `json:"result,omitempty"`
 	TemporaryPassword string `json:"temporary_password,omitempty"`
 	ClientSecret      string `json:"client_secret,omitempty"`
+	RegistrationToken string `json:"registration_token,omitempty"`
 	Note              string `json:"note,omitempty"` // goes with the secret
 	Warning           string `json:"warning,omitempty"`
 }
@@ -25,7 +26,7 @@ type outcome struct {
 func (d *desk) done(o outcome) error {
 	o.Applied = d.apply
 	if !d.apply {
-		o.TemporaryPassword, o.ClientSecret, o.Note = "", "", ""
+		o.TemporaryPassword, o.ClientSecret, o.RegistrationToken, o.Note = "", "", "", ""
 		fmt.Fprintln(d.err, "Dry run: nothing was changed. Add --apply to do it.")
 	}
 	return d.show(o)

@@ -46,6 +46,8 @@ const (
 	ClientChanged        Type = "client.changed"
 	ClientDisabled       Type = "client.disabled"
 	ClientEnabled        Type = "client.enabled"
+	RegisterTokenMade    Type = "client.token_made"
+	RegisterTokenRevoked Type = "client.token_revoked"
 	KeyCreated           Type = "key.created"
 	KeyMoved             Type = "key.moved"
 	KeysResealed         Type = "key.resealed" // the master key changed

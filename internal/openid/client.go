@@ -57,6 +57,13 @@ func (c *clientCache) get(ctx context.Context, id string) (Client, error) {
 	return client, nil
 }
 
+// forget has the next look-up on this replica ask the store.
+func (c *clientCache) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.clients, id)
+}
+
 // may tells whether the client is registered for a grant.
 func (c Client) may(g GrantType) bool { return slices.Contains(c.GrantTypes, g) }
 

@@ -22,6 +22,7 @@ type configuration struct {
 	RequirePAR               bool             `json:"require_pushed_authorization_requests"`
 	Token                    string           `json:"token_endpoint"`
 	Userinfo                 string           `json:"userinfo_endpoint"`
+	Register                 string           `json:"registration_endpoint,omitempty"`
 	JWKS                     string           `json:"jwks_uri"`
 	EndSession               string           `json:"end_session_endpoint"`
 	Introspection            string           `json:"introspection_endpoint"`
@@ -118,6 +119,9 @@ func (p *Provider) describe() document {
 		FrontChannelLogoutSession: true,
 		CertificateBound:          p.MTLS.URL != "",
 		Aliases:                   p.aliases(),
+	}
+	if p.SelfRegistration != NoSelfRegistration {
+		c.Register = p.url(RegisterPath)
 	}
 	c.RevocationMethods, c.RevocationAuth, c.IntrospectionAuth = c.AuthMethods, c.AuthAlgorithms, c.AuthAlgorithms
 	c.IntrospectionMethods = slices.DeleteFunc(slices.Clone(c.AuthMethods), func(m AuthMethod) bool { return m == AuthNone })

@@ -79,7 +79,11 @@ func ReadMetadata(r io.Reader) (Metadata, error) {
 func notMetadata(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return invalid(wrong.Field, "a JSON %s is not what it takes", wrong.Value)
+		member := wrong.Field
+		for _, embedded := range []string{"Metadata.", "Options."} {
+			member = strings.TrimPrefix(member, embedded)
+		}
+		return invalid(member, "a JSON %s is not what it takes", wrong.Value)
 	}
 	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
 		return invalid(strings.Trim(name, `"`), "there is no such member")

@@ -34,6 +34,8 @@
 //	object.go        JSON objects, member by member
 //	bearer.go        access tokens that requests show, and the proof of their key
 //	userinfo.go      claims by scope and by name
+//	dynamic.go       dynamic registration: what software that registers itself may choose
+//	register.go      the registration endpoint (RFC 7591) and its management (RFC 7592)
 //	logout.go        RP-initiated logout, the end of a session
 //	consent.go       what people allow third-party clients
 //	frontchannel.go  the frames of a logout
@@ -179,6 +181,19 @@ type Consent struct {
 	Updated time.Time
 }
 
+// RegistrationToken lets software register clients at the registration endpoint
+// (an initial access token, RFC 7591 §1.2).
+type RegistrationToken struct {
+	ID      string // for operators; the token itself is shown once
+	Hash    string // SHA-256 of the token, hex
+	Note    string // whom it was given to
+	Uses    int64  // how many clients it may register
+	Used    int64
+	Created time.Time
+	Expires time.Time
+	Revoked time.Time
+}
+
 // Store is what the provider needs of SQL. Each method is one round trip on
 // PostgreSQL and one transaction on either database.
 type Store interface {
@@ -244,6 +259,20 @@ type Store interface {
 	// RevokeConsent deletes a consent, revokes the client's grants of this user and
 	// writes the event, in one transaction. fault.NotFound "consent_not_found".
 	RevokeConsent(ctx context.Context, user, client string, at time.Time, e audit.Event) error
+
+	// AddRegistrationToken adds a token with its event; RevokeRegistrationToken
+	// stops one: fault.NotFound "registration_token_not_found" when there is none
+	// that could be. RegistrationTokens lists them, newest first.
+	AddRegistrationToken(ctx context.Context, t RegistrationToken, e audit.Event) error
+	RevokeRegistrationToken(ctx context.Context, id string, at time.Time, e audit.Event) error
+	RegistrationTokens(ctx context.Context) ([]RegistrationToken, error)
+	// RegistrationToken returns the token of this hash if it still works: not
+	// expired, not revoked, not used up. fault.Unauthenticated "invalid_token" otherwise.
+	RegistrationToken(ctx context.Context, hash string, now time.Time) (RegistrationToken, error)
+	// RegisterClient adds a client with its event and counts one use of the token,
+	// in one transaction: of any number of callers no more than Uses succeed.
+	// fault.Unauthenticated "invalid_token" when the token does not work.
+	RegisterClient(ctx context.Context, c Client, hash string, now time.Time, e audit.Event) error
 
 	// LeaseLogouts hands out up to n back-channel logout notices that are due and
 	// keeps them from other replicas until the lease ends.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +70,8 @@ type Config struct {
 	House          map[string]string // what sign-in pages call the provider itself, by language; for SignInFor
 
 	Outgoing Outgoing // calls to relying parties
+
+	SelfRegistration SelfRegistration // who may register clients at RegisterPath; "": nobody
 
 	// DPoPNonces asks for a nonce of ours in every DPoP proof (RFC 9449 §8): a
 	// proof that was made in advance is then worth nothing. It costs each client a
@@ -191,6 +194,9 @@ func New(c Config, d Deps) (*Provider, error) {
 		d.Binding == nil || d.SessionSecret == nil || d.ClientAddr == nil:
 		return nil, errors.New("openid: a part is missing")
 	}
+	if !slices.Contains(selfRegistrations, c.SelfRegistration) {
+		return nil, fmt.Errorf("openid: dynamic registration is one of %v, not %q", selfRegistrations, c.SelfRegistration)
+	}
 	if err := c.checkMTLS(); err != nil {
 		return nil, err
 	}
@@ -256,6 +262,10 @@ func (p *Provider) Register(mux *http.ServeMux) {
 	mux.HandleFunc(p.base+UserinfoPath, p.userinfo)
 	mux.HandleFunc(p.base+IntrospectPath, p.introspect)
 	mux.HandleFunc(p.base+RevokePath, p.revoke)
+	if p.SelfRegistration != NoSelfRegistration {
+		mux.HandleFunc(p.base+RegisterPath, p.register)
+		mux.HandleFunc(p.base+RegisterPath+"/{client}", p.manage)
+	}
 	mux.HandleFunc(p.base+JWKSPath, p.jwks)
 	mux.HandleFunc(p.base+ConfigPath, p.metadata)
 	mux.HandleFunc(ServerPath+p.base, p.metadata)

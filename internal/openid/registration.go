@@ -25,6 +25,9 @@ type Clients struct {
 	Store interface {
 		Client(ctx context.Context, id string) (Client, error)
 		ChangeClient(ctx context.Context, c Client, e audit.Event) error
+		RegisterClient(ctx context.Context, c Client, hash string, now time.Time, e audit.Event) error
+		AddRegistrationToken(ctx context.Context, t RegistrationToken, e audit.Event) error
+		RevokeRegistrationToken(ctx context.Context, id string, at time.Time, e audit.Event) error
 	}
 	ACR ACRs
 	Now func() time.Time

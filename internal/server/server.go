@@ -48,20 +48,22 @@ type Config struct {
 	UserServices UserServices //
 	ACRPrefix    string       // "": urn:portti:acr:
 	ACRAliases   map[string]string
-	RequirePAR   bool            // authorization requests must be pushed; see openid.Config
-	Proxies      []netip.Prefix  // peers whose forwarding header is believed
-	Forwarded    string          // that header, X-Forwarded-For (default) or Forwarded
-	Passwords    password.Params // cost of a hash
-	MinPassword  int             // 0: 15
-	Blocklists   []string        // files of common passwords, one a line
-	AccessTokens time.Duration   // 0: 5 min
-	Outgoing     openid.Outgoing // calls to relying parties
-	CardHost     *card.Host      // nil: no card sign-in
-	CardMaxTLS   uint16          // 0: TLS 1.3
-	MTLS         openid.MTLS     // where services show certificates; the zero value: nowhere
-	DPoPNonces   bool            // ask for a nonce in every DPoP proof
-	Keys         keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
-	LettersEvery time.Duration   // how often the outbox looks for letters; 0: 10 s
+	// SelfRegistration says who may register clients without an operator; see openid.Config.
+	SelfRegistration openid.SelfRegistration
+	RequirePAR       bool            // authorization requests must be pushed; see openid.Config
+	Proxies          []netip.Prefix  // peers whose forwarding header is believed
+	Forwarded        string          // that header, X-Forwarded-For (default) or Forwarded
+	Passwords        password.Params // cost of a hash
+	MinPassword      int             // 0: 15
+	Blocklists       []string        // files of common passwords, one a line
+	AccessTokens     time.Duration   // 0: 5 min
+	Outgoing         openid.Outgoing // calls to relying parties
+	CardHost         *card.Host      // nil: no card sign-in
+	CardMaxTLS       uint16          // 0: TLS 1.3
+	MTLS             openid.MTLS     // where services show certificates; the zero value: nowhere
+	DPoPNonces       bool            // ask for a nonce in every DPoP proof
+	Keys             keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
+	LettersEvery     time.Duration   // how often the outbox looks for letters; 0: 10 s
 }
 
 // UserServices is the app that a password alone opens (S19).
@@ -151,7 +153,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	s.Provider, err = openid.New(openid.Config{
 		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
-		RequirePAR: c.RequirePAR, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
+		RequirePAR: c.RequirePAR, SelfRegistration: c.SelfRegistration, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
 		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,

@@ -10,7 +10,7 @@ import (
 const (
 	sweepAtOnce = 1000                // rows a transaction, so that nobody waits for the broom
 	endedKept   = 24 * time.Hour      // longer than any session, and than a code can be on its way
-	noticesKept = 30 * 24 * time.Hour // dead logout notices, for the operator
+	noticesKept = 30 * 24 * time.Hour // dead logout notices and registration tokens, for the operator
 )
 
 // Sweep deletes what is long over (openid.Store), a batch at a time. First it
@@ -30,6 +30,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"access_tokens", "hash", "expires < @before", now},
 		{"grants", "id", "keep_until < @before and not exists (select 1 from access_tokens t where t.grant_id = grants.id)", now},
 		{"ended_sessions", "id", "at < @before", now.Add(-endedKept)},
+		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
 		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},
 	} {
 		if err := s.sweep(ctx, b.table, b.key, b.where, b.before); err != nil {

@@ -51,6 +51,10 @@ var (
 	// LinkingPerAccount leaves room for every mistake of a first day.
 	LinkingPerAccount = Limit{"linking-account", 20, time.Hour}
 
+	// RegistrationPerAddress bounds what a stranger can fill the database with
+	// where anybody may register a client.
+	RegistrationPerAddress = Limit{"registration-address", 100, time.Hour}
+
 	// AskPerAccount and AskPerAddress keep "I forgot my password" from flooding
 	// a person's mailbox. The page is the same when they are reached (S51).
 	AskPerAccount = Limit{"ask-account", 3, 24 * time.Hour}

@@ -14,6 +14,7 @@ import (
 	"github.com/portti-id/portti/internal/config"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
+	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/password"
 	"github.com/portti-id/portti/internal/totp"
 )
@@ -53,12 +54,25 @@ func (s *Settings) Check(p *config.Problems) {
 	}
 	s.people(p)
 	s.Keys.check(p)
+	if _, ok := selfRegistrations[s.DynamicRegistration]; !ok {
+		p.Add("dynamic_registration", "%q is not one of off, token, open", s.DynamicRegistration)
+	}
 	if s.Log.Format != "json" && s.Log.Format != "text" {
 		p.Add("log.format", "%q is not one of json, text", s.Log.Format)
 	}
 }
 
+var selfRegistrations = map[string]openid.SelfRegistration{
+	"off": openid.NoSelfRegistration, "token": openid.SelfRegistrationByToken, "open": openid.OpenSelfRegistration,
+}
+
+// SelfRegistration is DynamicRegistration as package openid takes it.
+func (s *Settings) SelfRegistration() openid.SelfRegistration {
+	return selfRegistrations[s.DynamicRegistration]
+}
+
 func (s *Settings) defaults() {
+	s.DynamicRegistration = cmp.Or(s.DynamicRegistration, "off")
 	s.Listen.Address = cmp.Or(s.Listen.Address, map[bool]string{true: ":8443", false: ":8080"}[s.Listen.CertificateFile != ""])
 	s.Listen.ForwardedHeader = cmp.Or(s.Listen.ForwardedHeader, "X-Forwarded-For")
 	s.Database.Driver = cmp.Or(s.Database.Driver, "sqlite")

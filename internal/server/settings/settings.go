@@ -65,6 +65,13 @@ type Settings struct {
 	// be registered so by itself.
 	RequirePushed bool `yaml:"require_pushed_authorization_requests"`
 
+	// DynamicRegistration says who may register services at the provider's
+	// registration endpoint (RFC 7591) without you: off (default) nobody, token
+	// software with a token of porttictl registration-token create, open anybody on
+	// the network. Services that come so are third parties, for the standard claims
+	// of people who consent, and nothing else.
+	DynamicRegistration string `yaml:"dynamic_registration"`
+
 	Footer Footer `yaml:"footer"`
 	Log    Log    `yaml:"log"`
 }

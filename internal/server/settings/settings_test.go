@@ -51,6 +51,7 @@ func TestDefaults(t *testing.T) {
 		"user_services.client_id":         {s.UserServices.ClientID, "user-services"},
 		"acr.prefix":                      {s.ACR.Prefix, "urn:portti:acr:"},
 		"log.format":                      {s.Log.Format, "json"},
+		"dynamic_registration":            {s.SelfRegistration(), openid.NoSelfRegistration},
 		"keys.sign_days":                  {s.Keys.Options().SignFor, 90 * 24 * time.Hour},
 		"keys.publish_ahead":              {s.Keys.Options().PublishFor, 24 * time.Hour},
 		"keys.keep_retired":               {s.Keys.Options().KeepRetired, 7 * 24 * time.Hour},
@@ -72,6 +73,17 @@ func TestKeysAreRotatedByHandAlone(t *testing.T) {
 	s, err := load(t, minimal+"database: {path: portti.db}\nkeys: {sign_days: 0}\n")
 	if err != nil || s.Keys.Options().SignFor != 0 {
 		t.Errorf("%v, %v", s.Keys.Options(), err)
+	}
+}
+
+func TestDynamicRegistration(t *testing.T) {
+	for word, want := range map[string]openid.SelfRegistration{"off": openid.NoSelfRegistration, "token": openid.SelfRegistrationByToken, "open": openid.OpenSelfRegistration} {
+		if s, err := load(t, minimal+"database: {path: portti.db}\ndynamic_registration: "+word+"\n"); err != nil || s.SelfRegistration() != want {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+	if _, err := load(t, minimal+"database: {path: portti.db}\ndynamic_registration: everybody\n"); err == nil || !strings.Contains(err.Error(), "dynamic_registration") {
+		t.Error(err)
 	}
 }
 

@@ -1,14 +1,18 @@
 package openid_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/portti-id/portti/internal/dpop/dpoptest"
+	"github.com/portti-id/portti/internal/ephemeral"
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
 )
@@ -368,5 +372,40 @@ func TestCodeOfAPushedKey(t *testing.T) {
 		if r := k.do(req); (r.status == http.StatusOK) != (holder == key) || holder != key && r.text("error") != "invalid_grant" {
 			t.Errorf("%s: %d %s", what, r.status, r.raw)
 		}
+	}
+}
+
+// unmarked is a store that loses its connection when a mark is to be set.
+type unmarked struct {
+	ephemeral.Store
+	away atomic.Bool
+}
+
+func (u *unmarked) Add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if u.away.Load() {
+		return fault.New(fault.Unavailable, "ephemeral_unavailable", "away")
+	}
+	return u.Store.Add(ctx, key, value, ttl)
+}
+
+// Without the mark that it is the only one, no answer is given, and the request
+// can be tried again.
+func TestPushedRequestNeedsItsMark(t *testing.T) {
+	var u unmarked
+	k := newKit(t, func(_ *openid.Config, d *openid.Deps) {
+		u.Store = d.Ephemeral
+		d.Ephemeral = &u
+	})
+	k.client("rp")
+	b := k.browser()
+	k.signedIn(b)
+	q := k.pushed("rp")
+	u.away.Store(true)
+	if a := k.authorize(b, q); a.params.Get("error") != "temporarily_unavailable" || a.params.Has("code") {
+		t.Errorf("%d %v", a.status, a.to)
+	}
+	u.away.Store(false)
+	if a := k.authorize(b, q); a.params.Get("code") == "" {
+		t.Errorf("%d %v", a.status, a.to)
 	}
 }

@@ -114,22 +114,32 @@ func (p *RP) verifyLogout(ctx context.Context, prov *provider, raw string) (logo
 // checkType refuses tokens that say they are something else, such as access
 // tokens (at+jwt). The signature is checked later.
 func checkType(raw string) error {
+	typ, ok := typeOf(raw)
+	if !ok {
+		return errors.New("logout token is not a JWT")
+	}
+	switch typ {
+	case "", "jwt", "logout+jwt": // older providers write JWT or nothing
+		return nil
+	}
+	return fmt.Errorf("logout token of type %q", typ)
+}
+
+// typeOf is what a JWT says of itself, in small letters and without
+// "application/" (RFC 7515 §4.1.9); false for what is no JWT.
+func typeOf(raw string) (typ string, ok bool) {
 	head, _, _ := strings.Cut(raw, ".")
 	plain, err := base64.RawURLEncoding.DecodeString(head)
 	if err != nil {
-		return errors.New("logout token is not a JWT")
+		return "", false
 	}
 	var h struct {
 		Typ string `json:"typ"`
 	}
 	if err := json.Unmarshal(plain, &h); err != nil {
-		return errors.New("logout token is not a JWT")
+		return "", false
 	}
-	switch strings.TrimPrefix(strings.ToLower(h.Typ), "application/") {
-	case "", "jwt", "logout+jwt": // older providers write JWT or nothing
-		return nil
-	}
-	return fmt.Errorf("logout token of type %q", h.Typ)
+	return strings.TrimPrefix(strings.ToLower(h.Typ), "application/"), true
 }
 
 var errReplayed = errors.New("logout token came before")

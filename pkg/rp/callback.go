@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -219,13 +220,9 @@ func (p *RP) recent(t pending, id idToken) error {
 
 // meets tells whether the level satisfies one of the demands.
 func (p *RP) meets(acr string, demands []string) bool {
-	if len(demands) == 0 {
-		return true
-	}
-	for _, d := range demands {
-		if p.Satisfies(acr, d) {
-			return true
-		}
-	}
-	return false
+	return meetsAny(p.config.Satisfies, acr, demands)
+}
+
+func meetsAny(satisfies map[string][]string, acr string, demands []string) bool {
+	return len(demands) == 0 || slices.ContainsFunc(demands, func(d string) bool { return meets(satisfies, acr, d) })
 }

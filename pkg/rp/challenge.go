@@ -12,88 +12,33 @@ const insufficient = "insufficient_user_authentication"
 
 // Challenge answers an API call whose access token comes from too weak or too old
 // a sign-in: 401 with what is needed (RFC 9470). The acr may be several, best
-// first, separated by spaces; empty and 0 leave a demand out.
+// first, separated by spaces; empty and 0 leave a demand out. [Resource] does it
+// by itself.
 func Challenge(w http.ResponseWriter, acr string, maxAge time.Duration) {
-	value := `Bearer error="` + insufficient + `"`
-	if acr != "" {
-		value += `, acr_values="` + quotable(acr) + `"`
+	var seconds string
+	if maxAge > 0 { // rounded up: 0 would ask for more than is demanded
+		seconds = strconv.FormatInt(int64((maxAge+time.Second-1)/time.Second), 10)
 	}
-	if maxAge > 0 {
-		value += `, max_age="` + strconv.Itoa(int(maxAge/time.Second)) + `"`
+	challenge(w, http.StatusUnauthorized, "error", insufficient, "error_description", "A stronger or more recent sign-in is needed.",
+		"acr_values", acr, "max_age", seconds)
+}
+
+// challenge answers with the parameters of a Bearer challenge (RFC 6750 §3), names
+// and values by turns; empty ones are left out.
+func challenge(w http.ResponseWriter, status int, params ...string) {
+	var set []string
+	body := http.StatusText(status)
+	for i := 0; i < len(params); i += 2 {
+		if value := quotable(params[i+1]); value != "" {
+			set = append(set, params[i]+`="`+value+`"`)
+		}
+		if params[i] == "error" {
+			body = params[i+1]
+		}
 	}
-	w.Header().Set("WWW-Authenticate", value)
+	w.Header().Set("WWW-Authenticate", "Bearer "+strings.Join(set, ", "))
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, insufficient, http.StatusUnauthorized)
-}
-
-// ReadChallenge is the other side: the demands of an API that answered with an
-// RFC 9470 challenge, as options for Login. It is false for any other answer.
-func ReadChallenge(res *http.Response) (LoginOptions, bool) {
-	if res.StatusCode != http.StatusUnauthorized {
-		return LoginOptions{}, false
-	}
-	for _, header := range res.Header.Values("WWW-Authenticate") {
-		params := parameters(header)
-		if params["error"] != insufficient {
-			continue
-		}
-		o := LoginOptions{ACRValues: strings.Fields(params["acr_values"])}
-		if seconds, err := strconv.Atoi(params["max_age"]); err == nil && seconds >= 0 && seconds < 1<<31 {
-			// "Now" is at most a second ago to LoginOptions, where 0 means any time.
-			o.MaxAge = max(time.Second, time.Duration(seconds)*time.Second)
-		}
-		return o, true
-	}
-	return LoginOptions{}, false
-}
-
-// parameters reads the name="value" pairs of a challenge (RFC 9110 §11.6.1). Of
-// several challenges in one line it joins the pairs, which is enough to find an
-// error with its demands.
-func parameters(header string) map[string]string {
-	found := map[string]string{}
-	for rest := header; rest != ""; {
-		equals := strings.IndexByte(rest, '=')
-		if equals < 0 {
-			break
-		}
-		// Before a name there may be a scheme, a comma, or both.
-		name := strings.TrimSpace(rest[:equals])
-		if cut := strings.LastIndexAny(name, " ,\t"); cut >= 0 {
-			name = name[cut+1:]
-		}
-		rest = strings.TrimLeft(rest[equals+1:], " \t")
-		var value string
-		if strings.HasPrefix(rest, `"`) {
-			value, rest = unquote(rest[1:])
-		} else {
-			end := strings.IndexAny(rest, ", \t")
-			if end < 0 {
-				end = len(rest)
-			}
-			value, rest = rest[:end], rest[end:]
-		}
-		found[strings.ToLower(name)] = value
-	}
-	return found
-}
-
-// unquote reads to the end of a quoted string whose opening quote is gone.
-func unquote(s string) (value, rest string) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return b.String(), s[i+1:]
-		case '\\':
-			if i++; i < len(s) {
-				b.WriteByte(s[i])
-			}
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return b.String(), ""
+	http.Error(w, body, status)
 }
 
 // quotable drops what must not stand in a quoted string.
@@ -104,4 +49,37 @@ func quotable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// mostACR bounds the acr values of a challenge.
+const mostACR = 16
+
+// ReadChallenge is the other side: the demands of an API that answered with an
+// RFC 9470 challenge, as options for Login. It is false for any other answer, and
+// for a challenge whose demands can not be read without a doubt. [RP.StepUp] does
+// the rest, too.
+func ReadChallenge(res *http.Response) (LoginOptions, bool) {
+	if res == nil || res.StatusCode != http.StatusUnauthorized {
+		return LoginOptions{}, false
+	}
+	for _, c := range readAuthenticate(res.Header.Values("WWW-Authenticate")) {
+		// The error is for bearer and for DPoP-bound tokens alike (RFC 9470 §3).
+		if (c.scheme != "bearer" && c.scheme != "dpop") || c.params["error"] != insufficient {
+			continue
+		}
+		o := LoginOptions{ACRValues: strings.Fields(c.params["acr_values"])}
+		if len(o.ACRValues) > mostACR {
+			return LoginOptions{}, false
+		}
+		if given, ok := c.params["max_age"]; ok {
+			seconds, err := strconv.ParseUint(given, 10, 31)
+			if err != nil {
+				return LoginOptions{}, false
+			}
+			// "Now" is at most a second ago to LoginOptions, where 0 means any time.
+			o.MaxAge = max(time.Second, time.Duration(seconds)*time.Second)
+		}
+		return o, true
+	}
+	return LoginOptions{}, false
 }

@@ -67,9 +67,7 @@ func ExampleSession_AccessToken() {
 			return
 		}
 		defer res.Body.Close()
-		if o, ok := rp.ReadChallenge(res); ok {
-			o.ReturnTo = "/links"
-			p.Login(w, r, o)
+		if p.StepUp(w, r, res) {
 			return
 		}
 		fmt.Fprintln(w, res.Status)

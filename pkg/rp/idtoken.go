@@ -77,7 +77,7 @@ func (p *RP) checkAudience(aud []string) error {
 
 // wantsUserInfo: the scopes ask for claims that the ID token need not hold.
 func (p *RP) wantsUserInfo(prov *provider) bool {
-	return !p.config.NoUserInfo && prov.oidc.UserInfoEndpoint() != "" &&
+	return !p.config.NoUserInfo && p.config.Resource == "" && prov.oidc.UserInfoEndpoint() != "" &&
 		slices.ContainsFunc(p.config.Scopes, func(s string) bool { return s != "openid" && s != "offline_access" })
 }
 

@@ -75,7 +75,7 @@ func (p *RP) login(w http.ResponseWriter, r *http.Request, o LoginOptions, prefi
 	if len(o.UILocales) == 0 && p.config.UILocales != nil {
 		o.UILocales = p.config.UILocales(r)
 	}
-	params, err := t.parameters(o)
+	params, err := p.parameters(t, o)
 	if err != nil {
 		p.fail(w, r, &Error{Code: "invalid_request", ReturnTo: o.ReturnTo, Err: err})
 		return
@@ -93,10 +93,10 @@ func (p *RP) login(w http.ResponseWriter, r *http.Request, o LoginOptions, prefi
 // checks of the callback rest on.
 var reserved = []string{
 	"response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce",
-	"code_challenge", "code_challenge_method", "request", "request_uri", "acr_values", "max_age", "prompt", "claims",
+	"code_challenge", "code_challenge_method", "request", "request_uri", "acr_values", "max_age", "prompt", "claims", "resource",
 }
 
-func (t pending) parameters(o LoginOptions) ([]oauth2.AuthCodeOption, error) {
+func (p *RP) parameters(t pending, o LoginOptions) ([]oauth2.AuthCodeOption, error) {
 	set := []oauth2.AuthCodeOption{
 		oauth2.S256ChallengeOption(t.Verifier),
 		oauth2.SetAuthURLParam("nonce", t.Nonce),
@@ -106,6 +106,8 @@ func (t pending) parameters(o LoginOptions) ([]oauth2.AuthCodeOption, error) {
 		"prompt":     o.Prompt,
 		"login_hint": o.LoginHint,
 		"ui_locales": strings.Join(o.UILocales, " "),
+		"resource":   p.config.Resource,
+		"claims":     p.claims,
 	} {
 		if value != "" {
 			set = append(set, oauth2.SetAuthURLParam(name, value))

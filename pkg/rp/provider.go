@@ -40,6 +40,7 @@ type provider struct {
 type metadata struct {
 	JWKSURI            string   `json:"jwks_uri"`
 	EndSessionEndpoint string   `json:"end_session_endpoint"`
+	Introspection      string   `json:"introspection_endpoint"`
 	IssParameter       bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	IDTokenSigningAlgs []string `json:"id_token_signing_alg_values_supported"`
 }
@@ -47,24 +48,36 @@ type metadata struct {
 // provider returns the provider's metadata, asking for them when they are not
 // known yet.
 func (p *RP) provider(ctx context.Context) (*provider, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.found != nil {
-		return p.found, nil
+	return p.found.get(ctx, p.config.Issuer, p.config.Now(), p.discover)
+}
+
+// discovery keeps what was found of a provider. A failure is tried again, but not
+// by everybody at once.
+type discovery[T any] struct {
+	mu       sync.Mutex
+	found    *T
+	failed   error // of the last try,
+	failedAt time.Time
+}
+
+func (d *discovery[T]) get(ctx context.Context, issuer string, now time.Time, find func(context.Context) (*T, error)) (*T, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.found != nil {
+		return d.found, nil
 	}
-	now := p.config.Now()
-	if p.failed != nil && now.Sub(p.failedAt) < discoveryBackOff {
-		return nil, p.failed
+	if d.failed != nil && now.Sub(d.failedAt) < discoveryBackOff {
+		return nil, d.failed
 	}
 	// Others wait for the answer: it must not depend on this request's patience.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outgoingTimeout)
 	defer cancel()
-	found, err := p.discover(ctx)
+	found, err := find(ctx)
 	if err != nil {
-		p.failed, p.failedAt = fmt.Errorf("discover provider %s: %w", p.config.Issuer, err), now
-		return nil, p.failed
+		d.failed, d.failedAt = fmt.Errorf("discover provider %s: %w", issuer, err), now
+		return nil, d.failed
 	}
-	p.found, p.failed = found, nil
+	d.found, d.failed = found, nil
 	return found, nil
 }
 
@@ -88,12 +101,11 @@ func (p *RP) discover(ctx context.Context) (*provider, error) {
 		if raw == "" && (name == "userinfo_endpoint" || name == "end_session_endpoint") {
 			continue
 		}
-		// Secrets and codes go there: never over a network in the clear.
-		if u, err := url.Parse(raw); err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-			return nil, fmt.Errorf("metadata: %s %q is not https", name, raw)
+		if err := checkEndpoint(name, raw); err != nil {
+			return nil, err
 		}
 	}
-	algorithms, err := p.algorithms(m)
+	algorithms, err := algorithms(p.config.Algorithms, m)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +113,6 @@ func (p *RP) discover(ctx context.Context) (*provider, error) {
 	endpoint.AuthStyle = oauth2.AuthStyleInHeader // never guessed: a guess sends the code twice
 	if p.config.ClientSecret == "" || p.config.ClientSecretPost {
 		endpoint.AuthStyle = oauth2.AuthStyleInParams
-	}
-	keys := &http.Client{
-		Transport: &keySetCache{next: p.client.Transport, now: p.config.Now},
-		Timeout:   p.client.Timeout,
 	}
 	return &provider{
 		oauth: oauth2.Config{
@@ -115,17 +123,25 @@ func (p *RP) discover(ctx context.Context) (*provider, error) {
 			Scopes:       p.config.Scopes,
 		},
 		oidc: found,
-		verifier: oidc.NewVerifier(p.config.Issuer,
-			oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), keys), m.JWKSURI),
+		verifier: oidc.NewVerifier(p.config.Issuer, keySet(p.client, p.config.Now, m.JWKSURI),
 			&oidc.Config{ClientID: p.config.ClientID, SupportedSigningAlgs: algorithms, Now: p.config.Now}),
 		metadata: m,
 	}, nil
 }
 
-// algorithms are the registered ones, or the asymmetric ones of the metadata.
-func (p *RP) algorithms(m metadata) ([]string, error) {
-	if len(p.config.Algorithms) > 0 {
-		return p.config.Algorithms, nil
+// checkEndpoint: secrets, codes and tokens go there, and keys come from there.
+// Never over a network in the clear.
+func checkEndpoint(name, raw string) error {
+	if u, err := url.Parse(raw); err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return fmt.Errorf("metadata: %s %q is not https", name, raw)
+	}
+	return nil
+}
+
+// algorithms are the given ones, or the asymmetric ones of the metadata.
+func algorithms(given []string, m metadata) ([]string, error) {
+	if len(given) > 0 {
+		return given, nil
 	}
 	var usable []string
 	for _, alg := range m.IDTokenSigningAlgs {
@@ -172,6 +188,12 @@ func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
+// keySet is the provider's keys.
+func keySet(client *http.Client, now func() time.Time, address string) oidc.KeySet {
+	cached := &http.Client{Transport: &keySetCache{next: client.Transport, now: now}, Timeout: client.Timeout}
+	return oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), cached), address)
+}
+
 // keySetCache repeats the last key set for a few seconds. go-oidc fetches it
 // again for every token whose key it does not know, and the back-channel logout
 // endpoint takes tokens from anybody: without this a stranger could make us
@@ -194,10 +216,10 @@ func (k *keySetCache) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		if res.StatusCode != http.StatusOK {
-			return res, nil
-		}
 		defer func() { _ = res.Body.Close() }()
+		if res.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("key set: %s", res.Status)
+		}
 		body, err := io.ReadAll(res.Body)
 		if err != nil {
 			return nil, fmt.Errorf("read key set: %w", err)

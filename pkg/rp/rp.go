@@ -28,6 +28,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,7 +37,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -79,6 +79,12 @@ type Config struct {
 	Algorithms []string
 	// Audiences are accepted in aud beside ClientID; any other is refused.
 	Audiences []string
+	// Resource is the API that access tokens are to be for (RFC 8707), if it is not
+	// the provider's own. Userinfo is left alone then: a token is for one of them.
+	Resource string
+	// Claims are asked for in the ID token by name, such as "name"
+	// (OpenID Connect Core §5.5).
+	Claims []string
 	// NoUserInfo leaves the userinfo endpoint alone, for applications to which the
 	// claims of the ID token are enough.
 	NoUserInfo bool
@@ -125,11 +131,9 @@ type RP struct {
 	client  *http.Client
 	session string // cookie name
 	browser string // cookie name
+	claims  string // the claims parameter, "" for none
 
-	mu       sync.Mutex
-	found    *provider
-	failed   error // of the last discovery,
-	failedAt time.Time
+	found discovery[provider]
 }
 
 // New checks the configuration and asks the provider for its metadata. A provider
@@ -159,10 +163,8 @@ func New(ctx context.Context, c Config) (*RP, error) {
 	if !local(c.SignedOut) {
 		return nil, fmt.Errorf("rp: Config.SignedOut %q is not a path of this application", c.SignedOut)
 	}
-	for _, alg := range c.Algorithms {
-		if !slices.Contains(asymmetric, alg) {
-			return nil, fmt.Errorf("rp: Config.Algorithms: %q is not an asymmetric JWS algorithm", alg)
-		}
+	if err := checkAlgorithms(c.Algorithms); err != nil {
+		return nil, err
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -174,7 +176,7 @@ func New(ctx context.Context, c Config) (*RP, error) {
 		c.Store = &MemoryStore{Now: c.Now}
 	}
 	if c.Satisfies == nil {
-		c.Satisfies = map[string][]string{ACRCard: {ACRPasswordOTP}}
+		c.Satisfies = satisfies
 	}
 	if c.SessionTTL <= 0 {
 		c.SessionTTL = 12 * time.Hour
@@ -203,6 +205,17 @@ func New(ctx context.Context, c Config) (*RP, error) {
 		session: c.CookieName,
 		browser: c.CookieName + "-browser",
 	}
+	if len(c.Claims) > 0 {
+		asked := map[string]any{}
+		for _, name := range c.Claims {
+			asked[name] = nil
+		}
+		encoded, err := json.Marshal(map[string]any{"id_token": asked})
+		if err != nil {
+			return nil, fmt.Errorf("rp: Config.Claims: %w", err)
+		}
+		p.claims = string(encoded)
+	}
 	if p.secure {
 		p.session, p.browser = "__Host-"+p.session, "__Host-"+p.browser
 	}
@@ -216,10 +229,26 @@ func New(ctx context.Context, c Config) (*RP, error) {
 	return p, nil
 }
 
+// satisfies is Portti's: which demands a level meets besides its own.
+var satisfies = map[string][]string{ACRCard: {ACRPasswordOTP}}
+
 // Satisfies tells whether a sign-in at level got meets the demand want. An empty
 // demand is met by everything.
 func (p *RP) Satisfies(got, want string) bool {
-	return want == "" || got == want || slices.Contains(p.config.Satisfies[got], want)
+	return meets(p.config.Satisfies, got, want)
+}
+
+func meets(satisfies map[string][]string, got, want string) bool {
+	return want == "" || got == want || slices.Contains(satisfies[got], want)
+}
+
+func checkAlgorithms(given []string) error {
+	for _, alg := range given {
+		if !slices.Contains(asymmetric, alg) {
+			return fmt.Errorf("rp: Config.Algorithms: %q is not an asymmetric JWS algorithm", alg)
+		}
+	}
+	return nil
 }
 
 // checked parses an address of the configuration: https, or http on a name that

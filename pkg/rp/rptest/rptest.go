@@ -10,6 +10,7 @@
 package rptest
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -46,12 +47,16 @@ type Script struct {
 	Refuse string
 	// Response changes the authorization response before it is sent.
 	Response func(url.Values)
-	// Token changes header and claims of an ID token or logout token before it is
+	// Token changes header and claims of an ID, logout or access token before it is
 	// signed. The algorithm is the header's: ES256, RS256, HS256 (with the public
 	// key as the secret) or none.
 	Token func(header, claims map[string]any)
 	// TokenResponse changes the token endpoint's answer.
 	TokenResponse func(map[string]any)
+	// AccessJWT gives access tokens that are JWTs (RFC 9068), not references.
+	AccessJWT bool
+	// Introspection changes the answer about an access token.
+	Introspection func(map[string]any)
 	// UserInfo changes the userinfo answer.
 	UserInfo func(map[string]any)
 	// Metadata changes the discovery document.
@@ -70,10 +75,12 @@ type Script struct {
 	Now func() time.Time
 }
 
+func (s Script) lifetime() time.Duration { return cmp.Or(s.Lifetime, 10*time.Minute) }
+
 // Counts is what the provider has seen.
 type Counts struct {
-	Authorize, Code, Refresh, UserInfo, JWKS, Discovery, EndSession int
-	Replays                                                         int // codes and refresh tokens used again
+	Authorize, Code, Refresh, UserInfo, JWKS, Discovery, EndSession, Introspection int
+	Replays                                                                        int // codes and refresh tokens used again
 }
 
 // Provider is a running provider with one client.
@@ -91,15 +98,18 @@ type Provider struct {
 	counts   Counts
 	codes    map[string]grant
 	spent    map[string]bool
-	access   map[string]map[string]any // token → claims
+	access   map[string]map[string]any // token → claims of the person
+	facts    map[string]map[string]any // token → what it says
 	refresh  map[string]grant
 	lastAuth url.Values
 	lastEnd  url.Values
 }
 
 type grant struct {
-	claims                          map[string]any
-	challenge, redirect, nonce, acr string
+	claims                                    map[string]any
+	challenge, redirect, nonce, acr, resource string
+	scope                                     string
+	at                                        time.Time // of the sign-in
 }
 
 var keys = sync.OnceValues(func() (*ecdsa.PrivateKey, *rsa.PrivateKey) {
@@ -120,7 +130,7 @@ func New(t testing.TB) *Provider {
 	p := &Provider{
 		ClientID: "app", ClientSecret: "a secret of the app / + %",
 		codes: map[string]grant{}, spent: map[string]bool{},
-		access: map[string]map[string]any{}, refresh: map[string]grant{},
+		access: map[string]map[string]any{}, facts: map[string]map[string]any{}, refresh: map[string]grant{},
 	}
 	p.ec, p.rsa = keys()
 	p.script.Claims = map[string]any{"sub": "user-1", "sid": "sid-1", "name": "Maija Meikäläinen"}
@@ -130,6 +140,7 @@ func New(t testing.TB) *Provider {
 	mux.HandleFunc("/token", p.token)
 	mux.HandleFunc("/jwks", p.jwks)
 	mux.HandleFunc("/userinfo", p.userinfo)
+	mux.HandleFunc("/introspect", p.introspect)
 	mux.HandleFunc("/end", p.endSession)
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.read().Down {
@@ -146,6 +157,12 @@ func New(t testing.TB) *Provider {
 // Config is the configuration of the provider's client, ready for rp.New.
 func (p *Provider) Config(redirectURL string) rp.Config {
 	return rp.Config{Issuer: p.URL, ClientID: p.ClientID, ClientSecret: p.ClientSecret, RedirectURL: redirectURL}
+}
+
+// Resource is the configuration of an API, ready for rp.NewResource. It may ask
+// about references.
+func (p *Provider) Resource(audience string) rp.ResourceConfig {
+	return rp.ResourceConfig{Issuer: p.URL, Audience: audience, ClientID: p.ClientID, ClientSecret: p.ClientSecret}
 }
 
 // Set changes the script.
@@ -197,6 +214,50 @@ func (p *Provider) IDToken(claims map[string]any) string {
 	return p.sign(map[string]any{"typ": "JWT"}, claims)
 }
 
+// AccessToken makes an access token for an API: a JWT if the script says so,
+// otherwise a reference. It has the claims of RFC 9068 for a person who has just
+// signed in with password and code; given ones replace them, nil ones remove them.
+func (p *Provider) AccessToken(audience string, given map[string]any) string {
+	now := p.now()
+	claims := map[string]any{
+		"iss": p.URL, "aud": audience, "sub": p.read().Claims["sub"], "client_id": p.ClientID, "iat": now.Unix(), "exp": now.Add(p.read().lifetime()).Unix(),
+		"jti": rand.Text(), "acr": rp.ACRPasswordOTP, "amr": []string{"pwd", "otp", "mfa"}, "auth_time": now.Unix(),
+	}
+	for name, value := range given {
+		if claims[name] = value; value == nil {
+			delete(claims, name)
+		}
+	}
+	if p.read().AccessJWT {
+		return p.sign(map[string]any{"typ": "at+jwt"}, claims)
+	}
+	token := rand.Text()
+	p.locked(func() { p.facts[token] = claims })
+	return token
+}
+
+func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
+	id, secret, _ := r.BasicAuth()
+	id, _ = url.QueryUnescape(id)
+	secret, _ = url.QueryUnescape(secret)
+	if id != p.ClientID || secret != p.ClientSecret {
+		writeJSON(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
+		return
+	}
+	answer := map[string]any{"active": false}
+	p.locked(func() {
+		p.counts.Introspection++
+		if facts, ok := p.facts[r.PostFormValue("token")]; ok {
+			answer = maps.Clone(facts)
+			answer["active"], answer["token_type"] = true, "Bearer"
+		}
+	})
+	if change := p.read().Introspection; change != nil {
+		change(answer)
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
 func (p *Provider) read() Script {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,6 +286,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		"jwks_uri":                              p.URL + "/jwks",
 		"userinfo_endpoint":                     p.URL + "/userinfo",
 		"end_session_endpoint":                  p.URL + "/end",
+		"introspection_endpoint":                p.URL + "/introspect",
 		"id_token_signing_alg_values_supported": []string{"ES256", "RS256", "HS256", "none"},
 		"authorization_response_iss_parameter_supported": true,
 	}
@@ -236,11 +298,12 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	q, s := r.URL.Query(), p.read()
-	code := rand.Text()
+	code, now := rand.Text(), p.now()
 	p.locked(func() {
 		p.counts.Authorize++
 		p.lastAuth = q
-		g := grant{claims: s.Claims, challenge: q.Get("code_challenge"), redirect: q.Get("redirect_uri"), nonce: q.Get("nonce"), acr: s.ACR}
+		g := grant{claims: s.Claims, challenge: q.Get("code_challenge"), redirect: q.Get("redirect_uri"), nonce: q.Get("nonce"), acr: s.ACR,
+			resource: q.Get("resource"), scope: q.Get("scope"), at: now}
 		if g.acr == "" {
 			g.acr, _, _ = strings.Cut(q.Get("acr_values"), " ")
 		}
@@ -319,14 +382,21 @@ func (p *Provider) spend(from map[string]grant, value string) (grant, bool) {
 }
 
 func (p *Provider) mint(s Script, g grant) map[string]any {
-	now, access := p.now(), rand.Text()
-	lifetime := s.Lifetime
-	if lifetime == 0 {
-		lifetime = 10 * time.Minute
+	now := p.now()
+	audience := g.resource
+	if audience == "" {
+		audience = p.URL
 	}
+	about := map[string]any{"acr": g.acr, "scope": g.scope, "sub": g.claims["sub"], "auth_time": g.at.Unix()}
+	for _, name := range []string{"acr", "auth_time"} {
+		if value, ok := g.claims[name]; ok {
+			about[name] = value
+		}
+	}
+	access := p.AccessToken(audience, about)
 	sum := sha256.Sum256([]byte(access))
 	claims := map[string]any{
-		"iss": p.URL, "aud": p.ClientID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(), "auth_time": now.Unix(),
+		"iss": p.URL, "aud": p.ClientID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(), "auth_time": g.at.Unix(),
 		"acr": g.acr, "amr": []string{"pwd", "otp", "mfa"}, "at_hash": b64(sum[:16]),
 	}
 	if g.acr == rp.ACRCard {
@@ -341,7 +411,7 @@ func (p *Provider) mint(s Script, g grant) map[string]any {
 		}
 	}
 	answer := map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(lifetime / time.Second),
+		"access_token": access, "token_type": "Bearer", "expires_in": int(s.lifetime() / time.Second),
 		"id_token": p.sign(map[string]any{"typ": "JWT"}, claims),
 	}
 	p.locked(func() {

@@ -30,6 +30,8 @@ var posts = map[string]string{
 	"userservices /card/confirm": byForm, "userservices /password": byForm, "userservices /logout": byForm, "userservices /backchannel-logout": byKey,
 	"api /api/v1/me/authenticator": byKey, "api /api/v1/me/authenticator/confirm": byKey, "api /api/v1/me/authenticator/trial": byKey, "api /api/v1/me/card/attempt": byKey,
 	"api /api/v1/me/card/seen": byKey, "api /api/v1/me/card/link": byKey, "api /api/v1/me/password": byKey,
+	"api /api/v1/clients": byKey, "api /api/v1/clients/{id}/enable": byKey, "api /api/v1/clients/{id}/disable": byKey, "api /api/v1/clients/{id}/secret": byKey,
+	"openid /par": byKey, "openid /introspect": byKey, "openid /revoke": byKey,
 	"service /logout": byOrigin, "service /logout/backchannel": byKey,
 }
 
@@ -37,7 +39,7 @@ var posts = map[string]string{
 func TestEveryPostIsKnown(t *testing.T) {
 	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
-	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true} // of any method: see openid.Provider.Register
+	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true} // of any method: see openid.Provider.Register
 	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "api": "../api/api.go", "service": "../../cmd/demoservice/service/service.go"} {
 		for _, m := range route.FindAllStringSubmatch(string(must(os.ReadFile(file))(t)), -1) {
 			path := m[1]

@@ -60,7 +60,7 @@ func TestTokenEndpoint(t *testing.T) {
 			"an unknown grant":          {"POST", "", "grant_type=password&username=a&password=b", basic, 400, "unsupported_grant_type"},
 			"jwt-bearer":                {"POST", "", "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=a.b.c&scope=openid", basic, 400, "unsupported_grant_type"},
 			"client credentials":        {"POST", "", "grant_type=client_credentials", basic, 400, "unsupported_grant_type|unauthorized_client"},
-			"token exchange":            {"POST", "", "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=" + tokens.Access, basic, 400, "unsupported_grant_type"},
+			"token exchange":            {"POST", "", "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=" + tokens.Access, basic, 400, "unauthorized_client"},
 			"nobody":                    {"POST", "", "grant_type=authorization_code&code=" + fresh(), "", 401, "invalid_client"}, // "no client authentication included" (RFC 6749 §5.2)
 			"an unknown client":         {"POST", "", "grant_type=authorization_code&code=x", "Basic " + base64.StdEncoding.EncodeToString([]byte("who:secret")), 401, "invalid_client"},
 			"a wrong secret":            {"POST", "", "grant_type=authorization_code&code=x", "Basic " + base64.StdEncoding.EncodeToString([]byte(p.ID+":"+q.Secret)), 401, "invalid_client"},

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/portti-id/portti/internal/dpop"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
 )
@@ -105,7 +104,7 @@ func (p *Provider) bindCode(w http.ResponseWriter, r *http.Request, q *pending) 
 	}
 	jkt := strings.TrimPrefix(string(proved), boundToKey)
 	if q.JKT != "" && q.JKT != jkt {
-		return wrong("dpop_jkt", dpop.InvalidProof, "The DPoP proof is not of the key that dpop_jkt names.")
+		return wrong("dpop_jkt", "invalid_request", "The DPoP proof is not of the key that dpop_jkt names.")
 	}
 	q.JKT = jkt
 	return nil

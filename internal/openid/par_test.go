@@ -336,8 +336,10 @@ func TestPushedRequestNamesAKey(t *testing.T) {
 			t.Errorf("%s: %d %s", what, r.status, r.raw)
 		}
 	}
+	if r := push(proof(other), key.Thumbprint()); r.status != http.StatusBadRequest || r.text("error") != "invalid_request" || r.json["request_uri"] != nil {
+		t.Errorf("another key: %d %s", r.status, r.raw)
+	}
 	for what, r := range map[string]reply{
-		"another key":           push(proof(other), key.Thumbprint()),
 		"for the token request": push(key.Proof(http.MethodPost, k.url+openid.TokenPath, "", ""), ""),
 		"no proof":              push("x", ""),
 	} {

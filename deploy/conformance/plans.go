@@ -106,6 +106,7 @@ func browser(p place) []object {
 		{"match": p.Issuer + "/authorize*", "tasks": []object{
 			task("Password", page, true, typed("username", username), typed("password", secret), click("login-submit")),
 			task("Code", page, true, typed("code", constant), click("code-submit")),
+			task("Consent", page, true, click("consent-allow")), // of clients that registered themselves
 			done,
 		}},
 		{"match": p.Issuer + "/end_session*", "tasks": []object{

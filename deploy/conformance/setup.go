@@ -134,6 +134,7 @@ mtls:
   certificate_file: ` + serverCert + `
   key_file: ` + serverKey + `
   client_ca_files: [` + clientCA + `]
+dynamic_registration: open
 logout_notices:
   allow_hosts: [SUITE]
 log:

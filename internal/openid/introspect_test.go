@@ -1,13 +1,16 @@
 package openid_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/openid"
@@ -317,4 +320,71 @@ func FuzzIntrospect(f *testing.F) {
 			t.Fatalf("%d %s", w.Code, a.raw)
 		}
 	})
+}
+
+// away is a database that has gone, but for the clients that are known.
+type away struct {
+	openid.Store
+	gone *atomic.Bool
+}
+
+func (s away) err() error {
+	if s.gone.Load() {
+		return fault.New(fault.Unavailable, "database_unavailable", "It is gone.")
+	}
+	return nil
+}
+
+func (s away) Token(ctx context.Context, hash string, now time.Time) (openid.Grant, openid.AccessToken, error) {
+	if err := s.err(); err != nil {
+		return openid.Grant{}, openid.AccessToken{}, err
+	}
+	return s.Store.Token(ctx, hash, now)
+}
+
+func (s away) Grant(ctx context.Context, id string, now time.Time) (openid.Grant, error) {
+	if err := s.err(); err != nil {
+		return openid.Grant{}, err
+	}
+	return s.Store.Grant(ctx, id, now)
+}
+
+func (s away) IssueClient(ctx context.Context, g openid.Grant, t openid.AccessToken) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	return s.Store.IssueClient(ctx, g, t)
+}
+
+// Nobody is told that a token is dead because we cannot look.
+func TestTokensWhileTheDatabaseIsAway(t *testing.T) {
+	var gone atomic.Bool
+	k := newKit(t, func(_ *openid.Config, d *openid.Deps) { d.Store = away{d.Store, &gone} })
+	k.client("rp", func(c *openid.Client) { c.TokenFormat = openid.FormatJWT })
+	k.client("machine", machine)
+	k.client("api", exchanger)
+	g, subject := k.given("rp"), k.given("rp", forAPI, withScopes("read"))
+	for _, id := range []string{"rp", "machine", "api"} {
+		k.about(id, g.access) // known from here on
+	}
+	gone.Store(true)
+	for what, r := range map[string]reply{
+		"introspection":                   k.about("rp", g.access),
+		"introspection of a refresh":      k.about("rp", g.refresh),
+		"revocation":                      k.postTo(openid.RevokePath, "rp", url.Values{"token": {g.access}}),
+		"revocation of a refresh":         k.postTo(openid.RevokePath, "rp", url.Values{"token": {g.refresh}}),
+		"client credentials":              k.post("machine", own()),
+		"token exchange":                  k.post("api", swap(subject.access)),
+		"refresh that looks at its grant": k.post("rp", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {g.refresh}}),
+		"userinfo":                        k.userinfo(g.access),
+	} {
+		refused(t, what, r, http.StatusServiceUnavailable, "temporarily_unavailable")
+		if r.header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", what)
+		}
+	}
+	gone.Store(false)
+	if k.userinfo(g.access).status != http.StatusOK || k.about("rp", g.refresh).json["active"] != true {
+		t.Error("something was lost meanwhile")
+	}
 }

@@ -83,6 +83,16 @@ func asked(p *Party, method openid.AuthMethod) nodeSettings {
 	return nodeSettings{Do: "sign in", Issuer: p.W.Issuer(), ID: p.ID, Auth: method, Secret: p.Secret, Redirect: p.Redirect, Scope: "openid profile email"}
 }
 
+// webCrypto is what Node 18, Debian 12's, has to be told: there globalThis.crypto is
+// still behind a flag.
+func webCrypto(t *testing.T) []string {
+	t.Helper()
+	if out := string(must(exec.CommandContext(t.Context(), "node", "--version").Output())(t)); strings.HasPrefix(out, "v18.") {
+		return []string{"--experimental-global-webcrypto"}
+	}
+	return nil
+}
+
 // node runs party.mjs. A browser goes where it asks, and returns where that ended.
 func (w *World) node(t *testing.T, s nodeSettings, browse func(address string) (back string)) nodeSeen {
 	t.Helper()
@@ -93,7 +103,7 @@ func (w *World) node(t *testing.T, s nodeSettings, browse func(address string) (
 		os.Symlink(modules(t), filepath.Join(folder, "node_modules"))); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), "node", "party.mjs")
+	c := exec.CommandContext(t.Context(), "node", append(webCrypto(t), "party.mjs")...)
 	c.Dir, c.Env = folder, append(os.Environ(), "NODE_EXTRA_CA_CERTS=ca.pem")
 	var complaints bytes.Buffer
 	c.Stderr = &complaints

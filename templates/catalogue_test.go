@@ -89,11 +89,11 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{
-	"ephemeral_conflict", "ephemeral_not_found", "method_unknown", "card_", // card_ + verdict: package signin shows the verdict's page
+	"ephemeral_conflict", "ephemeral_not_found", "device_codes_spent", "poll_too_soon", "method_unknown", "card_", // card_ + verdict: package signin shows the verdict's page
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "registration_token_not_found",
 	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",

@@ -42,6 +42,8 @@ const (
 	RefreshReused        Type = "token.refresh_reused"
 	ConsentGiven         Type = "consent.given"
 	ConsentRevoked       Type = "consent.revoked"
+	DeviceAllowed        Type = "device.allowed"
+	DeviceDenied         Type = "device.denied"
 	ClientCreated        Type = "client.created"
 	ClientChanged        Type = "client.changed"
 	ClientDisabled       Type = "client.disabled"

@@ -27,6 +27,7 @@ type configuration struct {
 	EndSession               string           `json:"end_session_endpoint"`
 	Introspection            string           `json:"introspection_endpoint"`
 	Revocation               string           `json:"revocation_endpoint"`
+	Device                   string           `json:"device_authorization_endpoint"`
 	Scopes                   []string         `json:"scopes_supported"`
 	ResponseTypes            []string         `json:"response_types_supported"`
 	ResponseModes            []string         `json:"response_modes_supported"`
@@ -85,6 +86,7 @@ func (p *Provider) describe() document {
 		EndSession:               p.url(EndSessionPath),
 		Introspection:            p.url(IntrospectPath),
 		Revocation:               p.url(RevokePath),
+		Device:                   p.url(DevicePath),
 		Scopes:                   scopesSupported,
 		ResponseTypes:            []string{"code"},
 		ResponseModes:            slices.Concat(responseModes, jarmModes),

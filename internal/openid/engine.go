@@ -35,7 +35,7 @@ var _ op.Server = (*engine)(nil)
 
 // grants is what the token endpoint serves. A new grant is a method of engine
 // and a line here.
-var grants = []GrantType{GrantCode, GrantRefresh, GrantClient, GrantExchange}
+var grants = []GrantType{GrantCode, GrantRefresh, GrantClient, GrantDevice, GrantExchange}
 
 // newEngine routes the token endpoint and nothing else.
 func newEngine(p *Provider) (http.Handler, error) {
@@ -72,6 +72,10 @@ func (e *engine) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Refr
 
 func (e *engine) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
 	return e.respond(e.p.clientCredentials(ctx, r.Client.(registered).asking))
+}
+
+func (e *engine) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.DeviceAccessTokenRequest]) (*op.Response, error) {
+	return e.respond(e.p.deviceToken(ctx, r.Client.(registered).asking, r.Data.DeviceCode))
 }
 
 func (e *engine) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
@@ -116,6 +120,11 @@ var answers = map[string]oidc.Error{
 	"unauthorized_client": {ErrorType: "unauthorized_client"},
 	"invalid_scope":       {ErrorType: "invalid_scope"},
 	"invalid_target":      {ErrorType: "invalid_target"}, // RFC 8707 §2
+
+	"authorization_pending": {ErrorType: "authorization_pending"}, // RFC 8628 §3.5
+	"slow_down":             {ErrorType: "slow_down"},
+	"access_denied":         {ErrorType: "access_denied"},
+	"expired_token":         {ErrorType: "expired_token"},
 }
 
 const maxTokenRequest = 32 << 10

@@ -16,7 +16,6 @@ func TestEngineRefusesWhatIsNotOurs(t *testing.T) {
 	at := &url.URL{Path: TokenPath}
 	for what, err := range map[string]error{
 		"jwt-bearer":    second(e.JWTProfile(ctx, &op.Request[oidc.JWTProfileGrantRequest]{URL: at})),
-		"device code":   second(e.DeviceToken(ctx, &op.ClientRequest[oidc.DeviceAccessTokenRequest]{Request: &op.Request[oidc.DeviceAccessTokenRequest]{URL: at}})),
 		"introspection": second(e.Introspect(ctx, &op.Request[op.IntrospectionRequest]{URL: at})),
 		"revocation":    second(e.Revocation(ctx, &op.ClientRequest[oidc.RevocationRequest]{Request: &op.Request[oidc.RevocationRequest]{URL: at}})),
 		"userinfo":      second(e.UserInfo(ctx, &op.Request[oidc.UserInfoRequest]{URL: at})),

@@ -40,7 +40,7 @@ func TestMetadata(t *testing.T) {
 		"response_types_supported": list("code"), "response_modes_supported": list("query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"),
 		"pushed_authorization_request_endpoint": k.url + "/par", "require_pushed_authorization_requests": false,
 		"authorization_signing_alg_values_supported":       list("RS256", "ES256", "EdDSA", "PS256"),
-		"grant_types_supported":                            list("authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
+		"grant_types_supported":                            list("authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange"),
 		"subject_types_supported":                          list("public", "pairwise"),
 		"id_token_signing_alg_values_supported":            list("RS256", "ES256", "EdDSA", "PS256"),
 		"token_endpoint_auth_methods_supported":            list("client_secret_basic", "client_secret_post", "private_key_jwt", "none"),
@@ -61,6 +61,7 @@ func TestMetadata(t *testing.T) {
 		"userinfo_signing_alg_values_supported":                    list("RS256", "ES256", "EdDSA", "PS256"),
 		"introspection_signing_alg_values_supported":               list("RS256", "ES256", "EdDSA", "PS256"),
 		"authorization_response_iss_parameter_supported":           true, "backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
+		"device_authorization_endpoint": k.url + openid.DevicePath,
 		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
 		"claims_parameter_supported": true, "request_parameter_supported": true, "request_uri_parameter_supported": true,
 		"require_request_uri_registration": true, "request_object_signing_alg_values_supported": list("RS256", "ES256", "EdDSA", "PS256"),
@@ -137,7 +138,7 @@ func TestCORS(t *testing.T) {
 // its callback that completes anybody's request, nor endpoints of later issues.
 func TestOnlyOurRoutes(t *testing.T) {
 	k := newKit(t)
-	for _, path := range []string{"/healthz", "/ready", "/authorize/callback?id=x", "/oauth/token", "/keys", "/oauth/introspect", "/device_authorization", "/token/", "/token/x"} {
+	for _, path := range []string{"/healthz", "/ready", "/authorize/callback?id=x", "/oauth/token", "/keys", "/oauth/introspect", "/token/", "/token/x"} {
 		if a := k.read(must(http.Get(k.url + path))); a.status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, a.status)
 		}

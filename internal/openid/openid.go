@@ -37,6 +37,7 @@
 //	dynamic.go       dynamic registration: what software that registers itself may choose
 //	register.go      the registration endpoint (RFC 7591) and its management (RFC 7592)
 //	logout.go        RP-initiated logout, the end of a session
+//	device.go        the device flow: RFC 8628
 //	consent.go       what people allow third-party clients
 //	frontchannel.go  the frames of a logout
 //	backchannel.go   logout notices to relying parties

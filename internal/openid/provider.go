@@ -262,6 +262,7 @@ func (p *Provider) Register(mux *http.ServeMux) {
 	mux.HandleFunc(p.base+UserinfoPath, p.userinfo)
 	mux.HandleFunc(p.base+IntrospectPath, p.introspect)
 	mux.HandleFunc(p.base+RevokePath, p.revoke)
+	mux.HandleFunc(p.base+DevicePath, p.authorizeDevice)
 	if p.SelfRegistration != NoSelfRegistration {
 		mux.HandleFunc(p.base+RegisterPath, p.register)
 		mux.HandleFunc(p.base+RegisterPath+"/{client}", p.manage)

@@ -171,6 +171,9 @@ func validateProfile(c Client, _ ACRs) error {
 	if !slices.Contains([]AuthMethod{AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS}, c.AuthMethod) {
 		return invalid("auth_method", "%s is not for the profile %s: use %s, %s or %s", c.AuthMethod, c.Profile, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS)
 	}
+	if c.may(GrantDevice) {
+		return invalid("grant_types", "%s is not for the profile %s", GrantDevice, c.Profile)
+	}
 	if !c.bound() {
 		return invalid("dpop_bound_access_tokens", "the profile %s needs it, or tls_client_certificate_bound_access_tokens", c.Profile)
 	}

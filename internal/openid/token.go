@@ -104,10 +104,15 @@ func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, ve
 		p.Log.WarnContext(ctx, "code refused", "client", client.ID, "reason", reason)
 		return nil, errCode
 	}
-	g := Grant{
+	return p.mint(ctx, a, c.grant(id, GrantCode, now))
+}
+
+// grant is what the record of a code, or of a device, becomes when it is redeemed.
+func (c codeRecord) grant(id string, kind GrantType, now time.Time) Grant {
+	return Grant{
 		ID:        id,
-		Kind:      GrantCode,
-		Client:    client.ID,
+		Kind:      kind,
+		Client:    c.Client,
 		User:      c.Session.User,
 		Session:   c.Session.ID,
 		Epoch:     c.Session.Epoch,
@@ -123,6 +128,11 @@ func (p *Provider) exchange(ctx context.Context, a asking, code, redirectURI, ve
 		Created:   now,
 		Expires:   c.Session.Ends,
 	}
+}
+
+// mint issues a grant of a person with its first tokens.
+func (p *Provider) mint(ctx context.Context, a asking, g Grant) (*tokens, error) {
+	client, now := a.Client, g.Created
 	a.Scopes = nil // asked for and granted at the authorization endpoint
 	if !within(a.Resources, g.Resources) {
 		return nil, errTarget

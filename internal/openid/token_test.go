@@ -70,7 +70,7 @@ func TestTokenEndpointFailures(t *testing.T) {
 		"password grant":                        {basic("rp", secret), form("grant_type", "password").Encode(), 400, "unsupported_grant_type"},
 		"client_credentials":                    {basic("rp", secret), form("grant_type", "client_credentials").Encode(), 400, "unauthorized_client"},
 		"client_credentials of a public client": {"", form("grant_type", "client_credentials", "client_id", "public").Encode(), 400, "unauthorized_client"},
-		"device code":                           {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "x").Encode(), 400, "unsupported_grant_type"},
+		"device code":                           {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "x").Encode(), 400, "unauthorized_client"},
 		"token exchange":                        {basic("rp", secret), form("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange").Encode(), 400, "unauthorized_client"}, // off unless registered
 		"odd scope":                             {basic("rp", secret), form("scope", "a\"b").Encode(), 400, "invalid_scope"},
 		"odd resource":                          {basic("rp", secret), form("resource", "https://api.example/#x").Encode(), 400, "invalid_target"},

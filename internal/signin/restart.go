@@ -2,6 +2,7 @@ package signin
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/openid"
@@ -39,6 +40,8 @@ func (p *Pages) restart(w http.ResponseWriter, r *http.Request) error {
 	case r.Method != http.MethodPost: // the links of the languages lead here
 	case tx != "":
 		page.Here = signInPath(tx)
+	case strings.HasPrefix(r.URL.Path, openid.VerifyPath):
+		page.Here = openid.VerifyPath
 	default:
 		page.Here = openid.EndSessionPath
 	}

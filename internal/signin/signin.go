@@ -9,6 +9,7 @@
 //	change.go       the forced change of a temporary password
 //	card.go         to the card host and back; the page of a refused card
 //	leave.go        another method, cancel
+//	device.go       letting a device in
 //	consent.go      what a third party's service may learn
 //	resume.go       on with the request that waited while somebody enrolled (S20)
 //	restart.go      a sign-in that cannot go on (S68)
@@ -71,6 +72,13 @@ type Provider interface {
 	Allow(w http.ResponseWriter, r *http.Request, id string, s session.Session, token string) error
 	// Refuse answers the request with an error.
 	Refuse(w http.ResponseWriter, r *http.Request, id string, e openid.Error) error
+	// VisitDevice, Device, AllowDevice and DenyDevice let a device in, or not;
+	// SignInFor leads to the sign-in that it takes.
+	VisitDevice(w http.ResponseWriter, r *http.Request, typed string) (string, error)
+	Device(w http.ResponseWriter, r *http.Request, id string, s *session.Session) (openid.Device, error)
+	AllowDevice(w http.ResponseWriter, r *http.Request, id string, s session.Session, token string) error
+	DenyDevice(w http.ResponseWriter, r *http.Request, id string, s *session.Session) error
+	SignInFor(w http.ResponseWriter, r *http.Request, in openid.Inside) error
 	// EndSession ends a session by its public ID, with everything that stands on it.
 	EndSession(ctx context.Context, sid, reason string) error
 	// ParseLogout and FinishLogout are RP-initiated logout.
@@ -102,6 +110,13 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	post("/signin/{tx}/cancel", p.cancel)
 	post("/signin/{tx}/consent", p.allow)
 	post("/signin/{tx}/deny", p.deny)
+	get("/device", p.device)
+	get("/device/{visit}", p.deviceVisit)
+	get("/device/{visit}/{form}", p.deviceBack)
+	mux.Handle("POST /device", p.needCookies(p.deviceCode))
+	mux.Handle("POST /device/{visit}/signin", p.needCookies(p.deviceSignIn))
+	mux.Handle("POST /device/{visit}/allow", p.needCookies(p.deviceAllow))
+	mux.Handle("POST /device/{visit}/deny", p.needCookies(p.deviceDeny))
 	mux.Handle("GET "+openid.EndSessionPath, p.Site.Handle(p.logout))
 	mux.Handle("POST "+openid.EndSessionPath, p.Site.HandleCrossSite(p.logoutPosted))
 	mux.Handle("POST "+logoutConfirmPath, p.needCookies(p.logoutConfirm))

@@ -55,6 +55,17 @@ var (
 	// where anybody may register a client.
 	RegistrationPerAddress = Limit{"registration-address", 100, time.Hour}
 
+	// DeviceCodePerBrowser and DeviceCodePerAddress bound the tries at codes that
+	// devices show (RFC 8628 §5.1), the right ones too: there are 2.5·10¹⁰ codes,
+	// so that an address which tries all day finds one of a thousand waiting
+	// devices in about two years.
+	DeviceCodePerBrowser = Limit{"device-code-browser", 10, 10 * time.Minute}
+	DeviceCodePerAddress = Limit{"device-code-address", 200, 10 * time.Minute}
+
+	// DeviceStartPerAddress keeps strangers from filling the store with devices
+	// that wait. A building's worth of them may start at once.
+	DeviceStartPerAddress = Limit{"device-start-address", 300, 10 * time.Minute}
+
 	// AskPerAccount and AskPerAddress keep "I forgot my password" from flooding
 	// a person's mailbox. The page is the same when they are reached (S51).
 	AskPerAccount = Limit{"ask-account", 3, 24 * time.Hour}

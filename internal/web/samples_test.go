@@ -20,6 +20,22 @@ type loginPage struct {
 	Logo, Policy, Terms                                 string
 }
 
+type devicePage struct {
+	web.Page
+	Action, UserCode string
+}
+
+type deviceAskPage struct {
+	consentPage
+	SignIn, UserCode string
+	Third            bool
+}
+
+type deviceAskedPage struct {
+	web.Page
+	Allowed bool
+}
+
 type consentPage struct {
 	web.Page
 	Allow, Deny, Token, Person, Leads, Logo, Policy, Terms string
@@ -242,6 +258,22 @@ func samples() []sample {
 		{"signin/consent", "little", []string{"consent-allow", "consent-deny"}, func(w string) web.Content {
 			return &consentPage{Page: web.Page{Client: w + "Testipalvelu"}, Allow: "/signin/TX/consent", Deny: "/signin/TX/deny", Person: w + "Matti", Scopes: []string{"openid"}}
 		}},
+		{"signin/device", "", []string{"user-code", "device-submit"}, func(w string) web.Content {
+			p := &devicePage{Action: "/device", UserCode: w}
+			p.Wrong(fault.New(fault.NotFound, "device_code_unknown", "unknown").In("user-code"))
+			return p
+		}},
+		{"signin/device_ask", "yes or no", []string{"device-code", "device-allow", "device-deny", "service-policy"}, func(w string) web.Content {
+			return &deviceAskPage{consentPage: consentPage{Page: web.Page{Client: "Testipalvelu" + w}, Allow: "/device/V/allow", Deny: "/device/V/deny", Token: "x" + w, Person: "Matti Meikäläinen" + w,
+				Logo: "https://service.example.test/logo.png" + w, Policy: "https://service.example.test/policy" + w, Scopes: []string{"openid", "profile"}}, UserCode: "BCDF-GHJK", Third: true}
+		}},
+		{"signin/device_ask", "sign in", []string{"device-code", "device-signin", "device-deny"}, func(w string) web.Content {
+			return &deviceAskPage{consentPage: consentPage{Page: web.Page{Client: w + "Testipalvelu"}, Deny: "/device/V/deny"}, SignIn: "/device/V/signin", UserCode: "BCDF-GHJK"}
+		}},
+		{"signin/device_asked", "yes", []string{"device-allowed"}, func(w string) web.Content {
+			return &deviceAskedPage{Page: web.Page{Client: "Testipalvelu" + w}, Allowed: true}
+		}},
+		{"signin/device_asked", "no", []string{"device-denied"}, func(w string) web.Content { return &deviceAskedPage{} }},
 		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
 		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},
 		{"signin/logout_confirm", "named", []string{"logout-confirm"}, func(w string) web.Content {

@@ -12,7 +12,7 @@ import (
 //
 //	openid   /.well-known/openid-configuration  /.well-known/oauth-authorization-server
 //	         /authorize  /token  /userinfo  /jwks
-//	signin   /  /order  /signin/{tx}…  /end_session
+//	signin   /  /order  /signin/{tx}…  /device…  /end_session
 //	api      /api/v1/me…  /api/v1/clients…
 //	web      /static/…
 //	server   /healthz  /readyz

@@ -82,6 +82,7 @@ type Options struct {
 	Hash      password.Params        // cost of a password; cheap without
 	Configure func(c *server.Config) // changes what a replica is told
 	Quiet     bool                   // log nothing, for figures
+	MTLS      bool                   // a listener at which services show certificates
 }
 
 // World is the whole house on loopback. Hosts end in .localhost: id (the issuer),
@@ -103,7 +104,9 @@ type World struct {
 	Master    string // the key that encrypts secrets
 	Port      string // of everything but the card host
 	CardPort  string
-	Database  *Gate // nil without Options.Gates
+	MTLS      string       // where services show certificates; "" without Options.MTLS
+	Services  *cardtest.CA // of those certificates
+	Database  *Gate        // nil without Options.Gates
 	Ephemeral *Gate
 
 	requests   atomic.Int64
@@ -153,9 +156,13 @@ func NewWorld(t testing.TB, o Options) *World {
 	if o.Quiet {
 		log = slog.New(slog.DiscardHandler)
 	}
+	var mtls net.Listener
+	if o.MTLS {
+		mtls = w.listenMTLS()
+	}
 	w.replicas(o, log)
 	w.seed()
-	w.serve(pages, cards, log)
+	w.serve(pages, cards, mtls, log)
 	w.apps(log) // they look for the provider at once
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -215,6 +222,9 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 			CardHost: &w.CardHost, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048, keys.P256}},
 			Passwords:    cmp.Or(hash{o.Hash.Time, o.Hash.MemoryKiB}, hash{1, 8 << 10}).params(o.Hash),
 			LettersEvery: 100 * time.Millisecond, Outgoing: openid.Outgoing{AllowHosts: hostNames(allHosts), RootCAs: w.PKI.ServerPool()},
+		}
+		if w.MTLS != "" {
+			c.MTLS = openid.MTLS{URL: w.MTLS, ClientCAs: w.servicePool()}
 		}
 		if o.Configure != nil {
 			o.Configure(&c)
@@ -342,11 +352,11 @@ func (w *World) turn(n *atomic.Int64) *Replica {
 	return w.Replicas[int(n.Add(1))%len(w.Replicas)]
 }
 
-// serve answers on both listeners and does the background work, until the test ends.
-func (w *World) serve(pages, cards net.Listener, log *slog.Logger) {
+// serve answers on every listener, with the TLS of the provider itself, and does the background work, until the test ends.
+func (w *World) serve(pages, cards, mtls net.Listener, log *slog.Logger) {
 	w.T.Helper()
 	w.Handle("id", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.turn(&w.requests).Handler().ServeHTTP(rw, r) }))
-	certificate := must(w.PKI.ServerCertificate(hostNames(allHosts)...))(w.T)
+	certificate := w.serverFiles(log, hostNames(append(allHosts, "mtls"))...)
 	ctx, stop := context.WithCancel(context.Background())
 	door := w.Replicas[0].Door.Server()
 	door.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.turn(&w.cards).Door.ServeHTTP(rw, r) })
@@ -360,8 +370,12 @@ func (w *World) serve(pages, cards net.Listener, log *slog.Logger) {
 		running.Go(func() { r.Run(ctx) })
 	}
 	running.Go(func() {
-		failed(web.Serve(ctx, pages, http.HandlerFunc(w.byName), &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}, log))
+		failed(web.Serve(ctx, pages, http.HandlerFunc(w.byName), certificate.Config(), log))
 	})
+	if mtls != nil {
+		h := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.turn(&w.requests).MTLSHandler().ServeHTTP(rw, r) })
+		running.Go(func() { failed(web.Serve(ctx, mtls, h, certificate.Asking(), log)) })
+	}
 	cards = w.Replicas[0].Door.Listener(cards)
 	running.Go(func() { failed(door.ServeTLS(cards, "", "")) })
 	w.T.Cleanup(func() {

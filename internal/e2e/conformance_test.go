@@ -25,6 +25,8 @@ import (
 //	conformance_test.go         suite: what every module has at hand
 //	conformance_basic_test.go   Config OP, Basic OP, and Form Post OP: the same with another response mode
 //	conformance_logout_test.go  RP-initiated, back-channel and front-channel logout
+//	conformance_fapi_test.go    FAPI 2.0 Security Profile: what its modules have at hand, fapi_flow and fapi_proofs the modules
+//	conformance_dynamic_test.go Dynamic OP
 
 // suite is one module's run: a browser with nothing in it, two clients, a third
 // with client_secret_post, and a person with every claim.
@@ -34,6 +36,7 @@ type suite struct {
 	v          *Visitor
 	who        *Employee
 	p, q, post *Party
+	algs       []string // of ID tokens; none: RS256
 	mode       string // response_mode that every request has; "" for none
 	conf       map[string]any
 	signedIn   int // how often the sign-in pages were met
@@ -190,7 +193,11 @@ func (s *suite) idToken(p *Party, tokens Tokens, nonce string) map[string]any {
 	s.Helper()
 	ctx := oidc.ClientContext(s.Context(), p.http)
 	keys := oidc.NewRemoteKeySet(ctx, s.conf["jwks_uri"].(string))
-	verified, err := oidc.NewVerifier(s.w.Issuer(), keys, &oidc.Config{ClientID: p.ID, Now: s.w.Clock.Now, SupportedSigningAlgs: []string{"RS256"}}).Verify(ctx, tokens.ID)
+	algs := s.algs
+	if algs == nil {
+		algs = []string{"RS256"}
+	}
+	verified, err := oidc.NewVerifier(s.w.Issuer(), keys, &oidc.Config{ClientID: p.ID, Now: s.w.Clock.Now, SupportedSigningAlgs: algs}).Verify(ctx, tokens.ID)
 	if err != nil {
 		s.Fatalf("ID token: %v", err)
 	}

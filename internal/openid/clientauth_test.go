@@ -174,7 +174,7 @@ func TestClientAssertions(t *testing.T) {
 	} {
 		r := k.post("", asserted(redeem("x"), c.assertion, c.form...))
 		if c.in && strings.HasPrefix(what, "FAPI") {
-			refused(t, what, r, 400, "invalid_dpop_proof") // past its authentication, it lacks the proof of a key
+			refused(t, what, r, 400, "invalid_request") // past its authentication, it lacks the proof of a key
 			continue
 		}
 		tried(t, what, r, c.in)

@@ -22,7 +22,7 @@ const (
 
 var (
 	errManyProofs    = Error{dpop.InvalidProof, "Send one DPoP proof."}
-	errNoProof       = Error{dpop.InvalidProof, "A DPoP proof is missing: this client gets bound tokens only."}
+	errNoProof       = Error{"invalid_request", "A DPoP proof is missing: this client gets bound tokens only."} // there is none that could be invalid (RFC 9449 §5)
 	errProofTooMuch  = Error{"invalid_request", "This client's tokens are bound to its certificate: send no DPoP proof."}
 	errNoCertificate = Error{"invalid_request", "This client's tokens are bound to its certificate: call mtls_endpoint_aliases, and show it."}
 )

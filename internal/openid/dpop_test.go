@@ -244,11 +244,11 @@ func TestBoundTokensOnly(t *testing.T) {
 	k.client("strict", jwtClient(signing), strict)
 	k.client("certificate", func(c *openid.Client) { c.CertificateBound = true })
 	code := k.code(k.browser(), request("client_id", "bound"))
-	refused(t, "no proof", k.post("bound", redeem(code)), 400, "invalid_dpop_proof")
+	refused(t, "no proof", k.post("bound", redeem(code)), 400, "invalid_request")
 	if r := k.prove("bound", redeem(code), k.tokenProof(key)); r.status != http.StatusOK || r.text("token_type") != "DPoP" {
 		t.Errorf("the code was spent: %d %s", r.status, r.raw)
 	}
-	refused(t, "FAPI, no proof", k.post("", asserted(redeem("x"), signing.Assertion("strict", k.url))), 400, "invalid_dpop_proof")
+	refused(t, "FAPI, no proof", k.post("", asserted(redeem("x"), signing.Assertion("strict", k.url))), 400, "invalid_request")
 	refused(t, "FAPI", k.prove("", asserted(redeem("x"), signing.Assertion("strict", k.url)), k.tokenProof(key)), 400, "invalid_grant")
 	refused(t, "no certificate", k.post("certificate", redeem("x")), 400, "invalid_request")
 	refused(t, "a proof and no certificate", k.prove("certificate", redeem("x"), k.tokenProof(key)), 400, "invalid_request")
@@ -288,7 +288,7 @@ func TestBoundRefreshTokens(t *testing.T) {
 				t.Fatalf("kept: %d %s", r.status, r.raw)
 			}
 		}
-		refused(t, "kept, no proof", k.prove("keeping", form("keeping", kept)), 400, "invalid_dpop_proof")
+		refused(t, "kept, no proof", k.prove("keeping", form("keeping", kept)), 400, "invalid_request")
 	})
 }
 
@@ -447,7 +447,7 @@ func TestFAPI2(t *testing.T) {
 			}
 		}
 		refused(t, "no authentication", k.prove("", again, proof(openid.TokenPath, "")), 401, "invalid_client")
-		refused(t, "no proof", k.prove("", mine(again)), 400, "invalid_dpop_proof")
+		refused(t, "no proof", k.prove("", mine(again)), 400, "invalid_request")
 		refused(t, "another client", k.prove("", asserted(again, other.Assertion("fapi-2", k.url)), proof(openid.TokenPath, "")), 400, "invalid_grant")
 		// A proof with the pushed request binds the code.
 		thief := k.newDPoPKey()
@@ -457,7 +457,7 @@ func TestFAPI2(t *testing.T) {
 		}
 		// What was spent at one endpoint is spent at all.
 		used := signing.Assertion("fapi", k.url)
-		refused(t, "its first use", k.post("", asserted(again, used)), 400, "invalid_dpop_proof")
+		refused(t, "its first use", k.post("", asserted(again, used)), 400, "invalid_request")
 		req, err = http.NewRequest(http.MethodPost, k.url+openid.PARPath, strings.NewReader(asserted(request("client_id", "fapi"), used).Encode()))
 		if err != nil {
 			t.Fatal(err)

@@ -62,7 +62,8 @@ func certificateOf(ctx context.Context) *x509.Certificate {
 // MTLSHandler serves the listener for certificates: the endpoints that clients
 // call themselves, and no page. Its TLS asks for a certificate and judges none.
 func (p *Provider) MTLSHandler() http.Handler {
-	served := p.Handler()
+	served := http.NewServeMux()
+	p.Register(served)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, is := p.aliasOf(r.URL.Path); !is {
 			http.NotFound(w, r)
@@ -72,6 +73,9 @@ func (p *Provider) MTLSHandler() http.Handler {
 		if r.TLS != nil && len(r.TLS.PeerCertificates) <= maxChain {
 			h.chain = r.TLS.PeerCertificates
 		}
+		// Who stands around us sees by it that the address is served, whatever the
+		// answer, and has it for the log.
+		_, r.Pattern = served.Handler(r)
 		served.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), handshakeKey{}, h)))
 	})
 }

@@ -470,3 +470,15 @@ func TestProofsAtTheAlias(t *testing.T) {
 	refused(t, "issuer at the alias", send(m.at, m.url), 400, "invalid_dpop_proof")
 	refused(t, "alias at the issuer", send(m.url, m.at), 400, "invalid_dpop_proof")
 }
+
+// Around the listener the route of an answer is known, as around the main one.
+func TestTheListenerForCertificatesNamesItsRoutes(t *testing.T) {
+	m := newMutual(t, nil)
+	for path, want := range map[string]string{openid.PARPath: openid.PARPath, openid.TokenPath: openid.TokenPath, openid.AuthorizePath: "", "/elsewhere": ""} {
+		r := newGet(path)
+		m.p.MTLSHandler().ServeHTTP(newRecorder(), r)
+		if r.Pattern != want {
+			t.Errorf("%s is served as %q", path, r.Pattern)
+		}
+	}
+}

@@ -66,7 +66,7 @@ func wanted(p place) []openid.Metadata {
 	}
 	machine := func(m *openid.Metadata) {
 		dpop(m)
-		m.GrantTypes, m.Scope, m.RedirectURIs, m.RequirePAR = []openid.GrantType{openid.GrantClient}, "accounts", nil, false
+		m.GrantTypes, m.Scope, m.RedirectURIs, m.RequirePAR = []openid.GrantType{openid.GrantClient}, "clients", nil, false
 	}
 	return []openid.Metadata{
 		web("basic-1", nil),

@@ -39,6 +39,9 @@ func writePlans(p place, all registered) error {
 		if strings.HasPrefix(plan.file, "fapi2") {
 			o["resource"] = object{"resourceUrl": p.Issuer + "/userinfo"}
 		}
+		if plan.file == "fapi2-client-credentials" { // of our resources the one that a program opens
+			o["resource"] = object{"resourceUrl": p.Issuer + "/api/v1/clients"}
+		}
 		if plan.file == "fapi2-mtls" {
 			o["resource"] = object{"resourceUrl": p.MTLS + "/userinfo"}
 		}

@@ -37,7 +37,7 @@ type suite struct {
 	who        *Employee
 	p, q, post *Party
 	algs       []string // of ID tokens; none: RS256
-	mode       string // response_mode that every request has; "" for none
+	mode       string   // response_mode that every request has; "" for none
 	conf       map[string]any
 	signedIn   int // how often the sign-in pages were met
 }

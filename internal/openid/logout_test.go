@@ -3,6 +3,8 @@ package openid_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -254,6 +256,56 @@ func TestLogoutEndsBothApps(t *testing.T) {
 			t.Error("another session's client was told")
 		}
 	})
+}
+
+// conformance 2.5: the logout token's sub is the ID token's, also where every
+// client sees another one, and parties may insist on TLS 1.3.
+func TestNoticeOfAPairwiseSubjectOverTLS13(t *testing.T) {
+	heard := make(chan string, 1)
+	rp := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || r.TLS.Version != tls.VersionTLS13 {
+			t.Errorf("TLS %+v", r.TLS)
+		}
+		heard <- r.PostFormValue("logout_token")
+	}))
+	rp.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	rp.StartTLS()
+	t.Cleanup(rp.Close)
+	k := newKit(t, func(c *openid.Config, _ *openid.Deps) {
+		c.Outgoing.RootCAs = x509.NewCertPool()
+		c.Outgoing.RootCAs.AddCert(rp.Certificate())
+	})
+	k.client("rp", func(c *openid.Client) {
+		c.BackChannelLogoutURI, c.SubjectType = rp.URL+"/logout", openid.SubjectPairwise
+	})
+	ctx, stop := contextOf(t)
+	done := make(chan struct{})
+	go func() { defer close(done); k.p.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	b := k.browser()
+	tokens := k.signedIn(b)
+	was := k.claims(tokens.text("id_token"))
+	if a := k.logout(b, "id_token_hint", tokens.text("id_token"), "post_logout_redirect_uri", out); a.to == nil || a.to.String() != out {
+		t.Fatalf("%d %v %s", a.status, a.to, a.body)
+	}
+	select {
+	case token := <-heard:
+		payload, _, err := ring(t).Verify(token, "logout+jwt", keys.ES256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var is map[string]any
+		if err := json.Unmarshal(payload, &is); err != nil {
+			t.Fatal(err)
+		}
+		if is["sub"] != was["sub"] || is["sub"] == "anna" || is["sid"] != was["sid"] {
+			t.Errorf("%v, the ID token was of %v", is, was)
+		}
+	case <-ctx.Done():
+		t.Fatal("no notice")
+	case <-time.After(time.Minute): // only stops a test that hangs
+		t.Fatalf("no notice: %s", k.logs)
+	}
 }
 
 func TestFailedNoticesAreTriedAgain(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 func TestConsents(t *testing.T) {
 	k := newKit(t)
 	b := k.browser()
-	page := b.get("/").want(200, "*", "consents")
-	page = b.get("/consents").want(200, "/consents", "consents", "withdraw-outsider").says("Outsider", "https://outsider.example/", "your e-mail address", "the permission reports", "your date of birth")
+	b.get("/").want(200, "*", "consents")
+	page := b.get("/consents").want(200, "/consents", "consents", "withdraw-outsider").says("Outsider", "https://outsider.example/", "your e-mail address", "the permission reports", "your date of birth")
 	page.submit("/consents").want(200, "/consents?withdrawn", "consents").says("The permission has been withdrawn.")
 	if calls := k.api.bodies("DELETE /consents/outsider"); len(calls) != 1 {
 		t.Errorf("withdrawn %d times", len(calls))

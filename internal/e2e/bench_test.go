@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +27,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portti-id/portti/internal/clientjwt/clientjwttest"
+	"github.com/portti-id/portti/internal/dpop/dpoptest"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
@@ -37,7 +43,7 @@ import (
 // host is called over TLS, as the handshake is what it is about. docs/performance.md
 // explains the columns.
 func BenchmarkHouse(b *testing.B) {
-	table := []string{fmt.Sprintf("%-16s %-28s %9s %9s %9s %12s %12s %14s", "backends", "flow", "ops/s", "p50 ms", "p99 ms", "CPU us/op", "db us/op", "ops/core-s")}
+	table := []string{fmt.Sprintf("%-16s %-30s %9s %9s %9s %12s %12s %14s", "backends", "flow", "ops/s", "p50 ms", "p99 ms", "CPU us/op", "db us/op", "ops/core-s")}
 	for _, pair := range []Pair{SQLiteMemory, PostgresRedis} {
 		b.Run(string(pair), func(b *testing.B) {
 			w := NewWorld(b, Options{Pair: pair, Quiet: true, Hash: password.Params{Time: 2, MemoryKiB: 46 << 10}})
@@ -85,7 +91,7 @@ func figures(b *testing.B, w *World) []string {
 		return err
 	})
 	var tokens []Tokens
-	exchange := m.times("code exchange (ES256)", len(codes), func(_, i int) error {
+	plain := m.times("code exchange (ES256)", len(codes), func(_, i int) error {
 		t, err := newCaller(w, i).token(p, url.Values{"grant_type": {"authorization_code"}, "code": {codes[i]}, "redirect_uri": {p.Redirect}, "code_verifier": {p.Verifier}})
 		mu.Lock()
 		tokens = append(tokens, t)
@@ -93,8 +99,8 @@ func figures(b *testing.B, w *World) []string {
 		return err
 	})
 	floor := m.times("  its signature and storage", len(codes), m.floor(len(codes), pwd))
-	m.rows = append(m.rows, fmt.Sprintf("%-16s %-28s %9.2f %s", w.Pair, "  exchange / floor", exchange/floor, "times, by wall clock at the same number of callers"))
-	m.run("userinfo", func(_, i int) error { return newCaller(w, i).userinfo(tokens[i%len(tokens)].Access) })
+	m.compare("  exchange / floor", plain, floor)
+	userinfo := m.run("userinfo", func(_, i int) error { return newCaller(w, i).userinfo(tokens[i%len(tokens)].Access) })
 	chains := make([]string, callers())
 	for i := range chains {
 		chains[i] = tokens[i].Refresh
@@ -122,7 +128,147 @@ func figures(b *testing.B, w *World) []string {
 		_, err = c.redeem(p, code)
 		return err
 	})
+	m.protocol(p, signedIn, plain, userinfo, tokens)
 	return m.rows
+}
+
+// some is how often a flow runs for which something is made ready beforehand: codes,
+// proofs, assertions. What clients sign is not in the provider's figures.
+const some = 2000
+
+// protocol is the rest of the protocol. plain and userinfo are the core seconds of a
+// code exchange and of a userinfo call as they are without any of it.
+func (m *meter) protocol(p *Party, signedIn []*caller, plain, userinfo float64, tokens []Tokens) {
+	m.b.Helper()
+	w := m.w
+	m.floors()
+
+	for _, kind := range []struct {
+		name   string
+		format openid.AccessTokenFormat
+	}{{"reference", openid.FormatReference}, {"at+jwt", openid.FormatJWT}} {
+		id := "machine-" + kind.name[:2]
+		w.Register(openid.Client{ID: id, Name: map[string]string{"en": id}, AuthMethod: openid.AuthBasic, GrantTypes: []openid.GrantType{openid.GrantClient}, Scopes: []string{"read"},
+			Algorithm: keys.ES256, Options: openid.Options{TokenFormat: kind.format}})
+		machine := w.As(id, "")
+		m.run("client_credentials, "+kind.name, func(_, i int) error {
+			_, err := newCaller(w, i).token(machine, url.Values{"grant_type": {"client_credentials"}})
+			return err
+		})
+	}
+	m.run("introspection", func(_, i int) error { return newCaller(w, i).introspect(p, tokens[i%len(tokens)].Access) })
+	silent := url.Values{"prompt": {"none"}, "scope": {"openid profile offline_access"}}
+	m.run("PAR", func(_, i int) error {
+		_, err := newCaller(w, i).push(p, silent)
+		return err
+	})
+	m.run("PAR, then prompt=none", func(_, i int) error {
+		c := signedIn[i%len(signedIn)].twin()
+		uri, err := c.push(p, silent)
+		if err != nil {
+			return err
+		}
+		_, out, err := c.until(c.do(http.MethodGet, w.Issuer()+"/authorize?"+url.Values{"client_id": {p.ID}, "request_uri": {uri}}.Encode(), nil))
+		if err != nil {
+			return err
+		}
+		_, err = codeIn(out)
+		return err
+	})
+
+	key := dpoptest.New(m.b)
+	bound := w.Party("bound", func(c *openid.Client) { c.DPoP = true })
+	codes := m.codes(bound, signedIn)
+	proofs := m.ready(func(int) string { return key.Proof(http.MethodPost, w.Issuer()+"/token", "", "") })
+	held := make([]string, some)
+	took := m.times("code exchange, DPoP", some, func(_, i int) error {
+		t, err := newCaller(w, i).token(bound, bound.redeeming(codes[i]), header("DPoP", proofs[i]))
+		held[i] = t.Access
+		return err
+	})
+	m.compare("  to one without", took, plain)
+	proofs = m.ready(func(i int) string { return key.Proof(http.MethodGet, w.Issuer()+"/userinfo", held[i], "") })
+	took = m.times("userinfo, DPoP", some, func(_, i int) error {
+		return newCaller(w, i).userinfo(held[i], header("Authorization", "DPoP "+held[i]), header("DPoP", proofs[i]))
+	})
+	m.compare("  to one without", took, userinfo)
+
+	own := clientjwttest.New(m.b, "ES256")
+	signing := w.Party("signing", func(c *openid.Client) {
+		c.AuthMethod, c.AuthAlgorithm, c.JWKS = openid.AuthPrivateKeyJWT, keys.ES256, own.JWKS()
+	})
+	codes = m.codes(signing, signedIn)
+	assertions := m.ready(func(int) string { return own.Assertion(signing.ID, w.Issuer()) })
+	took = m.times("code exchange, private_key_jwt", some, func(_, i int) error {
+		_, err := newCaller(w, i).token(signing, merged(signing.redeeming(codes[i]), url.Values{"client_id": {signing.ID},
+			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertions[i]}}))
+		return err
+	})
+	m.compare("  to one with a secret", took, plain)
+}
+
+// floors are what no provider can do without, in the same run: a request of this
+// driver that does nothing, one ES256 signature of ours, one check of a client's.
+func (m *meter) floors() {
+	m.b.Helper()
+	m.run("a request that does nothing", func(_, i int) error {
+		r := httptest.NewRequest(http.MethodPost, m.w.Issuer()+"/", strings.NewReader("a=b"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		answer := httptest.NewRecorder()
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusOK); _ = r.ParseForm() }).ServeHTTP(answer, r)
+		return nil
+	})
+	private := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(m.b)
+	sum := sha256.Sum256([]byte("floor"))
+	signature := must(ecdsa.SignASN1(rand.Reader, private, sum[:]))(m.b)
+	m.run("ES256, signed", func(_, _ int) error {
+		_, err := ecdsa.SignASN1(rand.Reader, private, sum[:])
+		return err
+	})
+	m.run("ES256, checked", func(_, _ int) error {
+		if !ecdsa.VerifyASN1(&private.PublicKey, sum[:], signature) {
+			return errors.New("a good signature is refused")
+		}
+		return nil
+	})
+}
+
+// compare adds a row that sets the core seconds of an operation beside those of
+// another: others who use the machine move the wall clock more.
+func (m *meter) compare(name string, took, other float64) {
+	m.rows = append(m.rows, fmt.Sprintf("%-16s %-30s %9.2f %s", m.w.Pair, name, took/other, "times, in core seconds"))
+}
+
+// ready makes something for each of some operations, as many at once as there are cores.
+func (m *meter) ready(f func(i int) string) []string {
+	out := make([]string, some)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range callers() {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < some; i = int(next.Add(1)) - 1 {
+				out[i] = f(i)
+			}
+		})
+	}
+	all.Wait()
+	return out
+}
+
+// codes are got by people who are signed in.
+func (m *meter) codes(p *Party, signedIn []*caller) []string {
+	m.b.Helper()
+	codes := m.ready(func(i int) string {
+		code, err := signedIn[i%len(signedIn)].twin().authorize(p, url.Values{"prompt": {"none"}})
+		if err != nil {
+			m.b.Error(err)
+		}
+		return code
+	})
+	if m.b.Failed() {
+		m.b.FailNow()
+	}
+	return codes
 }
 
 // callers at once: two a core, as some wait for the backends.
@@ -135,14 +281,16 @@ type meter struct {
 	rows []string
 }
 
-// run repeats f for a while; f gets the caller's number and the operation's.
-func (m *meter) run(name string, f func(caller, i int) error) {
+// run repeats f for a while, and returns what times does; f gets the caller's number
+// and the operation's.
+func (m *meter) run(name string, f func(caller, i int) error) float64 {
 	m.b.Helper()
 	end := time.Now().Add(long)
-	m.measure(name, f, func(int) bool { return time.Now().Before(end) })
+	return m.measure(name, f, func(int) bool { return time.Now().Before(end) })
 }
 
-// times repeats f n times, and returns the seconds an operation took of the wall clock.
+// times repeats f n times, and returns the core seconds of an operation: the process
+// and the backends.
 func (m *meter) times(name string, n int, f func(caller, i int) error) float64 {
 	m.b.Helper()
 	return m.measure(name, f, func(i int) bool { return i < n })
@@ -186,9 +334,9 @@ func (m *meter) measure(name string, f func(caller, i int) error, more func(i in
 	slices.Sort(took)
 	n := time.Duration(len(took))
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	m.rows = append(m.rows, fmt.Sprintf("%-16s %-28s %9.0f %9.2f %9.2f %12d %12d %14.0f", m.w.Pair, name, float64(n)/wall.Seconds(), ms(took[len(took)/2]), ms(took[len(took)*99/100]),
+	m.rows = append(m.rows, fmt.Sprintf("%-16s %-30s %9.0f %9.2f %9.2f %12d %12d %14.0f", m.w.Pair, name, float64(n)/wall.Seconds(), ms(took[len(took)/2]), ms(took[len(took)*99/100]),
 		(cpu/n).Microseconds(), (db/n).Microseconds(), float64(n)/(cpu+db).Seconds()))
-	return wall.Seconds() / float64(n)
+	return (cpu + db).Seconds() / float64(n)
 }
 
 // ourCPU is what this process has used: provider, callers, and SQLite or the drivers.
@@ -398,11 +546,29 @@ func (c *caller) card(p *Party, e *Employee) (string, error) {
 }
 
 func (c *caller) redeem(p *Party, code string) (Tokens, error) {
-	return c.token(p, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {p.Redirect}, "code_verifier": {p.Verifier}})
+	return c.token(p, p.redeeming(code))
 }
 
-func (c *caller) token(p *Party, form url.Values) (Tokens, error) {
-	answer := c.do(http.MethodPost, p.W.Issuer()+"/token", form, func(r *http.Request) { r.SetBasicAuth(p.ID, p.Secret) })
+// redeeming is the form that exchanges a code.
+func (p *Party) redeeming(code string) url.Values {
+	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {p.Redirect}, "code_verifier": {p.Verifier}}
+}
+
+// withSecret proves a client that has a secret.
+func withSecret(p *Party) func(r *http.Request) {
+	return func(r *http.Request) {
+		if p.Secret != "" {
+			r.SetBasicAuth(p.ID, p.Secret)
+		}
+	}
+}
+
+func header(name, value string) func(r *http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func (c *caller) token(p *Party, form url.Values, edit ...func(r *http.Request)) (Tokens, error) {
+	answer := c.do(http.MethodPost, p.W.Issuer()+"/token", form, append(edit, withSecret(p))...)
 	var t Tokens
 	if answer.Code != http.StatusOK {
 		return t, fmt.Errorf("token: %d %s", answer.Code, answer.Body)
@@ -410,8 +576,32 @@ func (c *caller) token(p *Party, form url.Values) (Tokens, error) {
 	return t, json.Unmarshal(answer.Body.Bytes(), &t)
 }
 
-func (c *caller) userinfo(access string) error {
-	answer := c.do(http.MethodGet, c.w.Issuer()+"/userinfo", nil, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+access) })
+func (c *caller) introspect(p *Party, access string) error {
+	answer := c.do(http.MethodPost, c.w.Issuer()+"/introspect", url.Values{"token": {access}}, withSecret(p))
+	if answer.Code != http.StatusOK || !strings.HasPrefix(answer.Body.String(), `{"active":true`) {
+		return fmt.Errorf("introspection: %d %s", answer.Code, answer.Body)
+	}
+	return nil
+}
+
+// push is a pushed authorization request; it returns the request_uri.
+func (c *caller) push(p *Party, extra url.Values) (string, error) {
+	request, err := url.Parse(p.URL(extra))
+	if err != nil {
+		return "", err
+	}
+	answer := c.do(http.MethodPost, c.w.Issuer()+"/par", request.Query(), withSecret(p))
+	if answer.Code != http.StatusCreated {
+		return "", fmt.Errorf("par: %d %s", answer.Code, answer.Body)
+	}
+	var pushed struct {
+		URI string `json:"request_uri"`
+	}
+	return pushed.URI, json.Unmarshal(answer.Body.Bytes(), &pushed)
+}
+
+func (c *caller) userinfo(access string, edit ...func(r *http.Request)) error {
+	answer := c.do(http.MethodGet, c.w.Issuer()+"/userinfo", nil, append([]func(r *http.Request){header("Authorization", "Bearer "+access)}, edit...)...)
 	if answer.Code != http.StatusOK {
 		return fmt.Errorf("userinfo: %d %s", answer.Code, answer.Body)
 	}

@@ -28,12 +28,13 @@ func load(t *testing.T) *Texts {
 
 // families are keys that are put together while the program runs, and how.
 var families = []string{
-	"fault.",   // web: "fault." + the code of a fault, with ".title", ".do" and the field
-	"error.",   // web: the family of a kind of fault
-	"verdict.", // templates: print "verdict." .Verdict ".title"
-	"mail.",    // mail: "mail." + the letter
-	"scope.",   // web: the function scope
-	"claim.",   // web: the function claim
+	"fault.",        // web: "fault." + the code of a fault, with ".title", ".do" and the field
+	"error.",        // web: the family of a kind of fault
+	"doctor.cause.", // templates: print "doctor.cause." .Cause
+	"verdict.",      // templates: print "verdict." .Verdict ".title"
+	"mail.",         // mail: "mail." + the letter
+	"scope.",        // web: the function scope
+	"claim.",        // web: the function claim
 }
 
 var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)
@@ -143,6 +144,24 @@ func TestEveryVerdictHasItsTexts(t *testing.T) {
 			if v, _, _ = strings.Cut(v, "."); !slices.Contains(verdicts, v) {
 				t.Errorf("%s is of no verdict", k)
 			}
+		}
+	}
+}
+
+func TestEveryCauseHasItsText(t *testing.T) {
+	texts := load(t)
+	causes := constants(t, "internal/openid/diagnose.go", "Cause")
+	if len(causes) < 20 {
+		t.Errorf("only %v", causes)
+	}
+	for _, c := range causes {
+		if !texts.Has("doctor.cause." + c) {
+			t.Errorf("there is no doctor.cause.%s", c)
+		}
+	}
+	for _, k := range texts.Keys() {
+		if c, ok := strings.CutPrefix(k, "doctor.cause."); ok && !slices.Contains(causes, c) {
+			t.Errorf("%s is of no cause", k)
 		}
 	}
 }

@@ -8,6 +8,7 @@
 //	consents.go   what they have allowed third parties
 //	operator.go   who may do what operators do
 //	clients.go    registrations of relying parties
+//	doctor.go     why their requests were refused
 //
 // A caller shows an access token of a client that may use the API: for the
 // person's own account with scope "us" (a full sign-in) or "us.enrol" (a password
@@ -46,6 +47,7 @@ type API struct {
 	Consents    Consents
 	Clients     *openid.Clients
 	Registered  Registered
+	Refusals    Refusals
 	Issuer      string                           // for the address that resumes a waiting sign-in
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
 	MinPassword int                              // the least length of a new password, for pages to tell
@@ -76,6 +78,11 @@ type Requests interface {
 type Consents interface {
 	Allowed(ctx context.Context, user string) ([]openid.Allowed, error)
 	Disallow(ctx context.Context, user, sid, client string) error
+}
+
+// Refusals explains refused requests: openid.Provider.
+type Refusals interface {
+	Refusal(ctx context.Context, reference string) (openid.Refusal, error)
 }
 
 // Registered reads registrations: store.Store.
@@ -112,6 +119,8 @@ func (a *API) operations() []operation {
 		operator(a, "POST /api/v1/clients/{id}/disable", "Stop a client and its tokens", a.disableClient),
 		operator(a, "POST /api/v1/clients/{id}/enable", "Open a disabled client again", a.enableClient),
 		operator(a, "POST /api/v1/clients/{id}/secret", "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+
+		operator(a, "GET /api/v1/doctor/{reference}", "Why a service's request was refused; kept for a day", a.showRefusal),
 	}
 }
 

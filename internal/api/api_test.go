@@ -67,6 +67,16 @@ func (c *consents) Disallow(_ context.Context, user, sid, client string) error {
 	return nil
 }
 
+// refusals knows one.
+type refusals struct{}
+
+func (refusals) Refusal(_ context.Context, reference string) (openid.Refusal, error) {
+	if reference != "K7QM2XEA" {
+		return openid.Refusal{}, fault.New(fault.NotFound, "refusal_unknown", "Unknown.")
+	}
+	return openid.Refusal{Reference: reference, Cause: openid.CauseAddressSlash, Parameter: "redirect_uri", Sent: []openid.Sent{{Name: "state", Length: 43}}}, nil
+}
+
 // world is the API over a real directory, with a client for it.
 type world struct {
 	*portti.Client
@@ -105,7 +115,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	mux := http.NewServeMux()
 	(&api.API{Directory: w.directory, Login: w.sign, Sessions: w.sessions, Tokens: w.tokens, Requests: requests{}, Consents: w.consents, Issuer: "https://id.example",
-		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON, Registered: db,
+		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON, Registered: db, Refusals: refusals{},
 		Clients: &openid.Clients{Store: db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now}, Address: site.ClientAddr}).Routes(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

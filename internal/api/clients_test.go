@@ -133,8 +133,9 @@ func TestOnlyOperatorsReachClients(t *testing.T) {
 	w := operators(t)
 	ctx := t.Context()
 	calls := map[string]func(token string) error{
-		"list": func(token string) error { _, err := w.Client.Clients(ctx, token); return err },
-		"show": func(token string) error { _, err := w.RegisteredClient(ctx, token, "robot"); return err },
+		"doctor": func(token string) error { _, err := w.Refusal(ctx, token, "K7QM2XEA"); return err },
+		"list":   func(token string) error { _, err := w.Client.Clients(ctx, token); return err },
+		"show":   func(token string) error { _, err := w.RegisteredClient(ctx, token, "robot"); return err },
 		"create": func(token string) error {
 			_, err := w.RegisterClient(ctx, token, document("x"), portti.Apply)
 			return err
@@ -349,6 +350,17 @@ func TestWrongRegistrationsNameTheMember(t *testing.T) {
 	}
 	if _, err := w.ReplaceClient(ctx, token, "console", 1, document("robot"), portti.Apply); portti.Code(err) != "client_invalid" {
 		t.Errorf("another client's document: %v", err)
+	}
+}
+
+func TestOperatorsSeeWhyARequestWasRefused(t *testing.T) {
+	w := operators(t)
+	f, err := w.Refusal(t.Context(), w.robot(), "K7QM2XEA")
+	if err != nil || f.Cause != "address_slash" || !strings.Contains(f.Explanation, "slash") || f.Parameter != "redirect_uri" || len(f.Sent) != 1 || f.Sent[0].Length != 43 {
+		t.Errorf("%+v %v", f, err)
+	}
+	if _, err := w.Refusal(t.Context(), w.person(), "other"); portti.Code(err) != "refusal_unknown" {
+		t.Error(err)
 	}
 }
 

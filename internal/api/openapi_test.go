@@ -28,10 +28,13 @@ const description = "../../docs/openapi.json"
 
 // wire is how pkg/portti has what the handlers have in our own types.
 var wire = map[reflect.Type]reflect.Type{
-	reflect.TypeFor[openid.Metadata](): reflect.TypeFor[portti.Registration](),
-	reflect.TypeFor[registered]():      reflect.TypeFor[portti.Registered](),
-	reflect.TypeFor[registrations]():   reflect.TypeFor[portti.Registrations](),
-	reflect.TypeFor[rotation]():        reflect.TypeFor[portti.Rotation](),
+	reflect.TypeFor[openid.Metadata]():   reflect.TypeFor[portti.Registration](),
+	reflect.TypeFor[registered]():        reflect.TypeFor[portti.Registered](),
+	reflect.TypeFor[registrations]():     reflect.TypeFor[portti.Registrations](),
+	reflect.TypeFor[rotation]():          reflect.TypeFor[portti.Rotation](),
+	reflect.TypeFor[refusal]():           reflect.TypeFor[portti.Refusal](),
+	reflect.TypeFor[openid.Sent]():       reflect.TypeFor[portti.SentParameter](),
+	reflect.TypeFor[openid.Registered](): reflect.TypeFor[portti.RegisteredValue](),
 }
 
 // TestOpenAPI: docs/openapi.json is what the operations and their types say.

@@ -40,6 +40,14 @@ var logoutParams = []string{"id_token_hint", "logout_hint", "client_id", "post_l
 // logout_request_invalid, logout_hint_invalid, logout_client_unknown and
 // logout_redirect_unknown.
 func (p *Provider) ParseLogout(r *http.Request) (Logout, error) {
+	l, err := p.parseLogout(r)
+	if f, ok := fault.Of(err); ok && f.Kind == fault.Invalid {
+		p.remember(r, l.Client, Error{"invalid_request", f.Message}, f.Field)
+	}
+	return l, err
+}
+
+func (p *Provider) parseLogout(r *http.Request) (Logout, error) {
 	r.Body = http.MaxBytesReader(nil, r.Body, maxLogout)
 	if len(r.URL.RawQuery) > maxLogout {
 		return Logout{}, errLogout
@@ -65,7 +73,7 @@ func (p *Provider) ParseLogout(r *http.Request) (Logout, error) {
 			return Logout{}, err
 		}
 		if err != nil || asking != "" && asking != hint.Client {
-			return Logout{}, errLogoutHint
+			return Logout{}, errLogoutHint.In("id_token_hint")
 		}
 		l.User, l.Session, asking = hint.User, hint.Session, hint.Client
 	}
@@ -73,7 +81,7 @@ func (p *Provider) ParseLogout(r *http.Request) (Logout, error) {
 		c, err := p.client(ctx, asking)
 		switch {
 		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Denied):
-			return Logout{}, errLogoutClient
+			return Logout{}, errLogoutClient.In("client_id")
 		case err != nil:
 			return Logout{}, err
 		}
@@ -81,7 +89,7 @@ func (p *Provider) ParseLogout(r *http.Request) (Logout, error) {
 	}
 	if uri := l.Params.Get("post_logout_redirect_uri"); uri != "" {
 		if l.Client == nil || !slices.Contains(l.Client.PostLogoutRedirectURIs, uri) {
-			return Logout{}, errLogoutRedirect
+			return Logout{Client: l.Client}, errLogoutRedirect.In("post_logout_redirect_uri")
 		}
 		l.RedirectURI = uri
 	}

@@ -33,6 +33,8 @@
 //	claims.go        what may be known of a person
 //	object.go        JSON objects, member by member
 //	bearer.go        access tokens that requests show, and the proof of their key
+//	doctor.go        what is kept of refused requests, for operators
+//	diagnose.go      what is probably wrong with them (pure)
 //	userinfo.go      claims by scope and by name
 //	dynamic.go       dynamic registration: what software that registers itself may choose
 //	register.go      the registration endpoint (RFC 7591) and its management (RFC 7592)

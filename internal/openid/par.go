@@ -117,6 +117,13 @@ func (p *Provider) refusePush(w http.ResponseWriter, r *http.Request, err error)
 	if errors.As(err, &shown) {
 		err = wrong(shown.Parameter, shown.Code, shown.Description)
 	}
+	var client *Client
+	if blamed(err) != "" { // only a client that has proved itself comes so far
+		client = p.known(r.Context(), r.PostForm.Get("client_id"))
+	}
+	if reference := p.blame(r, client, err); reference != "" {
+		w.Header().Set("Link", "<"+p.refusalPage(reference)+`>; rel="help"`)
+	}
 	p.refuseCaller(w, r, err)
 }
 

@@ -41,6 +41,7 @@ const (
 	DevicePath     = "/device_authorization" // RFC 8628 §3.1
 	VerifyPath     = "/device"               // its page (§3.3), served by package signin
 	RegisterPath   = "/register"             // RFC 7591
+	DoctorPath     = "/doctor"               // the operators' page of a refused request, served by package signin
 	ConfigPath     = "/.well-known/openid-configuration"
 	ServerPath     = "/.well-known/oauth-authorization-server" // RFC 8414 §3.1: before the issuer's path
 )
@@ -110,6 +111,9 @@ type Deps struct {
 	ClientAddr func(r *http.Request) netip.Addr
 	// ErrorPage shows a problem that no client may be told of. Nil: plain HTML.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, p Problem)
+	// Reference is the request's reference as error pages show it (web.Reference).
+	// Nil: a random one.
+	Reference func(r *http.Request) string
 	// Continue is the reader's language and the word on the button of pages
 	// that submit themselves. Nil: English.
 	Continue func(r *http.Request) (lang, label string)
@@ -287,6 +291,7 @@ func (p *Provider) url(path string) string {
 // problem shows an error page. It never redirects.
 func (p *Provider) problem(w http.ResponseWriter, r *http.Request, e Problem) {
 	p.Log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", e.Code, "description", e.Description, "parameter", e.Parameter)
+	p.remember(r, e.Client, Error{e.Code, e.Description}, e.Parameter)
 	private(w)
 	if p.ErrorPage != nil {
 		p.ErrorPage(w, r, e)

@@ -131,7 +131,11 @@ func (p *Provider) answerError(w http.ResponseWriter, r *http.Request, to target
 		e = errServer
 		p.Log.ErrorContext(r.Context(), "authorization failed", "client", client, "error", err)
 	}
-	p.answer(w, r, to, url.Values{"error": {e.Code}, "error_description": {e.Description}})
+	params := url.Values{"error": {e.Code}, "error_description": {e.Description}}
+	if reference := p.blame(r, p.known(r.Context(), client), err); reference != "" {
+		params.Set("error_uri", p.refusalPage(reference))
+	}
+	p.answer(w, r, to, params)
 }
 
 // see redirects with 303: unlike 302 and 307 it never makes a browser send a

@@ -152,18 +152,18 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	acr.Aliases = c.ACRAliases
 	s.Provider, err = openid.New(openid.Config{
 		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
-		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, Outgoing: c.Outgoing,
+		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, House: map[string]string{"en": c.Brand}, Outgoing: c.Outgoing,
 		RequirePAR: c.RequirePAR, SelfRegistration: c.SelfRegistration, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
 		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: s.Directory, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
-		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: pages.OAuthError, Continue: pages.Continue,
+		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, Reference: web.Reference, ErrorPage: pages.OAuthError, Continue: pages.Continue,
 	})
 	if err != nil {
 		return nil, err
 	}
 	pages.Provider = s.Provider
 	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Consents: s.Provider, Issuer: c.Issuer,
-		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Address: browser.Address,
+		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON}
 	if d.Carrier != nil {
 		s.outbox = s.letters(d.Carrier)

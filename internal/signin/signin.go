@@ -14,6 +14,7 @@
 //	resume.go       on with the request that waited while somebody enrolled (S20)
 //	restart.go      a sign-in that cannot go on (S68)
 //	order.go        how to order a password      start.go    the issuer's own address
+//	doctor.go       for operators: why a service's request was refused
 //	logout.go       RP-initiated logout          oauth.go    what openid shows of itself
 //	browser.go      the cookies
 //
@@ -72,15 +73,19 @@ type Provider interface {
 	Allow(w http.ResponseWriter, r *http.Request, id string, s session.Session, token string) error
 	// Refuse answers the request with an error.
 	Refuse(w http.ResponseWriter, r *http.Request, id string, e openid.Error) error
-	// VisitDevice, Device, AllowDevice and DenyDevice let a device in, or not;
-	// SignInFor leads to the sign-in that it takes.
+	// SignInFor leads to the sign-in that a page of ours takes, and back to it.
+	SignInFor(w http.ResponseWriter, r *http.Request, in openid.Inside) error
+	// VisitDevice, Device, AllowDevice and DenyDevice let a device in, or not.
 	VisitDevice(w http.ResponseWriter, r *http.Request, typed string) (string, error)
 	Device(w http.ResponseWriter, r *http.Request, id string, s *session.Session) (openid.Device, error)
 	AllowDevice(w http.ResponseWriter, r *http.Request, id string, s session.Session, token string) error
 	DenyDevice(w http.ResponseWriter, r *http.Request, id string, s *session.Session) error
-	SignInFor(w http.ResponseWriter, r *http.Request, in openid.Inside) error
 	// EndSession ends a session by its public ID, with everything that stands on it.
 	EndSession(ctx context.Context, sid, reason string) error
+	// Operator tells whether the browser's session is an operator's; Refusal finds a
+	// refused request.
+	Operator(r *http.Request) error
+	Refusal(ctx context.Context, reference string) (openid.Refusal, error)
 	// ParseLogout and FinishLogout are RP-initiated logout.
 	ParseLogout(r *http.Request) (openid.Logout, error)
 	FinishLogout(ctx context.Context, l openid.Logout, s *session.Session) (openid.Farewell, error)
@@ -94,6 +99,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	}
 	get("/{$}", p.start)
 	get("/order", p.order)
+	get(openid.DoctorPath, p.doctor)
+	get(openid.DoctorPath+"/{reference}", p.doctor)
 	get("/signin/resume", p.resume)
 	get("/signin/card/restart", p.restart)
 	get("/signin/{tx}", p.during(p.next))

@@ -66,6 +66,10 @@ var (
 	// that wait. A building's worth of them may start at once.
 	DeviceStartPerAddress = Limit{"device-start-address", 300, 10 * time.Minute}
 
+	// RefusalPerAddress bounds what is kept of refused requests for operators: with
+	// a broken service behind it the first of an hour are as good as all.
+	RefusalPerAddress = Limit{"refusal-address", 30, time.Hour}
+
 	// AskPerAccount and AskPerAddress keep "I forgot my password" from flooding
 	// a person's mailbox. The page is the same when they are reached (S51).
 	AskPerAccount = Limit{"ask-account", 3, 24 * time.Hour}

@@ -96,6 +96,33 @@ type oauthPage struct {
 	Code, Description, Return string
 }
 
+type doctorPage struct {
+	web.Page
+	Asked, When string
+	Refusal     *refusal
+}
+
+type refusal struct {
+	Reference, Endpoint, Client, Code, Description, Parameter, Cause, Nearest string
+	Sent                                                                      []sent
+	Registered                                                                []registered
+}
+
+type sent struct {
+	Name, Value string
+	Length      int
+}
+
+type registered struct {
+	Name   string
+	Values []string
+}
+
+type doctorDoorPage struct {
+	web.Page
+	SignIn string
+}
+
 type failurePage struct {
 	web.Page
 	Heading, Message string
@@ -280,6 +307,13 @@ func samples() []sample {
 			return &logoutPage{Page: web.Page{Client: w + "Testipalvelu"}, Action: "/logout", Stay: "/" + w, Hidden: []hidden{{"state", w}}}
 		}},
 		{"signin/logout_confirm", "all", []string{"logout-confirm"}, func(w string) web.Content { return &logoutPage{Action: "/logout"} }},
+		{"signin/doctor_door", "", []string{"doctor-signin"}, func(w string) web.Content { return &doctorDoorPage{SignIn: "/doctor?signin=yes" + w} }},
+		{"signin/doctor", "empty", []string{"reference", "doctor-find"}, func(w string) web.Content { return &doctorPage{Asked: w} }},
+		{"signin/doctor", "found", []string{"reference", "doctor-find", "doctor-refusal", "doctor-cause", "doctor-parameter"}, func(w string) web.Content {
+			return &doctorPage{Asked: "K7QM2XEA" + w, When: "2026-08-01 12:00:00 UTC", Refusal: &refusal{"K7QM2XEA" + w, "/authorize" + w, "records" + w, "invalid_request" + w, "Not registered." + w,
+				"redirect_uri" + w, "address_slash", "https://records.example.test/" + w, []sent{{"redirect_uri" + w, "https://records.example.test" + w, 20}, {"state", "", 43}},
+				[]registered{{"redirect_uris" + w, []string{"https://records.example.test/" + w, "https://b.example.test/"}}, {"scope", nil}}}}
+		}},
 		{"signin/oauth_error", "", []string{"oauth-error"}, func(w string) web.Content {
 			return &oauthPage{Page: web.Page{Client: w}, Code: "invalid_request" + w, Description: "The redirect_uri is not registered for this client." + w, Return: "https://service.example.test/" + w}
 		}},

@@ -10,6 +10,7 @@
 //
 //	portti.go    a person's own account; Client, Error
 //	clients.go   registrations
+//	doctor.go    why a service's request was refused
 package portti
 
 import (

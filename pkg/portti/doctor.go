@@ -1,0 +1,45 @@
+package portti
+
+import (
+	"context"
+	"net/url"
+	"time"
+)
+
+// Refusal is a request of a service that was refused, as it is kept for a day.
+type Refusal struct {
+	Reference   string            `json:"reference"` // as the error page shows it
+	At          time.Time         `json:"at"`
+	Endpoint    string            `json:"endpoint"` // e.g. /authorize
+	Client      string            `json:"client_id,omitempty"`
+	Code        string            `json:"error"`
+	Description string            `json:"error_description"`
+	Parameter   string            `json:"parameter,omitempty"` // the one that is to blame
+	Cause       string            `json:"cause"`               // a stable word, e.g. address_slash
+	Explanation string            `json:"explanation"`         // of the cause, in English
+	Nearest     string            `json:"nearest,omitempty"`   // the registered address that the sent one is nearest to
+	Sent        []SentParameter   `json:"sent"`
+	Registered  []RegisteredValue `json:"registered,omitempty"` // what the parameter is held against
+}
+
+// SentParameter is a parameter as it was sent. Of what may be secret, or about a
+// person, there is the length alone.
+type SentParameter struct {
+	Name   string `json:"name"`
+	Value  string `json:"value,omitempty"` // cut
+	Length int    `json:"length"`          // bytes
+}
+
+// RegisteredValue is a part of a registration.
+type RegisteredValue struct {
+	Name   string   `json:"name"`
+	Values []string `json:"values"`
+}
+
+// Refusal returns the refused request of a reference. It is for operators: token is
+// an access token with scope "clients".
+func (c *Client) Refusal(ctx context.Context, token, reference string) (Refusal, error) {
+	var f Refusal
+	err := c.do(ctx, token, "GET", "/api/v1/doctor/"+url.PathEscape(reference), nil, &f)
+	return f, err
+}

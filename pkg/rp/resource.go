@@ -135,7 +135,7 @@ type Demand struct {
 
 // Access is what a good token says.
 type Access struct {
-	Subject  string // sub: the person; the client itself when it acts in its own name
+	Subject  string // sub: the person as the calling application sees them; the application itself when it acts in its own name
 	ClientID string // the application that calls
 	Scopes   []string
 	ACR      string // how strongly the person signed in; "" when there is no person

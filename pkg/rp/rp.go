@@ -20,6 +20,8 @@
 // nonce or access token, a sign-in weaker than was asked for. What a person may
 // do once signed in is the application's business.
 //
+// An API that is called with access tokens checks them with [Resource].
+//
 // It imports the standard library, go-oidc and oauth2 only.
 package rp
 

@@ -231,3 +231,19 @@ func TestForeignOpenIDClient(t *testing.T) {
 		})
 	})
 }
+
+// openid-client on a device without a browser (RFC 8628): it shows where to go, and
+// asks until the person has said yes there.
+func TestForeignOpenIDClientOnADevice(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.device("screen")
+		ask := nodeSettings{Do: "sign in on a device", Issuer: w.Issuer(), ID: p.ID, Auth: openid.AuthNone, Scope: "openid profile"}
+		got := w.node(t, ask, func(address string) string {
+			page := otto.SignIn(v.Open(address).Must("device-submit").Press("device-submit")).Must("device-allow").Press("device-allow").Must("device-allowed")
+			return page.URL.String()
+		})
+		if got.Claims["sub"] != string(otto.ID) || got.Claims["acr"] != acrCode {
+			t.Errorf("%+v", got)
+		}
+	})
+}

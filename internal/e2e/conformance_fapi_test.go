@@ -202,6 +202,19 @@ func (f *fapi) send(k *call) answer {
 
 func (f *fapi) once(k *call) answer {
 	f.Helper()
+	got := must(k.try())(f.T)
+	if got.Header.Get("Date") == "" || !strings.Contains(got.Header.Get("Cache-Control"), "no-store") {
+		f.Errorf("%s %s: Date %q, Cache-Control %q", k.method, k.address, got.Header.Get("Date"), got.Header.Get("Cache-Control"))
+	}
+	kind := got.Header.Get("Content-Type")
+	if problem := kind == "application/problem+json" && strings.Contains(k.address, "/api/"); got.Body != "" && (got.JSON == nil || kind != "application/json" && !problem) {
+		f.Errorf("%s %s: %s is no JSON: %s", k.method, k.address, kind, got.Body)
+	}
+	return got
+}
+
+// try signs and sends, and looks at nothing: for other goroutines as well.
+func (k *call) try() (answer, error) {
 	form := maps.Clone(k.form)
 	if k.assertion != nil {
 		form.Set("client_assertion", k.signer.Sign(k.jose, k.assertion))
@@ -209,7 +222,10 @@ func (f *fapi) once(k *call) answer {
 			form.Set("client_assertion_type", k.kind)
 		}
 	}
-	r := must(http.NewRequest(k.method, k.address, strings.NewReader(form.Encode())))(f.T)
+	r, err := http.NewRequest(k.method, k.address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, err
+	}
 	if k.method != http.MethodGet {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -220,18 +236,18 @@ func (f *fapi) once(k *call) answer {
 	case k.proof != nil:
 		r.Header["Dpop"] = []string{k.prover.Sign(k.head, k.proof)}
 	}
-	response := must(k.by.http.Do(r))(f.T)
+	response, err := k.by.http.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
 	defer response.Body.Close() //nolint:errcheck // it was read to the end
-	got := answer{Status: response.StatusCode, Header: response.Header, Body: string(must(io.ReadAll(response.Body))(f.T))}
-	_ = json.Unmarshal([]byte(got.Body), &got.JSON)
-	if got.Header.Get("Date") == "" || !strings.Contains(got.Header.Get("Cache-Control"), "no-store") {
-		f.Errorf("%s %s: Date %q, Cache-Control %q", k.method, k.address, got.Header.Get("Date"), got.Header.Get("Cache-Control"))
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{}, err
 	}
-	kind := got.Header.Get("Content-Type")
-	if problem := kind == "application/problem+json" && strings.Contains(k.address, "/api/"); got.Body != "" && (got.JSON == nil || kind != "application/json" && !problem) {
-		f.Errorf("%s %s: %s is no JSON: %s", k.method, k.address, got.Header.Get("Content-Type"), got.Body)
-	}
-	return got
+	got := answer{Status: response.StatusCode, Header: response.Header, Body: string(body)}
+	_ = json.Unmarshal(body, &got.JSON)
+	return got, nil
 }
 
 type spoil = func(k *call)

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/portti-id/portti/internal/dpop/dpoptest"
 	"github.com/portti-id/portti/internal/identity"
 )
 
@@ -229,6 +231,123 @@ func TestOneCardLinkedByTwoAtOnce(t *testing.T) {
 		both.Wait()
 		if linked.Load() != 1 || refused.Load() != 1 {
 			t.Errorf("%d linked the card, %d were refused", linked.Load(), refused.Load())
+		}
+	})
+}
+
+// tally is how often each of a crowd's calls was answered with what: the error, or
+// the status without one.
+func tally(t *testing.T, ask func(i int) (answer, error)) map[string]int {
+	t.Helper()
+	var mu sync.Mutex
+	counted := map[string]int{}
+	atOnce(func(i int) {
+		got, err := ask(i)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		what := got.text("error")
+		if what == "" {
+			what = http.StatusText(got.Status)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		counted[what]++
+	})
+	return counted
+}
+
+func oneOf(t *testing.T, what string, got map[string]int, won, lost string) {
+	t.Helper()
+	if got[won] != 1 || got[lost] != crowd-1 {
+		t.Errorf("%s: %v, want one %s and %d times %s", what, got, won, crowd-1, lost)
+	}
+}
+
+// Of fifty uses of one DPoP proof, of one client assertion, and of one request_uri,
+// over both replicas, one counts (RFC 9449 §11.1, RFC 7523 §3, RFC 9126 §7.3).
+func TestOneProofOneAssertionOneRequestURIFiftyTimesAtOnce(t *testing.T) {
+	EachWith(t, Options{MTLS: true}, func(t *testing.T, w *World) {
+		f := newFAPI(t, w, withKeys)
+		f.v = w.Visitor()
+		tokens := f.whole(f.first, url.Values{"scope": {"openid offline_access"}})
+		refresh := func() *call {
+			return f.call(f.first, http.MethodPost, f.at(f.first, "token_endpoint"), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {tokens.Refresh}})
+		}
+		once := func(same func(first, k *call)) map[string]int {
+			first, calls := refresh(), make([]*call, crowd)
+			for i := range calls {
+				calls[i] = refresh()
+				same(first, calls[i])
+			}
+			return tally(t, func(i int) (answer, error) { return calls[i].try() })
+		}
+		oneOf(t, "a proof at the token endpoint", once(func(first, k *call) { k.proof = first.proof }), "OK", "invalid_dpop_proof")
+		oneOf(t, "an assertion", once(func(first, k *call) { k.assertion = first.assertion }), "OK", "invalid_client")
+		if got := once(func(_, _ *call) {}); got["OK"] != crowd {
+			t.Errorf("each with a proof and an assertion of its own: %v", got)
+		}
+
+		var used *call
+		f.uses(f.first, tokens.Access, func(k *call) { used = k })
+		used.proof = dpoptest.With(used.proof, "jti", "at the resource")
+		oneOf(t, "a proof at the resource", tally(t, func(int) (answer, error) { return used.try() }), "OK", "invalid_dpop_proof")
+
+		uri, windows, codes := f.pushed(f.first, nil), make([]*Visitor, crowd), make(chan string, crowd)
+		for i := range windows {
+			windows[i] = f.v.Twin()
+		}
+		address := f.conf["authorization_endpoint"].(string) + "?" + url.Values{"client_id": {f.first.ID}, "request_uri": {uri}}.Encode()
+		atOnce(func(i int) {
+			r, err := http.NewRequest(http.MethodGet, address, nil)
+			if err == nil {
+				var page *Page
+				if page, err = windows[i].try(r); err == nil && page.URL.Query().Get("code") != "" {
+					codes <- page.URL.Query().Get("code")
+				} else if err == nil && !page.Has("oauth-error") {
+					t.Errorf("a browser that came too late is shown %s", page)
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if len(codes) != 1 {
+			t.Fatalf("one request_uri was answered with %d codes", len(codes))
+		}
+		f.tokens(f.first, f.redeem(f.first, <-codes, nil), "nonce-"+f.first.ID)
+	})
+}
+
+// Of fifty polls with one device code that was allowed one wins at most (RFC 8628 §3.5).
+func TestOneDeviceCodeFiftyTimesAtOnce(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.device("screen")
+		b := p.Begin("openid offline_access")
+		otto.SignIn(v.Open(b.Complete).Press("device-submit")).Press("device-allow").Must("device-allowed")
+		var mu sync.Mutex
+		won, told := []Tokens{}, map[string]int{}
+		atOnce(func(int) {
+			got, err := p.Token(url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {b.Code}})
+			mu.Lock()
+			defer mu.Unlock()
+			if told[got.Error]++; err != nil {
+				t.Error(err)
+			} else if got.Status == http.StatusOK {
+				won = append(won, got)
+			}
+		})
+		if len(won) > 1 || len(won)+told["slow_down"]+told["invalid_grant"] != crowd {
+			t.Fatalf("%d polls won: %v", len(won), told)
+		}
+		// One more is a replay: what the winner has is dead.
+		w.Clock.Advance(time.Minute)
+		if got := p.Poll(b); got.Error != "invalid_grant" {
+			t.Errorf("once more: %+v", got)
+		}
+		if len(won) == 1 && p.alive(won[0].Access) {
+			t.Error("a replay leaves the tokens alive")
 		}
 	})
 }

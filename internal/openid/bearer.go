@@ -72,7 +72,7 @@ func shownToken(r *http.Request, form bool) (scheme, token string, err error) {
 	var posted string
 	if form && r.Method == http.MethodPost {
 		if err := r.ParseForm(); err != nil {
-			return "", "", Error{"invalid_request", "The form cannot be read."}
+			return "", "", errForm
 		}
 		if len(r.PostForm["access_token"]) > 1 {
 			return "", "", errTwice

@@ -183,6 +183,8 @@ func checkTokenRequest(r *http.Request) Error {
 	return Error{}
 }
 
+var errForm = Error{"invalid_request", "The form cannot be read."}
+
 // checkForm refuses what the library, and others, would read in their own ways: a
 // secret in the address, a parameter given twice (the library takes the last in one
 // place and the first in another). resource alone may come again (RFC 8707 §2).
@@ -191,7 +193,7 @@ func checkForm(r *http.Request) Error {
 	case r.URL.RawQuery != "":
 		return Error{"invalid_request", "Send the parameters in the body, not in the address."}
 	case err != nil:
-		return Error{"invalid_request", "The form cannot be read."}
+		return errForm
 	}
 	for name, values := range r.PostForm {
 		if len(values) > 1 && name != "resource" {

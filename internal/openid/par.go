@@ -44,8 +44,12 @@ func (p *Provider) par(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(withAddress(r.Context(), address(p.ClientAddr(r))))
 	r.Body = http.MaxBytesReader(w, r.Body, maxPushed)
 	var tooLong *http.MaxBytesError
-	if err := r.ParseForm(); errors.As(err, &tooLong) {
+	switch err := r.ParseForm(); {
+	case errors.As(err, &tooLong):
 		writeError(w, http.StatusRequestEntityTooLarge, Error{"invalid_request", "The request is too long."})
+		return
+	case err != nil: // said once: whoever parses again is told of nothing
+		p.refusePush(w, r, errForm)
 		return
 	}
 	uri, err := p.push(w, r)

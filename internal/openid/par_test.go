@@ -200,6 +200,10 @@ func TestPushedRequestsAreChecked(t *testing.T) {
 	if r := k.push("rp", request("state", strings.Repeat("s", 70<<10))); r.status != http.StatusRequestEntityTooLarge || r.text("error") != "invalid_request" {
 		t.Errorf("too long: %d %s", r.status, r.raw)
 	}
+	unreadable, _ := http.NewRequest(http.MethodPost, k.url+openid.PARPath, strings.NewReader(request().Encode()+"&claims=%zz"))
+	unreadable.SetBasicAuth("rp", k.secrets["rp"])
+	unreadable.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	refused(t, "a form that cannot be read", k.do(unreadable), 400, "invalid_request")
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodOptions} {
 		req, _ := http.NewRequest(method, k.url+openid.PARPath+"?"+request().Encode(), nil)
 		req.SetBasicAuth("rp", k.secrets["rp"])

@@ -18,6 +18,9 @@ type Store interface {
 	// FoldUsername gives it.
 	Person(ctx context.Context, id UserID) (Person, error)
 	PersonByName(ctx context.Context, folded string) (Person, error)
+	// Account is Person without card and authenticator, which are most of it and
+	// which only sign-ins and the person's own pages look at.
+	Account(ctx context.Context, id UserID) (Person, error)
 	People(ctx context.Context, org OrganisationID) ([]Person, error) // by username; all organisations when org is ""
 
 	// CardLink returns the active link of a certificate's fingerprint, or else

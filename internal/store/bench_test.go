@@ -99,6 +99,15 @@ func BenchmarkPerson(b *testing.B) {
 	})
 }
 
+func BenchmarkAccount(b *testing.B) {
+	bench(b, func(b *testing.B, s *store.Store, u identity.User) func() error {
+		return func() error {
+			_, err := s.Account(b.Context(), u.ID)
+			return err
+		}
+	})
+}
+
 func BenchmarkUseStep(b *testing.B) {
 	bench(b, func(b *testing.B, s *store.Store, u identity.User) func() error {
 		a := addAuthenticator(b, s, u.ID)

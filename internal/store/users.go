@@ -75,6 +75,17 @@ var selectPerson = "select " + columns(&userRow{}, "u", "u_") + ", " + columns(&
 	left join card_links c on c.user_id = u.id and c.removed is null
 	left join authenticators a on a.user_id = u.id and a.removed is null `
 
+// accountRow is personRow without card and authenticator.
+type accountRow struct {
+	User         userRow         `gorm:"embedded;embeddedPrefix:u_"`
+	Organisation organisationRow `gorm:"embedded;embeddedPrefix:o_"`
+}
+
+var selectAccount = "select " + columns(&userRow{}, "u", "u_") + ", " + columns(&organisationRow{}, "o", "o_") + `
+	from users u
+	join organisations o on o.id = u.organisation
+	where u.id = ?`
+
 func (r personRow) person() identity.Person {
 	p := identity.Person{User: r.User.user(), Organisation: r.Organisation.organisation(), Password: r.User.password()}
 	if r.Card.ID != "" {
@@ -100,6 +111,22 @@ func findPerson(db *gorm.DB, where string, arg string) (identity.Person, error) 
 // Person finds a user by ID.
 func (s *Store) Person(ctx context.Context, id identity.UserID) (identity.Person, error) {
 	return s.person(ctx, "where u.id = ?", string(id))
+}
+
+// Account finds a user by ID, without card and authenticator (identity.Store).
+func (s *Store) Account(ctx context.Context, id identity.UserID) (identity.Person, error) {
+	var row accountRow
+	err := s.ask(ctx, "find account", func(db *gorm.DB) error {
+		r := db.Raw(selectAccount, string(id)).Find(&row)
+		if r.Error == nil && r.RowsAffected == 0 {
+			return errNoUser
+		}
+		return r.Error
+	})
+	if err != nil {
+		return identity.Person{}, err
+	}
+	return identity.Person{User: row.User.user(), Organisation: row.Organisation.organisation(), Password: row.User.password()}, nil
 }
 
 // PersonByName finds a user by the folded username.

@@ -47,6 +47,14 @@ func TestPersonIsReadWithEverything(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", p, want)
 			}
 		}
+		account, err := s.Account(t.Context(), u.ID)
+		must(t, err)
+		if want.Card, want.Authenticator = nil, nil; !reflect.DeepEqual(account, want) {
+			t.Errorf("got  %+v\nwant %+v", account, want)
+		}
+		if _, err := s.Account(t.Context(), "nobody"); !fault.Is(err, fault.NotFound) {
+			t.Errorf("nobody's account: %v", err)
+		}
 	})
 }
 

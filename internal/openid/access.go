@@ -27,6 +27,15 @@ func (g Grant) narrowed(t AccessToken) Grant {
 	return g
 }
 
+// under is a grant under its client's registration of this moment: a scope that the
+// client may not ask for any more opens nothing any more.
+func (g Grant) under(c Client) Grant {
+	if !within(g.Scopes, c.Scopes) {
+		g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), func(s string) bool { return !slices.Contains(c.Scopes, s) })
+	}
+	return g
+}
+
 // access finds a live access token, reference or JWT: both are stored under
 // their hash, so that both die at once with what they stand on, and whatever has
 // the hash of a token of ours is that token. fault.Unauthenticated
@@ -50,7 +59,7 @@ func (p *Provider) access(ctx context.Context, raw string) (access, error) {
 	if err != nil {
 		return access{}, err
 	}
-	return access{Grant: g.narrowed(t), Token: t, Client: c}, nil
+	return access{Grant: g.narrowed(t).under(c), Token: t, Client: c}, nil
 }
 
 // standing returns the client of a token: a disabled client's tokens stop with it.

@@ -371,7 +371,7 @@ func (p *Provider) readClaims(q *pending, client Client, raw string) error {
 			return wrong("claims", "invalid_request", "The claims parameter is not a claims request in JSON, or is too large.")
 		}
 	}
-	q.Claims = asked.canonical()
+	q.Claims = asked.of(client).canonical()
 	acr := asked.IDToken["acr"]
 	if len(q.ACRValues) == 0 && len(acr.Values) == 0 {
 		q.ACRValues = fields(strings.Join(client.DefaultACRValues, " "), 20)

@@ -90,12 +90,18 @@ var claimsSupported = func() []string {
 	return names
 }()
 
-// userinfoClaims is what a grant opens at userinfo: the claims of its scopes and
-// those asked for by name (OpenID Connect Core §5.4, §5.5).
-func userinfoClaims(g Grant, p *identity.Person) *object {
+// userinfoClaims is what a client's grant opens at userinfo: the claims of its
+// scopes and those asked for by name (OpenID Connect Core §5.4, §5.5).
+func userinfoClaims(client Client, g Grant, p *identity.Person) *object {
 	asked := askedClaims(g).Userinfo
-	return told(p, func(c *personClaim) bool { return slices.Contains(g.Scopes, c.scope) || asks(asked, c.name) })
+	return told(p, func(c *personClaim) bool {
+		return client.mayAsk(c) && (slices.Contains(g.Scopes, c.scope) || asks(asked, c.name))
+	})
 }
+
+// mayAsk tells whether a client may learn a claim at all. What it is registered for
+// bounds what it can ask for by name too: else scopes would keep nothing from it.
+func (c Client) mayAsk(claim *personClaim) bool { return slices.Contains(c.Scopes, claim.scope) }
 
 // told is what is known of the wanted claims.
 func told(p *identity.Person, wanted func(c *personClaim) bool) *object {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -185,6 +186,17 @@ func readAsk(value any) (claimAsk, error) {
 		}
 	}
 	return ask, nil
+}
+
+// of is what a client may ask for: claims of scopes that it is not registered for
+// are left out, so that nobody is asked to allow them either.
+func (c claimsRequest) of(client Client) claimsRequest {
+	for _, asks := range []map[string]claimAsk{c.Userinfo, c.IDToken} {
+		maps.DeleteFunc(asks, func(name string, _ claimAsk) bool {
+			return slices.ContainsFunc(personClaims, func(p personClaim) bool { return p.name == name && !client.mayAsk(&p) })
+		})
+	}
+	return c
 }
 
 // canonical writes the request in one way, names sorted, for keeping; "" when

@@ -214,7 +214,7 @@ func TestOnlyStoredJWTsLive(t *testing.T) {
 // RFC 6749 §6, RFC 8707 §2.2: a refresh may ask for less, and the grant keeps what it has.
 func TestRefreshNarrows(t *testing.T) {
 	pairs(t, func(t *testing.T, k *kit) {
-		k.client("rp", func(c *openid.Client) { c.Resources = []string{api, archive} })
+		k.client("rp", func(c *openid.Client) { c.Resources = []string{api, archive, k.url} })
 		k.client("thief")
 		r := k.post("rp", redeem(k.codeWith(k.browser(), request(), map[string]any{"resources": []string{api, k.url}})))
 		next := func(client string, pairs ...string) reply {

@@ -1,9 +1,7 @@
 package openid
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -153,21 +151,13 @@ func (p *Provider) consentEvent(ctx context.Context, t audit.Type, s session.Ses
 	return e
 }
 
-// stillAllowed revokes a grant that was just issued if the person has taken their
-// consent back since they gave it. After the issue, and not before it: Disallow
-// comes either sooner, and is seen here, or later, and finds the grant.
-func (p *Provider) stillAllowed(ctx context.Context, client Client, g Grant) error {
+// stillAllowed tells whether a person's consent covers a grant.
+func (p *Provider) stillAllowed(ctx context.Context, client Client, g Grant) (bool, error) {
 	if !client.ThirdParty {
-		return nil
+		return true, nil
 	}
 	given, err := p.given(ctx, g.User, client.ID)
-	if err == nil && wishOf(g.Scopes, g.Claims).within(given) {
-		return nil
-	}
-	if revokeErr := p.Store.RevokeGrant(ctx, g.ID, p.Now().UTC()); revokeErr != nil {
-		return fmt.Errorf("revoke a grant without consent: %w", revokeErr)
-	}
-	return cmp.Or(err, error(errCode))
+	return err == nil && wishOf(g.Scopes, g.Claims).within(given), err
 }
 
 // Allowed is a client with what a person has allowed it.

@@ -125,7 +125,7 @@ func TestRoundTripsOfClients(t *testing.T) {
 	k := newKit(t, func(_ *openid.Config, d *openid.Deps) {
 		d.Store, d.Ephemeral = counted{d.Store, &n}, countedEphemeral{d.Ephemeral, &n}
 	})
-	k.client("rp")
+	k.client("rp", asksFor("read"))
 	k.client("machine", machine)
 	k.client("jwt", func(c *openid.Client) { c.TokenFormat = openid.FormatJWT })
 	k.client("api", exchanger)

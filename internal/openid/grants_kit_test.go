@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
@@ -54,6 +55,11 @@ func forResources(resources ...string) func(g *openid.Grant, t *openid.AccessTok
 
 func withScopes(scopes ...string) func(g *openid.Grant, t *openid.AccessToken) {
 	return func(g *openid.Grant, _ *openid.AccessToken) { g.Scopes = scopes }
+}
+
+// asksFor registers a client for more scopes than the usual.
+func asksFor(scopes ...string) func(c *openid.Client) {
+	return func(c *openid.Client) { c.Scopes = append(slices.Clone(c.Scopes), scopes...) }
 }
 
 func withClaims(claims string) func(g *openid.Grant, t *openid.AccessToken) {

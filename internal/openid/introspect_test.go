@@ -36,7 +36,7 @@ func (k *kit) about(client, token string, more ...string) reply {
 // RFC 7662 §2.2.
 func TestIntrospection(t *testing.T) {
 	pairs(t, func(t *testing.T, k *kit) {
-		k.client("rp")
+		k.client("rp", asksFor("read"))
 		k.client("jwt", func(c *openid.Client) { c.TokenFormat = openid.FormatJWT })
 		k.client("api", resource)
 		k.client("stranger", func(c *openid.Client) { resource(c); c.Serves = []string{archive} })

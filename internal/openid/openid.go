@@ -229,11 +229,13 @@ type Store interface {
 	// another key (nothing changes).
 	Rotate(ctx context.Context, r Rotation, t AccessToken, now time.Time) (Grant, error)
 	// Token returns the grant of a live access token: not expired, the grant not
-	// revoked, user and organisation enabled, epoch right. fault.Unauthenticated
+	// revoked, user and organisation enabled, epoch right, the grant's method
+	// permitted by the organisation. fault.Unauthenticated
 	// "invalid_token" otherwise.
 	Token(ctx context.Context, hash string, now time.Time) (Grant, AccessToken, error)
 	// Grant returns a grant that a refresh token still works for: not expired, not
-	// revoked, user and organisation enabled, epoch right, RefreshHash there.
+	// revoked, user and organisation enabled, epoch right, method permitted,
+	// RefreshHash there.
 	// fault.Unauthenticated "invalid_token" otherwise.
 	Grant(ctx context.Context, id string, now time.Time) (Grant, error)
 	// Exchange adds an access token of another client to the grant of a live one,

@@ -31,7 +31,7 @@ func TestPairwiseSubjects(t *testing.T) {
 		c.SectorIdentifierURI = "https://rp.example/sector.json"
 	})
 	for _, id := range []string{"torn", "torn2"} { // no registration lets them in
-		c := openid.Client{ID: id, RedirectURIs: []string{callback, "https://other.example/cb"}}
+		c := openid.Client{ID: id, Scopes: []string{"openid"}, RedirectURIs: []string{callback, "https://other.example/cb"}}
 		pairwise()(&c)
 		if err := k.store.ChangeClient(t.Context(), c, audit.Event{Type: audit.ClientCreated}); err != nil {
 			t.Fatal(err)

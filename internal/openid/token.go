@@ -1,6 +1,7 @@
 package openid
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -159,10 +160,58 @@ func (p *Provider) mint(ctx context.Context, a asking, g Grant) (*tokens, error)
 	if err := p.Store.Issue(ctx, g, access); err != nil {
 		return nil, denied(err, errCode)
 	}
-	if err := p.stillAllowed(ctx, client, g); err != nil {
+	if err := p.stands(ctx, client, g, errCode); err != nil {
 		return nil, err
 	}
 	return &out, nil
+}
+
+// stands revokes a grant that was just issued, or refreshed, if what it stood on
+// has gone: a registration that admits it, a consent that covers it. After the
+// store's word, and not before it: whoever takes the consent back comes either
+// sooner, and is seen here, or later, and finds the grant.
+func (p *Provider) stands(ctx context.Context, client Client, g Grant, otherwise Error) error {
+	why := p.lost(client, g)
+	if why == "" {
+		allowed, err := p.stillAllowed(ctx, client, g)
+		if allowed {
+			return nil
+		}
+		if err != nil {
+			return cmp.Or(p.end(ctx, g), err)
+		}
+		why = "consent"
+	}
+	p.Log.InfoContext(ctx, "grant ended", "client", client.ID, "grant", g.ID, "lost", why)
+	return cmp.Or(p.end(ctx, g), error(otherwise))
+}
+
+func (p *Provider) end(ctx context.Context, g Grant) error {
+	if err := p.Store.RevokeGrant(ctx, g.ID, p.Now().UTC()); err != nil {
+		return fmt.Errorf("revoke a grant that does not stand: %w", err)
+	}
+	return nil
+}
+
+// lost says what a grant has that its client's registration does not admit any
+// more, and that its tokens cannot simply leave out; "" for nothing.
+func (p *Provider) lost(c Client, g Grant) string {
+	need, _ := p.ACR.strength(c.MinimumACR)
+	have := strengthOf(session.Session{Level: g.Level, Method: g.Method})
+	methods := identity.Methods(c.Methods)
+	switch {
+	case !c.may(g.Kind):
+		return "grant_types"
+	case have < need:
+		return "minimum_acr"
+	case have != passwordOnly && methods != 0 && !methods.Has(methodOf(g.Method)):
+		return "methods"
+	case slices.Contains(g.Scopes, "offline_access") && !slices.Contains(c.Scopes, "offline_access"):
+		return "offline_access" // without it the grant would have ended with its session
+	case !within(g.Resources, c.Resources):
+		return "resources" // a token for none is one for us
+	}
+	return ""
 }
 
 // mismatch says what is wrong with a code in these hands, or "".
@@ -216,7 +265,9 @@ func (p *Provider) record(ctx context.Context, t audit.Type, client, grant strin
 }
 
 // refresh exchanges a refresh token: one Store.Rotate, and before it a look at the
-// grant where the new access token says more than the grant's ID.
+// grant where the new access token says more than the grant's ID, or where the
+// refresh token may stay. What the client's registration has lost since then, the
+// new tokens do not have.
 func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens, error) {
 	client := a.Client
 	id, _, ok := strings.Cut(token, ".")
@@ -225,17 +276,21 @@ func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens
 	}
 	now := p.Now().UTC()
 	r := Rotation{Grant: id, Client: client.ID, OldHash: digest(token), NewHash: digest(token), Binding: a.Binding}
-	g := Grant{ID: id}
-	if a.Scopes != nil || a.Resources != nil || client.TokenFormat == FormatJWT {
+	g, keeps := Grant{ID: id}, client.keepsRefreshToken(a.Binding)
+	if a.Scopes != nil || a.Resources != nil || client.TokenFormat == FormatJWT || keeps && client.AuthMethod == AuthNone {
 		var err error
 		if g, err = p.Store.Grant(ctx, id, now); fault.Is(err, fault.Unauthenticated) {
 			return nil, p.whyDead(ctx, r, now)
 		} else if err != nil {
 			return nil, err
 		}
+		g = g.under(client)
 		if e := narrows(a, g); e != nil {
 			return nil, e
 		}
+		// Who proves nothing else keeps only what is worth nothing without its key: a
+		// token from before the client had to have one is worth something to a thief.
+		keeps = keeps && (client.AuthMethod != AuthNone || g.RefreshBinding != "")
 	}
 	if client.IDTokenEncAlg != "" {
 		// Asked before the old token is spent: the keys may be out of reach.
@@ -244,7 +299,7 @@ func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens
 		}
 	}
 	var out tokens
-	if !client.keepsRefreshToken(a.Binding) {
+	if !keeps {
 		out.RefreshToken, r.NewHash = newRefreshToken(id)
 	}
 	access, err := p.newAccessToken(&out, a, g, now)
@@ -254,9 +309,10 @@ func (p *Provider) refresh(ctx context.Context, a asking, token string) (*tokens
 	if g, err = p.rotate(ctx, r, access, now); err != nil {
 		return nil, err
 	}
-	if a.Scopes != nil {
-		g.Scopes = a.Scopes
+	if err := p.stands(ctx, client, g.narrowed(AccessToken{Resources: a.Resources}), errRefresh); err != nil {
+		return nil, err
 	}
+	g = g.under(client).narrowed(AccessToken{Scopes: a.Scopes})
 	out.Scope = strings.Join(g.Scopes, " ")
 	out.ExpiresIn = min(out.ExpiresIn, int64(g.Expires.Sub(now)/time.Second)) // see access
 	g.Nonce = ""                                                              // of the first ID token only (OpenID Connect Core §12.2)
@@ -274,7 +330,7 @@ func narrows(a asking, g Grant) error {
 		return errRefresh
 	case !within(a.Scopes, g.Scopes):
 		return Error{"invalid_scope", "The refresh token was not granted all of the scope."}
-	case !within(a.Resources, g.Resources):
+	case !within(a.Resources, g.Resources), !within(a.Resources, a.Client.Resources):
 		return errTarget
 	}
 	return nil
@@ -422,7 +478,7 @@ func (p *Provider) newIDToken(ctx context.Context, out *tokens, c Client, g Gran
 		return fmt.Errorf("encode ID token: %w", err)
 	}
 	if asked := askedClaims(g).IDToken; len(asked) > 0 {
-		if payload, err = p.withClaims(ctx, payload, g, asked); err != nil {
+		if payload, err = p.withClaims(ctx, payload, c, g, asked); err != nil {
 			return err
 		}
 	}
@@ -436,12 +492,12 @@ func (p *Provider) newIDToken(ctx context.Context, out *tokens, c Client, g Gran
 
 // withClaims adds what is known of the asked claims to an ID token's payload. The
 // claims of the token itself are not the asker's to change.
-func (p *Provider) withClaims(ctx context.Context, payload []byte, g Grant, asked map[string]claimAsk) ([]byte, error) {
+func (p *Provider) withClaims(ctx context.Context, payload []byte, client Client, g Grant, asked map[string]claimAsk) ([]byte, error) {
 	person, err := p.People.Standing(ctx, identity.UserID(g.User), g.Epoch, g.Session)
 	if err != nil {
 		return nil, denied(err, errCode)
 	}
-	return told(&person, func(c *personClaim) bool { return asks(asked, c.name) }).into(payload)
+	return told(&person, func(c *personClaim) bool { return client.mayAsk(c) && asks(asked, c.name) }).into(payload)
 }
 
 // halfHash is the left half of the hash that belongs to the algorithm (OpenID

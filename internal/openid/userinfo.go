@@ -55,7 +55,7 @@ func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind
 	if err != nil {
 		return nil, "", err
 	}
-	claims := userinfoClaims(g, &person)
+	claims := userinfoClaims(c, g, &person)
 	claims.add("sub", p.subject(c, g.User))
 	if c.UserinfoAlg != "" {
 		claims.add("iss", p.Issuer)

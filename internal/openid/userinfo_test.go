@@ -137,7 +137,7 @@ func TestEveryClaimOfAScope(t *testing.T) {
 // asked for by name, where it is asked for and nowhere else.
 func TestClaimsByName(t *testing.T) {
 	k := newKit(t)
-	k.client("rp", func(c *openid.Client) { c.Algorithm = keys.ES256 })
+	k.client("rp", asksFor("phone"))
 	k.save("anna", everything)
 	asked := `{"userinfo":{"name":{"essential":true},"phone_number":null,"salary":null},"id_token":{"email":null,"sub":{"value":"bosse"},"acr":{"value":"x"},"nickname":{"essential":true}}}`
 	u := k.userinfo(k.given("rp", withScopes("openid"), withClaims(asked)).access)
@@ -164,9 +164,32 @@ func TestClaimsByName(t *testing.T) {
 	}
 }
 
+// What a client is registered for bounds what it can ask for by name.
+func TestClaimsOfOtherScopesAreNotTold(t *testing.T) {
+	k := newKit(t)
+	k.client("rp", func(c *openid.Client) { c.Scopes = []string{"openid", "email"} })
+	k.save("anna", everything)
+	asked := `{"userinfo":{"name":{"essential":true},"phone_number":null,"email":null},"id_token":{"birthdate":{"essential":true},"email":null}}`
+	r := k.post("rp", redeem(k.code(k.browser(), request("scope", "openid", "claims", asked))))
+	for what, c := range map[string]map[string]any{"userinfo": k.userinfo(r.text("access_token")).json, "ID token": k.claims(r.text("id_token"))} {
+		if c["email"] != "anna@clinic.example" || c["name"] != nil || c["phone_number"] != nil || c["birthdate"] != nil {
+			t.Errorf("%s: %v", what, c)
+		}
+	}
+	// Also of grants that were given before.
+	g := k.given("rp", withScopes("openid"), withClaims(asked))
+	if u := k.userinfo(g.access); u.json["name"] != nil || u.json["email"] == nil {
+		t.Errorf("userinfo: %v", u.json)
+	}
+	again := k.post("rp", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {g.refresh}})
+	if c := k.claims(again.text("id_token")); c["birthdate"] != nil || c["email"] == nil {
+		t.Errorf("refresh: %v", c)
+	}
+}
+
 func TestEveryClaimSupportedCanBeHad(t *testing.T) {
 	k := newKit(t)
-	k.client("rp")
+	k.client("rp", asksFor("address", "phone"))
 	k.save("anna", everything)
 	var doc struct {
 		Claims []string `json:"claims_supported"`

@@ -19,10 +19,11 @@ type tokenRow struct {
 	TokenClient    optional
 }
 
-// A client's own grant has no user to ask about.
+// A client's own grant has no user to ask about. What the employer permits counts
+// at every use (S5), and not at the next sign-in only.
 const standing = `left join users u on u.id = g.user_id
 	left join organisations o on o.id = u.organisation
-	where g.revoked is null and (g.kind = 'client_credentials' or u.id is not null and ` + alive + `)`
+	where g.revoked is null and (g.kind = 'client_credentials' or u.id is not null and ` + alive + ` and ` + permitted + `)`
 
 var selectToken = `select ` + columns(&grantRow{}, "g", "") + `, t.expires as token_expires, t.issued as token_issued, t.scopes as token_scopes,
 	t.resources as token_resources, t.binding as token_binding, t.client as token_client

@@ -204,14 +204,16 @@ func challenge(w http.ResponseWriter, err error) error {
 	return err
 }
 
-// self finds who is calling: the person behind the token, with what the sign-in proved.
+// self finds who is calling: the person behind the token, with what the sign-in
+// proved. A device does not count: whoever was talked into letting one in must not
+// have given the account away (RFC 8628 §5.4).
 func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, error) {
 	g, err := a.Tokens.Caller(w, r)
 	if err != nil {
 		return identity.Self{}, err
 	}
 	full := g.Level == session.Full
-	if g.User == "" || full && !slices.Contains(g.Scopes, scopeFull) || !full && !slices.Contains(g.Scopes, scopeEnrol) {
+	if g.User == "" || g.Kind != openid.GrantCode || full && !slices.Contains(g.Scopes, scopeFull) || !full && !slices.Contains(g.Scopes, scopeEnrol) {
 		return identity.Self{}, errScope
 	}
 	return identity.Self{User: identity.UserID(g.User), Session: g.Session, Full: full, Proved: proved[g.Method], AuthTime: g.AuthTime}, nil

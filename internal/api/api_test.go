@@ -149,7 +149,7 @@ func (w *world) enter(level session.Level, method session.Method, scopes ...stri
 	_, s, err := w.sessions.Start(w.t.Context(), session.Session{User: string(w.user), Level: level, Method: method, AuthTime: time.Now(), Waiting: "tx", WaitingUntil: time.Now().Add(time.Hour)})
 	w.must(err)
 	token = "token-" + s.ID
-	w.tokens[token] = openid.Grant{User: string(w.user), Session: s.ID, Level: level, Method: method, AuthTime: s.AuthTime, Scopes: scopes}
+	w.tokens[token] = openid.Grant{Kind: openid.GrantCode, User: string(w.user), Session: s.ID, Level: level, Method: method, AuthTime: s.AuthTime, Scopes: scopes}
 	return token, s
 }
 
@@ -162,6 +162,10 @@ func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
 	fullAsEnrol, _ := w.enter(session.Full, session.App, "openid", "us.enrol")
 	const nobody = "token-of-a-program" // client_credentials: there is no person behind it
 	w.tokens[nobody] = openid.Grant{Kind: openid.GrantClient, Client: "robot", Scopes: []string{"us", "us.enrol"}}
+	device, _ := w.enter(session.Full, session.App, "openid", "us")
+	g := w.tokens[device]
+	g.Kind = openid.GrantDevice
+	w.tokens[device] = g
 	for name, call := range map[string]func(token string) error{
 		"me":       func(token string) error { _, err := w.Me(t.Context(), token); return err },
 		"begin":    func(token string) error { _, err := w.BeginAuthenticator(t.Context(), token); return err },
@@ -174,7 +178,7 @@ func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
 		"consents": func(token string) error { _, err := w.Consents(t.Context(), token); return err },
 		"withdraw": func(token string) error { return w.Withdraw(t.Context(), token, "outsider") },
 	} {
-		for token, want := range map[string]string{"": "invalid_token", "unknown": "invalid_token", profile: "insufficient_scope", nobody: "insufficient_scope", enrolAsFull: "insufficient_scope", fullAsEnrol: "insufficient_scope"} {
+		for token, want := range map[string]string{"": "invalid_token", "unknown": "invalid_token", profile: "insufficient_scope", nobody: "insufficient_scope", device: "insufficient_scope", enrolAsFull: "insufficient_scope", fullAsEnrol: "insufficient_scope"} {
 			if err := call(token); portti.Code(err) != want {
 				t.Errorf("%s with %q: %v, want %s", name, token, err, want)
 			}

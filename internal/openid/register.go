@@ -187,13 +187,27 @@ func (p *Provider) replaceRegistration(w http.ResponseWriter, r *http.Request, c
 		if err != nil {
 			return err
 		}
-		return m.Apply(now)
+		before := *now
+		if err := m.Apply(now); err != nil {
+			return err
+		}
+		return now.sameSector(before)
 	}, false)
 	if err != nil {
 		return err
 	}
 	p.clients.forget(c.ID)
 	writeRegistration(w, http.StatusOK, p.information(changed, manage))
+	return nil
+}
+
+// sameSector refuses to move a client that came by itself to another sector. It may
+// say anything of its addresses, and has refresh tokens: the next ones would tell it
+// under which subs its people are known at another's host.
+func (c Client) sameSector(before Client) error {
+	if c.SubjectType == SubjectPairwise && c.sector() != before.sector() {
+		return invalid("redirect_uris", "the subjects are pairwise, so host and sector cannot change; register another client")
+	}
 	return nil
 }
 

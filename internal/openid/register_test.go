@@ -397,6 +397,41 @@ func TestOpenRegistrationIsLimitedByAddress(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core §8.1: nobody sees the pairwise subjects of another's host, not
+// with the tokens of people who signed in before the client named that host.
+func TestAClientDoesNotMoveIntoAnotherSector(t *testing.T) {
+	k := newKit(t, open)
+	k.client("victim", pairwise())
+	for what, first := range map[string]string{"pairwise from the first day": `,"subject_type":"pairwise"`, "pairwise with the move": ""} {
+		mine := k.register("", `{"redirect_uris":["https://evil.example/cb"],"grant_types":["authorization_code","refresh_token"],"token_endpoint_auth_method":"none"`+first+`}`)
+		id, at, manage := mine.text("client_id"), mine.text("registration_client_uri"), mine.text("registration_access_token")
+		allowed := openid.Consent{User: "anna", Client: id, Scopes: []string{"openid"}, Created: k.now(), Updated: k.now()}
+		if err := k.store.SaveConsent(t.Context(), allowed, audit.Event{Type: audit.ConsentGiven}); err != nil {
+			t.Fatal(err)
+		}
+		g := k.given(id, withScopes("openid"))
+		move := `{"client_id":"` + id + `","redirect_uris":["` + callback + `"],"grant_types":["authorization_code","refresh_token"],"token_endpoint_auth_method":"none","subject_type":"pairwise"}`
+		if r := k.call("PUT", at, manage, move); r.status != http.StatusBadRequest || r.text("error") != "invalid_redirect_uri" {
+			t.Errorf("%s: %d %s", what, r.status, r.raw)
+		}
+		k.wait(time.Minute)
+		form := refreshing(g.refresh)
+		form.Set("client_id", id)
+		r := k.post("", form)
+		if r.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", what, r.status, r.raw)
+		}
+		if sub := k.userinfo(r.text("access_token")).text("sub"); sub == "" || sub == k.userinfo(k.given("victim").access).text("sub") {
+			t.Errorf("%s: sub %q", what, sub)
+		}
+		// Within its host it may do what it likes.
+		stay := strings.Replace(move, callback, "https://EVIL.example/other", 1)
+		if r := k.call("PUT", at, manage, stay); r.status != http.StatusOK {
+			t.Errorf("%s: %d %s", what, r.status, r.raw)
+		}
+	}
+}
+
 // Only the client itself manages its registration (RFC 7592 §2, §3).
 func TestOnlyTheClientManagesItself(t *testing.T) {
 	k := newKit(t, open)

@@ -135,7 +135,7 @@ func TestARefreshUnderAProfileThatIsNew(t *testing.T) {
 	})
 	asks := func() url.Values { return asserted(refreshing(g.refresh), signer.Assertion("rp", k.url)) }
 	refused(t, "with the secret", k.post("rp", refreshing(g.refresh)), 401, "invalid_client")
-	refused(t, "without a proof", k.prove("", asks()), 400, "invalid_dpop_proof")
+	refused(t, "without a proof", k.prove("", asks()), 400, "invalid_request")
 	r := k.prove("", asks(), k.tokenProof(key))
 	if r.status != http.StatusOK || r.text("token_type") != "DPoP" || r.text("refresh_token") != "" {
 		t.Fatalf("%d %s", r.status, r.raw)

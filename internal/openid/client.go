@@ -2,6 +2,7 @@ package openid
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -15,8 +16,11 @@ import (
 // stops within it, on every replica.
 const clientsKnownFor = 5 * time.Second
 
-// clientCache keeps registered clients for a moment. Unknown ones are not kept,
-// so strangers cannot fill it.
+// mostClients bounds what is kept of clients: where anybody may register, there can
+// be any number.
+const mostClients = 10000
+
+// clientCache keeps registered clients for a moment. Unknown ones are not kept.
 type clientCache struct {
 	store Store
 	now   func() time.Time
@@ -52,6 +56,9 @@ func (c *clientCache) get(ctx context.Context, id string) (Client, error) {
 	}
 	if c.clients == nil {
 		c.clients = make(map[string]cachedClient)
+	}
+	if len(c.clients) >= mostClients {
+		maps.DeleteFunc(c.clients, func(_ string, old cachedClient) bool { return !now.Before(old.until) })
 	}
 	c.clients[id] = cachedClient{client, now.Add(clientsKnownFor)}
 	return client, nil

@@ -104,7 +104,11 @@ func (p *Provider) endpoint(r *http.Request) string {
 // client that could choose would let an attacker choose the weakest.
 func (p *Provider) authenticate(ctx context.Context, proof credentials) (Client, error) {
 	refused := func(reason string, answer Error) (Client, error) {
-		p.Log.WarnContext(ctx, "client authentication failed", "client", proof.ID, "reason", reason)
+		id := proof.ID
+		if !clientID.MatchString(id) {
+			id = "" // nobody's, and as long as a stranger likes
+		}
+		p.Log.WarnContext(ctx, "client authentication failed", "client", id, "reason", reason)
 		return Client{}, answer
 	}
 	if proof.Method == AuthPrivateKeyJWT && proof.ID == "" {

@@ -341,3 +341,18 @@ func TestAssertionsNeedTheStore(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.raw)
 	}
 }
+
+// What a stranger sends as a client_id is not for the log: it may be long, or
+// somebody's secret in the wrong field.
+func TestWhatIsNoClientIDIsNotLogged(t *testing.T) {
+	k := newKit(t)
+	k.client("rp")
+	refused(t, "no client_id", k.post("", redeem("x", "client_id", "hunter2 "+strings.Repeat("x", 1000), "client_secret", "y")), 401, "invalid_client")
+	if strings.Contains(k.logs.String(), "hunter2") {
+		t.Error("it is in the log")
+	}
+	refused(t, "wrong secret", k.post("", redeem("x", "client_id", "rp", "client_secret", "y")), 401, "invalid_client")
+	if !strings.Contains(k.logs.String(), "client=rp") {
+		t.Error("a client that is one is not named")
+	}
+}

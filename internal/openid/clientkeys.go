@@ -14,7 +14,7 @@ type clientKeys struct {
 	fetcher *clientjwt.Fetcher
 
 	mu     sync.RWMutex
-	parsed map[string]parsedKeys // by client; registered ones only, so strangers cannot fill it
+	parsed map[string]parsedKeys // by client; mostClients at a time
 }
 
 // parsedKeys is a registered set, read once.
@@ -53,6 +53,9 @@ func (k *clientKeys) registered(c Client) (clientjwt.Source, error) {
 	defer k.mu.Unlock()
 	if k.parsed == nil {
 		k.parsed = make(map[string]parsedKeys)
+	}
+	if len(k.parsed) >= mostClients {
+		clear(k.parsed) // those that are in use are soon read again
 	}
 	k.parsed[c.ID] = parsedKeys{c.JWKS, keys}
 	return keys, nil

@@ -33,7 +33,8 @@ func (p *Provider) userOf(c Client, sub string) (string, bool) {
 
 // sector is what a pairwise client shares its subs with: every client of one
 // host (OpenID Connect Core §8.1). A client of several hosts, or of none, that
-// names no sector shares with nobody.
+// names no sector shares with nobody; nor does one of this machine's own names,
+// which are everybody's.
 func (c Client) sector() string {
 	addresses := c.RedirectURIs
 	if c.SectorIdentifierURI != "" {
@@ -47,7 +48,7 @@ func (c Client) sector() string {
 		}
 		host = u.Hostname()
 	}
-	if host == "" {
+	if host == "" || local(host) {
 		return "client:" + c.ID
 	}
 	return "host:" + strings.ToLower(host)

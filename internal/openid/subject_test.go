@@ -37,9 +37,15 @@ func TestPairwiseSubjects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, id := range []string{"app", "app2"} {
+		k.client(id, func(c *openid.Client) {
+			pairwise()(c)
+			c.Native, c.RedirectURIs = true, []string{"http://127.0.0.1/cb"}
+		})
+	}
 	k.client("open")
 	subs := map[string]string{}
-	for _, id := range []string{"rp", "sister", "port", "stranger", "sector", "torn", "torn2", "open"} {
+	for _, id := range []string{"rp", "sister", "port", "stranger", "sector", "torn", "torn2", "app", "app2", "open"} {
 		sub := k.userinfo(k.given(id).access).text("sub")
 		if again := k.userinfo(k.given(id).access).text("sub"); again != sub {
 			t.Errorf("%s: %s, then %s", id, sub, again)
@@ -54,10 +60,10 @@ func TestPairwiseSubjects(t *testing.T) {
 		}
 	}
 	apart := map[string]bool{}
-	for _, id := range []string{"rp", "stranger", "torn", "torn2", "open"} {
+	for _, id := range []string{"rp", "stranger", "torn", "torn2", "app", "app2", "open"} {
 		apart[subs[id]] = true
 	}
-	if len(apart) != 5 || subs["open"] != "anna" {
+	if len(apart) != 7 || subs["open"] != "anna" {
 		t.Errorf("two sectors can compare: %v", subs)
 	}
 	k.as(bosse)

@@ -61,6 +61,11 @@ func (a ACRs) strength(name string) (strength, bool) {
 	return worthless, false
 }
 
+// known keeps the names that we know. The others say nothing, and need not wait.
+func (a ACRs) known(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, ok := a.strength(name); return !ok })
+}
+
 // demanded is the level that a request must reach: the client's minimum, and of
 // acr_values the least that the client would be content with. Names that we do
 // not know say nothing.

@@ -40,6 +40,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, Problem{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "Use GET or POST."})
 		return
 	}
+	r = r.WithContext(withAddress(r.Context(), address(p.ClientAddr(r))))
 	ctx := r.Context()
 	form, bad := parseQuery(r.URL.RawQuery)
 	if bad != nil {
@@ -60,6 +61,9 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 	case errors.As(err, &shown):
 		p.problem(w, r, shown)
+	case fault.Is(err, fault.Throttled):
+		// No redirect: clients start anew by themselves, and would go in circles.
+		p.problem(w, r, tooMany(err, client))
 	case to.URI == "":
 		p.Log.ErrorContext(ctx, "authorization failed", "client", client.ID, "error", err)
 		p.problem(w, r, Problem{Status: http.StatusInternalServerError, Code: errServer.Code, Description: errServer.Description, Client: &client})
@@ -288,7 +292,7 @@ func (p *Provider) parse(ctx context.Context, client Client, form url.Values, to
 		Target:    to,
 		Nonce:     form.Get("nonce"),
 		Challenge: form.Get("code_challenge"),
-		Locales:   fields(form.Get("ui_locales"), 10),
+		Locales:   locales(form.Get("ui_locales")),
 		ACRValues: fields(form.Get("acr_values"), 20),
 		JKT:       form.Get("dpop_jkt"),
 		Created:   p.Now().UTC(),
@@ -377,14 +381,15 @@ func (p *Provider) readClaims(q *pending, client Client, raw string) error {
 		q.ACRValues = fields(strings.Join(client.DefaultACRValues, " "), 20)
 	}
 	if len(acr.Values) > 0 && acr.Essential {
-		q.ACRMust = slices.DeleteFunc(acr.Values, func(name string) bool { _, ok := p.ACR.strength(name); return !ok })
+		q.ACRMust = p.ACR.known(acr.Values)
 		need := p.ACR.demanded("", q.ACRMust)
 		if need == worthless || need == certificate && client.Methods != 0 && !identity.Methods(client.Methods).Has(identity.MethodCard) {
 			return wrongParam{Unmet, "claims"}
 		}
 	} else {
-		q.ACRMay = acr.Values[:min(len(acr.Values), 20)]
+		q.ACRMay = p.ACR.known(acr.Values[:min(len(acr.Values), 20)])
 	}
+	q.ACRValues = p.ACR.known(q.ACRValues)
 	for _, asks := range []map[string]claimAsk{asked.IDToken, asked.Userinfo} {
 		if err := p.readSubject(q, client, asks["sub"]); err != nil {
 			return err
@@ -526,6 +531,12 @@ func (p *Provider) client(ctx context.Context, id string) (Client, error) {
 // without control characters. Databases and JSON would change anything else.
 func readable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// locales are the languages that ui_locales asks for; no tag of a language is
+// longer than 35 characters (RFC 5646 §4.4.1).
+func locales(raw string) []string {
+	return slices.DeleteFunc(fields(raw, 10), func(tag string) bool { return len(tag) > 35 })
 }
 
 // fields is strings.Fields, bounded.

@@ -238,6 +238,10 @@ func (p *Provider) refuseCaller(w http.ResponseWriter, r *http.Request, err erro
 	case errors.As(err, &e):
 		p.Log.InfoContext(r.Context(), "client refused", "path", r.URL.Path, "code", e.Code, "description", e.Description)
 		writeTokenError(w, http.StatusBadRequest, e)
+	case fault.Is(err, fault.Throttled):
+		p.Log.InfoContext(r.Context(), "client refused", "path", r.URL.Path, "code", errTooMany.Code, "description", errTooMany.Description)
+		retryAfter(w, err)
+		writeTokenError(w, http.StatusTooManyRequests, errTooMany)
 	case unavailable(err):
 		p.Log.ErrorContext(r.Context(), "client not answered", "path", r.URL.Path, "error", err)
 		writeTokenError(w, http.StatusServiceUnavailable, errUnavailable)

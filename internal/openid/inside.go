@@ -19,9 +19,9 @@ const houseID = "~house"
 
 // SignInFor leads the browser to the sign-in pages, and from there to in.Return:
 // also when the person cancels, so that page looks at the session itself. The
-// faults are those of Request.
+// faults are those of Request, and fault.Throttled "too_many_requests".
 func (p *Provider) SignInFor(w http.ResponseWriter, r *http.Request, in Inside) error {
-	ctx := r.Context()
+	ctx := withAddress(r.Context(), address(p.ClientAddr(r)))
 	id := in.Client
 	if id == "" {
 		id = houseID

@@ -29,6 +29,7 @@ import (
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/storetest"
+	"github.com/portti-id/portti/internal/throttle"
 )
 
 // kit is a provider as the server assembles one, on a real database, with a
@@ -92,6 +93,9 @@ func newKitOn(t testing.TB, s *store.Store, e ephemeral.Store, edit ...func(c *o
 	}
 	for _, e := range edit {
 		e(&c, &d)
+	}
+	if d.Throttle == nil {
+		d.Throttle = &throttle.Throttle{Store: d.Ephemeral}
 	}
 	var err error
 	if k.p, err = openid.New(c, d); err != nil {

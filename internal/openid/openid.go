@@ -21,6 +21,8 @@
 //	clientauth.go    client authentication
 //	par.go           pushed authorization requests
 //	requestobject.go parameters in a request object
+//	requestfetch.go  request objects fetched from clients' servers, not too often
+//	limits.go        what strangers may make us keep and call
 //	jarm.go          signed authorization responses
 //	claimsparam.go   the claims parameter: what is asked for by name
 //	clientkeys.go    the keys that clients registered

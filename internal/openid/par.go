@@ -12,6 +12,7 @@ import (
 
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/throttle"
 )
 
 const (
@@ -77,6 +78,13 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) (string, error) 
 	if err != nil {
 		return "", err
 	}
+	// Whoever proves itself is known, and can be disabled; who proves nothing, or
+	// has let itself in, is anybody.
+	if client.AuthMethod == AuthNone || client.SelfRegistered() {
+		if err := p.count(ctx, throttle.PushesPerAddress); err != nil {
+			return "", err
+		}
+	}
 	form := withoutEmpty(r.PostForm)
 	if form.Has("request_uri") {
 		return "", wrong("request_uri", "invalid_request", "A pushed request must not hold a request_uri.") // RFC 9126 §2.1
@@ -91,9 +99,9 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request) (string, error) 
 	}
 	uri := pushedPrefix + newSecret()
 	q.Pushed, q.Expires = pushedHash(uri), q.Created.Add(pushedLasts)
-	value, err := json.Marshal(q)
+	value, err := q.encode()
 	if err != nil {
-		return "", fmt.Errorf("encode request: %w", err)
+		return "", err
 	}
 	return uri, p.Ephemeral.Put(ctx, pushedKey(q.Pushed), value, pushedLasts)
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/outgoing"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/throttle"
 )
 
 // Paths of the endpoints, under the issuer. EndSessionPath is served by package
@@ -89,6 +91,7 @@ type Outgoing = outgoing.Options
 type Deps struct {
 	Store     Store
 	Ephemeral ephemeral.Store
+	Throttle  *throttle.Throttle // of what strangers make us keep and call
 	Keys      Keys
 	Sessions  *session.Sessions
 	People    People
@@ -150,6 +153,7 @@ type Problem struct {
 	Description string // ASCII, English, for the client's makers
 	Parameter   string // the one that is to blame, "" when none is
 	Client      *Client
+	RetryAfter  time.Duration // of 429: when another attempt makes sense
 }
 
 func (e Problem) Error() string { return e.Code + ": " + e.Description }
@@ -171,6 +175,7 @@ type Provider struct {
 	Deps
 	clients     *clientCache
 	clientKeys  *clientKeys
+	requests    *requestFetcher
 	dpop        *dpop.Verifier
 	subjects    *subjects
 	engine      http.Handler // the library's token endpoint
@@ -194,7 +199,7 @@ func New(c Config, d Deps) (*Provider, error) {
 		return nil, errors.New("openid: acr: all three levels need a name")
 	case c.CodeTTL > time.Minute:
 		return nil, fmt.Errorf("openid: codes may live 60 s at most, not %s", c.CodeTTL)
-	case d.Store == nil || d.Ephemeral == nil || d.Keys == nil || d.Sessions == nil || d.People == nil || d.Audit == nil || d.Sealer == nil || d.Now == nil ||
+	case d.Store == nil || d.Ephemeral == nil || d.Throttle == nil || d.Keys == nil || d.Sessions == nil || d.People == nil || d.Audit == nil || d.Sealer == nil || d.Now == nil ||
 		d.Binding == nil || d.SessionSecret == nil || d.ClientAddr == nil:
 		return nil, errors.New("openid: a part is missing")
 	}
@@ -216,6 +221,7 @@ func New(c Config, d Deps) (*Provider, error) {
 	p.calls = c.Outgoing.Client()
 	p.clients = &clientCache{store: d.Store, now: d.Now}
 	p.clientKeys = &clientKeys{fetcher: clientjwt.NewFetcher(c.Outgoing, d.Log, d.Now)}
+	p.requests = &requestFetcher{calls: p.calls, address: p.mayAskForFetch, client: p.mayFetch, now: d.Now}
 	p.dpop = &dpop.Verifier{Replay: d.Ephemeral, Sealer: d.Sealer, Now: d.Now, RequireNonce: c.DPoPNonces}
 	if p.subjects, err = newSubjects(d.PairwiseSecret); err != nil {
 		return nil, err
@@ -293,6 +299,9 @@ func (p *Provider) problem(w http.ResponseWriter, r *http.Request, e Problem) {
 	p.Log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "code", e.Code, "description", e.Description, "parameter", e.Parameter)
 	p.remember(r, e.Client, Error{e.Code, e.Description}, e.Parameter)
 	private(w)
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter/time.Second)))
+	}
 	if p.ErrorPage != nil {
 		p.ErrorPage(w, r, e)
 		return

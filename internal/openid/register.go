@@ -86,8 +86,7 @@ func (p *Provider) registry() *Clients { return &Clients{Store: p.Store, ACR: p.
 func (p *Provider) mayRegister(r *http.Request) (RegistrationToken, error) {
 	ctx := r.Context()
 	if len(r.Header.Values("Authorization")) == 0 && p.SelfRegistration == OpenSelfRegistration {
-		limits := throttle.Throttle{Store: p.Ephemeral}
-		return RegistrationToken{}, limits.Attempt(ctx, throttle.Use{Limit: throttle.RegistrationPerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))})
+		return RegistrationToken{}, p.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.RegistrationPerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))})
 	}
 	secret, err := registrationBearer(r)
 	if err != nil {

@@ -1,6 +1,7 @@
 package openid
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -15,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/throttle"
 )
 
 // pending is an authorization request that has been understood. While somebody
@@ -54,12 +56,45 @@ var (
 	errDoneRequest    = fault.New(fault.Gone, "request_done", "This sign-in is finished already. Go back to the service.")
 )
 
-// keep stores the request for the sign-in pages, for this browser alone.
+const (
+	// maxKept bounds a request as it is kept; whatever the authorization endpoint
+	// takes fits, if it is not all quotes, and a pushed one may not be larger.
+	maxKept = maxRequest + 4<<10
+	// largeKept is what few requests need: long states, long lists of claims.
+	largeKept = 4 << 10
+)
+
+// errTooLong names no parameter: it is the sum of them.
+var errTooLong = Error{"invalid_request", "The request is too long."}
+
+// encode is the request as it is kept; errTooLong.
+func (q *pending) encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // six bytes for one, of a stranger's choice
+	if err := e.Encode(q); err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	if b.Len() > maxKept {
+		return nil, errTooLong
+	}
+	return b.Bytes(), nil
+}
+
+// keep stores the request for the sign-in pages, for this browser alone, if its
+// address has not left too many already: fault.Throttled "too_many_requests".
 func (p *Provider) keep(ctx context.Context, q *pending, browser string) error {
 	q.ID, q.Browser, q.Expires = rand.Text(), digest(browser), q.Created.Add(p.RequestTTL)
-	value, err := json.Marshal(q)
+	value, err := q.encode()
 	if err != nil {
-		return fmt.Errorf("encode request: %w", err)
+		return err
+	}
+	limits := []throttle.Limit{throttle.RequestsPerAddress}
+	if len(value) > largeKept {
+		limits = []throttle.Limit{throttle.LargeRequestsPerAddress, throttle.RequestsPerAddress}
+	}
+	if err := p.count(ctx, limits...); err != nil {
+		return err
 	}
 	return p.Ephemeral.Put(ctx, requestKey(q.ID), value, p.RequestTTL)
 }

@@ -1,7 +1,6 @@
 package openid
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -10,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/portti-id/portti/internal/clientjwt"
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/keys"
-	"github.com/portti-id/portti/internal/outgoing"
 )
 
 // maxRequestObject bounds what is fetched from a request_uri.
@@ -108,23 +107,28 @@ func (p *Provider) badRequest(ctx context.Context, client Client, err error) err
 }
 
 // fetchRequest gets a request object from one of the addresses that the client
-// registered. A stranger can make us call, but only there.
+// registered. A stranger can make us call, but only there, and not often: see
+// requestFetcher. Errors are Errors, fault.Throttled, or failures of ours.
 func (p *Provider) fetchRequest(ctx context.Context, client Client, uri string) (string, error) {
 	if !client.requestsFrom(uri) {
 		return "", wrong("request_uri", "invalid_request_uri", "The request_uri is not registered for this client.")
 	}
 	bare, _, _ := strings.Cut(uri, "#")
-	d, err := outgoing.Get(ctx, p.calls, bare, "application/oauth-authz-req+jwt, application/jwt", maxRequestObject, outgoing.Validators{})
+	object, err := p.requests.fetch(ctx, client.ID, bare)
+	if f, ok := fault.Of(err); ok {
+		return "", f
+	}
 	if err != nil {
 		p.Log.WarnContext(ctx, "request object not fetched", "client", client.ID, "error", err)
 		return "", wrong("request_uri", "invalid_request_uri", "The request object could not be fetched from the request_uri.")
 	}
-	return string(bytes.TrimSpace(d.Body)), nil
+	return object, nil
 }
 
 // requestsFrom tells whether a request_uri is registered, character by character.
 // A fragment is no part of the address: clients put a hash there to tell caches
-// that the object has changed (OpenID Connect Core §6.2). Nothing is cached here,
+// that the object has changed (OpenID Connect Core §6.2). Nothing is kept here
+// longer than a moment,
 // and what is fetched is trusted for its signature, so a fragment beyond the
 // registered address says nothing, and a registered one must be there.
 func (c Client) requestsFrom(uri string) bool {

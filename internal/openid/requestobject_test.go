@@ -212,6 +212,7 @@ func TestRequestURI(t *testing.T) {
 	}
 	bad := unsigned(k.object())
 	object.Store(&bad)
+	k.wait(time.Second) // what was fetched serves no longer
 	if a := k.authorize(k.browser(), request("request_uri", hashed)); a.params.Get("error") != "invalid_request_object" {
 		t.Errorf("unsigned: %d %v", a.status, a.to)
 	}

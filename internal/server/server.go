@@ -155,7 +155,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, House: map[string]string{"en": c.Brand}, Outgoing: c.Outgoing,
 		RequirePAR: c.RequirePAR, SelfRegistration: c.SelfRegistration, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
-		Store: d.Store, Ephemeral: d.Ephemeral, Keys: s.ring, Sessions: sessions, People: identity.Accounts{Directory: s.Directory}, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
+		Store: d.Store, Ephemeral: d.Ephemeral, Throttle: s.Directory.Throttle, Keys: s.ring, Sessions: sessions, People: identity.Accounts{Directory: s.Directory}, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, Reference: web.Reference, ErrorPage: pages.OAuthError, Continue: pages.Continue,
 	})
 	if err != nil {

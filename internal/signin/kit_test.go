@@ -86,7 +86,7 @@ func newKit(t *testing.T, edit ...func(k *kit)) *kit {
 	browser := Browser{site}
 	provider := must(openid.New(openid.Config{Issuer: k.url, SignIn: func(id string) string { return k.url + "/signin/" + id }, ACR: acr,
 		EnrolClient: "user-services", Locales: []string{"fi", "sv", "en"}},
-		openid.Deps{Store: k.store, Ephemeral: k.eph, Keys: must(keys.OpenRing(t.Context(), k.store.Keys(), master, keys.Options{Kinds: []keys.Kind{keys.P256}, Now: k.now, Log: log}))(t),
+		openid.Deps{Store: k.store, Ephemeral: k.eph, Throttle: limits, Keys: must(keys.OpenRing(t.Context(), k.store.Keys(), master, keys.Options{Kinds: []keys.Kind{keys.P256}, Now: k.now, Log: log}))(t),
 			Sessions: sessions, People: k.dir, Audit: k.store, Sealer: master, Now: k.now, Log: log, PairwiseSecret: make([]byte, 32),
 			Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: k.pages.OAuthError, Continue: k.pages.Continue}))(t)
 	k.pages.Provider = provider

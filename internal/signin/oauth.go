@@ -9,6 +9,7 @@ import (
 type oauthPage struct {
 	restartPage
 	Code, Description string
+	Busy              bool // it may come again as it is, a little later
 }
 
 // OAuthError is openid's error page: a request that cannot be answered to the
@@ -21,7 +22,7 @@ func (p *Pages) OAuthError(w http.ResponseWriter, r *http.Request, e openid.Prob
 }
 
 func (p *Pages) oauthError(w http.ResponseWriter, r *http.Request, e openid.Problem) error {
-	page := &oauthPage{Code: e.Code, Description: e.Description}
+	page := &oauthPage{Code: e.Code, Description: e.Description, Busy: e.Status == http.StatusTooManyRequests}
 	if e.Client != nil {
 		page.service, page.Return = *e.Client, e.Client.HomeURI
 	}

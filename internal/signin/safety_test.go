@@ -14,6 +14,7 @@ import (
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/templates"
 )
 
@@ -176,6 +177,24 @@ func TestLanguages(t *testing.T) {
 		b.get("/authorize?client_id=nobody&lang="+lang).is(400, "oauth-error").says("oauth.title")
 	}
 	_ = id
+}
+
+// An address that has left too many sign-ins waiting gets a page that blames nobody,
+// and says when to come again.
+func TestTooManySignInsBegun(t *testing.T) {
+	k := newKit(t)
+	b := k.browser()
+	b.visit("service").is(200, "login-submit")
+	use := throttle.Use{Limit: throttle.RequestsPerAddress, Subject: "127.0.0.1"}
+	limits := &throttle.Throttle{Store: k.eph}
+	for limits.Attempt(t.Context(), use) == nil {
+	}
+	for _, lang := range templates.Languages {
+		page := b.visit("service", "lang", lang).is(429, "oauth-error").says("oauth.title").says("oauth.busy").says("oauth.busy.do")
+		if page.header.Get("Content-Language") != lang || page.header.Get("Retry-After") == "" || strings.Contains(page.body, k.pages.Site.Texts().Text(lang, "oauth.text")) {
+			t.Errorf("%s: %v %s", lang, page.header, page.body)
+		}
+	}
 }
 
 // Forms of a sign-in may end at the service, the card host and User Services, and

@@ -70,6 +70,28 @@ var (
 	// a broken service behind it the first of an hour are as good as all.
 	RefusalPerAddress = Limit{"refusal-address", 30, time.Hour}
 
+	// RequestsPerAddress bounds what a stranger leaves waiting for a sign-in that
+	// nobody makes. A shift that signs in with cards fits (CardPerAddress), ten
+	// minutes of it at once: everybody may come in the same minute when services
+	// come back. Who has a session already leaves nothing.
+	RequestsPerAddress = Limit{"request-address", 6000, 10 * time.Minute}
+
+	// LargeRequestsPerAddress counts those of them that take much room, which
+	// hardly any service's do; with it one address fills some 300 MB in the life
+	// of a request, and never more.
+	LargeRequestsPerAddress = Limit{"large-request-address", 600, 10 * time.Minute}
+
+	// PushesPerAddress bounds what software that proves nothing has kept. It waits
+	// for a minute, so the window is one, and as many may push as sign in.
+	PushesPerAddress = Limit{"push-address", 600, time.Minute}
+
+	// FetchesPerAddress and FetchesPerClient bound the calls that strangers make us
+	// make to a service's server. Most people's requests need none, for one call
+	// serves all of a second; the first is well below the other, so that from one
+	// address nobody keeps a service's people out.
+	FetchesPerAddress = Limit{"fetch-address", 300, time.Minute}
+	FetchesPerClient  = Limit{"fetch-client", 900, time.Minute}
+
 	// AskPerAccount and AskPerAddress keep "I forgot my password" from flooding
 	// a person's mailbox. The page is the same when they are reached (S51).
 	AskPerAccount = Limit{"ask-account", 3, 24 * time.Hour}

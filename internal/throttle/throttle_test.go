@@ -134,7 +134,8 @@ func TestEveryLimitHasItsOwnCounter(t *testing.T) {
 	for _, l := range []throttle.Limit{
 		throttle.PasswordPerAccountAndAddress, throttle.PasswordPerAccount, throttle.PasswordPerAddress,
 		throttle.CodePerTransaction, throttle.CodePerAccount, throttle.ClockHints, throttle.CardPerAddress,
-		throttle.LinkingPerAccount, throttle.AskPerAccount, throttle.AskPerAddress,
+		throttle.LinkingPerAccount, throttle.AskPerAccount, throttle.AskPerAddress, throttle.RegistrationPerAddress,
+		throttle.RequestsPerAddress, throttle.LargeRequestsPerAddress, throttle.PushesPerAddress, throttle.FetchesPerAddress, throttle.FetchesPerClient,
 	} {
 		if l.Name == "" || seen[l.Name] || l.Max <= 0 || l.Window <= 0 {
 			t.Errorf("%+v", l)

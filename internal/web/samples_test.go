@@ -94,6 +94,7 @@ type logoutPage struct {
 type oauthPage struct {
 	web.Page
 	Code, Description, Return string
+	Busy                      bool
 }
 
 type doctorPage struct {
@@ -316,6 +317,9 @@ func samples() []sample {
 		}},
 		{"signin/oauth_error", "", []string{"oauth-error"}, func(w string) web.Content {
 			return &oauthPage{Page: web.Page{Client: w}, Code: "invalid_request" + w, Description: "The redirect_uri is not registered for this client." + w, Return: "https://service.example.test/" + w}
+		}},
+		{"signin/oauth_error", "busy", []string{"oauth-error"}, func(w string) web.Content {
+			return &oauthPage{Page: web.Page{Client: w}, Code: "temporarily_unavailable" + w, Description: "Too many requests." + w, Busy: true}
 		}},
 		{"error", "", []string{"error"}, func(w string) web.Content {
 			return &failurePage{Heading: "Heading" + w, Message: "Message" + w, Steps: []string{"One" + w, "Two"}, Fresh: true}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -68,8 +67,8 @@ func (p *Provider) authorizeDevice(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := p.newDevice(r, c)
-	if f, _ := fault.Of(err); fault.Is(err, fault.Throttled) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter/time.Second)))
+	if fault.Is(err, fault.Throttled) {
+		retryAfter(w, err)
 		writeError(w, http.StatusTooManyRequests, errDeviceLimit)
 		return
 	}
@@ -101,7 +100,7 @@ func (p *Provider) newDevice(r *http.Request, c Client) (deviceAnswer, error) {
 	if !c.may(GrantDevice) {
 		return deviceAnswer{}, Error{"unauthorized_client", "The client is not registered for this grant."}
 	}
-	err := p.throttle().Attempt(ctx, throttle.Use{Limit: throttle.DeviceStartPerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))})
+	err := p.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.DeviceStartPerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))})
 	if err != nil {
 		return deviceAnswer{}, err
 	}
@@ -285,8 +284,6 @@ func (p *Provider) device(ctx context.Context, key string) (d deviceRecord, raw 
 	return d, raw, nil
 }
 
-func (p *Provider) throttle() *throttle.Throttle { return &throttle.Throttle{Store: p.Ephemeral} }
-
 // visit is a device in the browser of somebody who knows its user code.
 type visit struct {
 	Device  string      `json:"device"` // its key
@@ -316,7 +313,7 @@ func (d Device) Denied() bool  { return d.Outcome == deviceDenied }
 // "device_code_unknown".
 func (p *Provider) VisitDevice(w http.ResponseWriter, r *http.Request, typed string) (string, error) {
 	ctx, browser := r.Context(), p.Binding(w, r)
-	err := p.throttle().Attempt(ctx, throttle.Use{Limit: throttle.DeviceCodePerBrowser, Subject: digest(browser)},
+	err := p.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.DeviceCodePerBrowser, Subject: digest(browser)},
 		throttle.Use{Limit: throttle.DeviceCodePerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))})
 	if err != nil {
 		return "", err

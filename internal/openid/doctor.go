@@ -76,8 +76,7 @@ func (p *Provider) remember(r *http.Request, client *Client, e Error, parameter 
 		return ""
 	}
 	ctx := r.Context()
-	limits := throttle.Throttle{Store: p.Ephemeral}
-	if err := limits.Attempt(ctx, throttle.Use{Limit: throttle.RefusalPerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))}); err != nil {
+	if err := p.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.RefusalPerAddress, Subject: throttle.AddressKey(p.ClientAddr(r))}); err != nil {
 		return ""
 	}
 	reference := rand.Text()[:8]

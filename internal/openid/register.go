@@ -13,9 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/outgoing"
@@ -337,7 +335,7 @@ func (p *Provider) refuseRegistration(w http.ResponseWriter, r *http.Request, er
 		status, e = http.StatusForbidden, Error{"access_denied", "The client is disabled."}
 	case f.Kind == fault.Throttled:
 		status, e = http.StatusTooManyRequests, Error{"temporarily_unavailable", "Too many registrations from this address."}
-		w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter/time.Second)))
+		retryAfter(w, err)
 	case f.Kind == fault.Unavailable:
 		status, e = http.StatusServiceUnavailable, errUnavailable
 		w.Header().Set("Retry-After", "5")

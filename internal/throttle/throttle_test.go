@@ -136,6 +136,7 @@ func TestEveryLimitHasItsOwnCounter(t *testing.T) {
 		throttle.CodePerTransaction, throttle.CodePerAccount, throttle.ClockHints, throttle.CardPerAddress,
 		throttle.LinkingPerAccount, throttle.AskPerAccount, throttle.AskPerAddress, throttle.RegistrationPerAddress,
 		throttle.RequestsPerAddress, throttle.LargeRequestsPerAddress, throttle.PushesPerAddress, throttle.FetchesPerAddress, throttle.FetchesPerClient,
+		throttle.DeviceCodePerBrowser, throttle.DeviceCodePerAddress, throttle.DeviceStartPerAddress, throttle.RefusalPerAddress,
 	} {
 		if l.Name == "" || seen[l.Name] || l.Max <= 0 || l.Window <= 0 {
 			t.Errorf("%+v", l)

@@ -340,6 +340,12 @@ func TestWrongRegistrationsNameTheMember(t *testing.T) {
 			t.Errorf("%q: %d", body, res.StatusCode)
 		}
 	}
+	wraps := document("records")
+	wraps.AccessTokenTTL = 18446744433 // 2⁶⁴ ns and six minutes
+	var problem *portti.Error
+	if _, err := w.RegisterClient(ctx, token, wraps, portti.Apply); !errors.As(err, &problem) || problem.Field != "access_token_lifetime" {
+		t.Errorf("585 years: %v", err)
+	}
 	if _, err := w.RegisteredClient(ctx, token, "none"); portti.Code(err) != "client_not_found" {
 		t.Error(err)
 	}

@@ -103,6 +103,8 @@ func (m Metadata) Apply(c *Client) error {
 		return invalid("application_type", "%q is neither web nor native", m.ApplicationType)
 	case len(m.ResponseTypes) > 0 && !slices.Equal(m.ResponseTypes, []string{"code"}):
 		return invalid("response_types", "only code is served")
+	case m.AccessTokenTTL < 0 || m.AccessTokenTTL > int64(longestAccessToken/time.Second): // before it is a Duration, which could overflow
+		return invalid("access_token_ttl", "%d is not a number of seconds up to %d", m.AccessTokenTTL, int64(longestAccessToken/time.Second))
 	case m.RegistrationTokenHash != "":
 		return invalid("registration_token_hash", "it cannot be chosen")
 	}

@@ -15,7 +15,6 @@ type plan struct {
 	file, about   string
 	first, second string
 	third         string // of client_secret_post
-	change        func(o object)
 }
 
 var plans = []plan{

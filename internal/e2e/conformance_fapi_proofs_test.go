@@ -13,10 +13,7 @@ import (
 	"github.com/portti-id/portti/internal/clientjwt/clientjwttest"
 	"github.com/portti-id/portti/internal/dpop"
 	"github.com/portti-id/portti/internal/dpop/dpoptest"
-	"github.com/portti-id/portti/internal/keys"
 )
-
-func openidAlg(alg string) keys.Algorithm { return keys.Algorithm(alg) }
 
 // badAssertion is an assertion that every endpoint must refuse, and the client with it.
 func badAssertion(spoils ...func(f *fapi) spoil) func(f *fapi) {
@@ -185,8 +182,8 @@ func badProofs(f *fapi) {
 	if err := json.Unmarshal(private, &whole); err != nil {
 		f.Fatal(err)
 	}
-	raw := func(make func(good string) []string) spoil {
-		return func(k *call) { k.proofs = make(k.prover.Sign(k.head, k.proof)) }
+	verbatim := func(instead func(good string) []string) spoil {
+		return func(k *call) { k.proofs = instead(k.prover.Sign(k.head, k.proof)) }
 	}
 	rsa := clientjwttest.New(f.T, "RS256")
 	public := must(rsa.JWK().MarshalJSON())(f.T)
@@ -194,8 +191,8 @@ func badProofs(f *fapi) {
 		"two proofs": func(k *call) {
 			k.proofs = []string{k.prover.Sign(k.head, k.proof), k.prover.Sign(k.head, proofAgain(k.proof))}
 		},
-		"no JWT":           raw(func(string) []string { return []string{"a.b.c"} }),
-		"a JWT cut short":  raw(func(good string) []string { return []string{good[:len(good)-9]} }),
+		"no JWT":           verbatim(func(string) []string { return []string{"a.b.c"} }),
+		"a JWT cut short":  verbatim(func(good string) []string { return []string{good[:len(good)-9]} }),
 		"no typ":           head("typ", dpoptest.Absent),
 		"no alg":           head("alg", dpoptest.Absent),
 		"no jwk":           head("jwk", dpoptest.Absent),
@@ -212,7 +209,7 @@ func badProofs(f *fapi) {
 		"another host":     proof("htu", "https://other.localhost/userinfo"),
 		"iat in an hour":   proof("iat", f.ago(-time.Hour)),
 		"iat an hour ago":  proof("iat", f.ago(time.Hour)),
-		"alg none": raw(func(good string) []string {
+		"alg none": verbatim(func(good string) []string {
 			parts := strings.Split(good, ".")
 			header, _ := json.Marshal(dpoptest.With(f.first.dpo.Header(), "alg", "none"))
 			return []string{base64.RawURLEncoding.EncodeToString(header) + "." + parts[1] + "."}

@@ -15,6 +15,7 @@ import (
 	"github.com/portti-id/portti/internal/clientjwt"
 	"github.com/portti-id/portti/internal/clientjwt/clientjwttest"
 	"github.com/portti-id/portti/internal/dpop/dpoptest"
+	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/server"
 )
@@ -62,19 +63,8 @@ func TestConformanceFAPIClientCredentials(t *testing.T) {
 // nonces: use_dpop_nonce is followed, as the suite follows it.
 func TestConformanceFAPINonces(t *testing.T) {
 	EachWith(t, Options{MTLS: true, Configure: func(c *server.Config) { c.DPoPNonces = true }}, func(t *testing.T, w *World) {
-		some := map[string]func(f *fapi){}
-		for _, name := range []string{"happy-flow", "refresh-token", "dpop-negative-tests"} {
-			some[name] = cmpOr(fapiFlow[name], fapiProofs[name])
-		}
-		runFAPI(t, newFAPI(t, w, withKeys), some)
+		runFAPI(t, newFAPI(t, w, withKeys), map[string]func(f *fapi){"happy-flow": fapiFlow["happy-flow"], "refresh-token": fapiRefresh, "dpop-negative-tests": badProofs})
 	})
-}
-
-func cmpOr(a, b func(f *fapi)) func(f *fapi) {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func runFAPI(t *testing.T, f fapi, all ...map[string]func(f *fapi)) {
@@ -90,19 +80,20 @@ func runFAPI(t *testing.T, f fapi, all ...map[string]func(f *fapi)) {
 	}
 }
 
-func newFAPI(t *testing.T, w *World, make func(t *testing.T, w *World, id, alg string, edit func(c *openid.Client)) *prover) fapi {
+func newFAPI(t *testing.T, w *World, with func(t *testing.T, w *World, id, alg string, edit func(c *openid.Client)) *prover) fapi {
 	t.Helper()
 	f := fapi{suite: newSuite(t, w)}
 	f.algs = []string{"PS256", "ES256"}
-	f.first = make(t, w, "fapi-1", "PS256", func(*openid.Client) {})
-	f.second = make(t, w, "fapi-2", "ES256", func(c *openid.Client) { c.RedirectURIs[0] += "?dummy1=lorem&dummy2=ipsum" })
+	f.first = with(t, w, "fapi-1", "PS256", func(*openid.Client) {})
+	f.second = with(t, w, "fapi-2", "ES256", func(c *openid.Client) { c.RedirectURIs[0] += "?dummy1=lorem&dummy2=ipsum" })
 	f.resource = f.at(f.first, "userinfo_endpoint")
 	return f
 }
 
+// profiled is a registration that keeps to FAPI 2.0.
 func profiled(alg string, edit func(c *openid.Client)) func(c *openid.Client) {
 	return func(c *openid.Client) {
-		c.Profile, c.Algorithm = openid.ProfileFAPI2, openidAlg(alg)
+		c.Profile, c.Algorithm = openid.ProfileFAPI2, keys.Algorithm(alg)
 		c.Scopes = []string{"openid", "profile", "email", "address", "phone", "offline_access", "clients"}
 		c.GrantTypes = append(c.GrantTypes, openid.GrantClient)
 		edit(c)
@@ -338,8 +329,7 @@ func (f *fapi) renew(c *prover, refresh string, spoils ...spoil) answer {
 	return f.post(c, "token_endpoint", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}, spoils...)
 }
 
-// asks is the request for tokens that the variant makes, up to the last one: with
-// its own answer when spoilt.
+// asks makes the variant's request for tokens, after all that must come before.
 func (f *fapi) asks(c *prover, spoils ...spoil) answer {
 	f.Helper()
 	if f.machine {
@@ -375,7 +365,7 @@ func (f *fapi) tokens(c *prover, got answer, nonce string) Tokens {
 	return t
 }
 
-// flow is the whole of it.
+// whole is the flow up to the tokens, which must work.
 func (f *fapi) whole(c *prover, extra url.Values) Tokens {
 	f.Helper()
 	if f.machine {
@@ -384,7 +374,7 @@ func (f *fapi) whole(c *prover, extra url.Values) Tokens {
 	return f.tokens(c, f.redeem(c, f.code(c, extra), nil), f.request(c, extra).Get("nonce"))
 }
 
-// opens calls the resource with an access token.
+// uses calls the resource with an access token.
 func (f *fapi) uses(c *prover, access string, spoils ...spoil) answer {
 	f.Helper()
 	k := f.call(c, http.MethodGet, f.resource, nil)
@@ -399,6 +389,7 @@ func (f *fapi) uses(c *prover, access string, spoils ...spoil) answer {
 	return f.send(k)
 }
 
+// open wants what the resource has.
 func (f *fapi) open(what string, got answer) {
 	f.Helper()
 	if got.Status != http.StatusOK || got.JSON == nil {

@@ -11,6 +11,8 @@
 //	race_test.go       fifty at once             outage_test.go     backends that go and come back
 //	csrf_test.go       every POST, and what keeps other sites out of it
 //	protocol_test.go   what the endpoints refuse, and how
+//	errors_test.go     every error of every endpoint; tls_test.go: what every listener speaks
+//	mtls_test.go       services with certificates
 //	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
 //	conformance_*_test.go  the OpenID Foundation's plans, module by module
 //	bench_test.go      the figures of make bench

@@ -36,7 +36,7 @@ type registered map[string]client
 
 const (
 	everyScope = "openid profile email address phone offline_access"
-	fapiScope  = "openid profile email offline_access"
+	fapiScope  = "openid profile email address phone offline_access"
 )
 
 // The clients: two for each family of plans, since modules mix them up on purpose,

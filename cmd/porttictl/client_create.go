@@ -18,15 +18,7 @@ func (t *tool) clientCreate() *cobra.Command {
 		if err := f.edit(c, true)(&client); err != nil {
 			return err
 		}
-		secret, err := d.clients.Create(ctx, d.by.Name, client, !d.apply)
-		if err != nil {
-			return err
-		}
-		o := outcome{Result: viewClient(client), ClientSecret: secret, Warning: warning(client)}
-		if secret != "" {
-			o.Note = keepSecret
-		}
-		return d.done(o)
+		return d.register(ctx, client)
 	})
 	return c
 }

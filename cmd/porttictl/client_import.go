@@ -33,15 +33,16 @@ A new service's secret is printed once.`,
 			} else if !fault.Is(err, fault.NotFound) {
 				return err
 			}
-			return d.create(ctx, m)
+			client := openid.Client{ID: m.ID}
+			if err := m.Apply(&client); err != nil {
+				return err
+			}
+			return d.register(ctx, client)
 		})}
 }
 
-func (d *desk) create(ctx context.Context, m openid.Metadata) error {
-	client := openid.Client{ID: m.ID}
-	if err := m.Apply(&client); err != nil {
-		return err
-	}
+// register adds a service and prints its secret, this once.
+func (d *desk) register(ctx context.Context, client openid.Client) error {
 	secret, err := d.clients.Create(ctx, d.by.Name, client, !d.apply)
 	if err != nil {
 		return err

@@ -318,6 +318,9 @@ func (k *desk) parse(lang string, own fs.FS) (*template.Template, error) {
 			return k.assets[name], nil
 		},
 		"tel": func(phone string) string { return phone },
+		// Of pages that the desk does not have: the parts are read all the same.
+		"scope": func(name string) string { return name },
+		"claim": func(name string) string { return name },
 	}).ParseFS(templates.Pages(), "layout.html", "partials.html")
 	if err != nil {
 		return nil, err

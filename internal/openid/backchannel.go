@@ -43,7 +43,11 @@ func newBackchannel(p *Provider, o Outgoing) *backchannel {
 }
 
 // Run delivers logout notices until ctx ends. Any number of replicas may run it.
-func (p *Provider) Run(ctx context.Context) { p.backchannel.run(ctx) }
+func (p *Provider) Run(ctx context.Context) {
+	p.backchannel.run(ctx)
+	p.backchannel.http.CloseIdleConnections()
+	p.calls.CloseIdleConnections()
+}
 
 // Kick makes Run look for notices now. Whoever ends sessions behind this
 // package's back calls it; EndSession does by itself.

@@ -231,7 +231,7 @@ func TestWhatIsKeptIsSmall(t *testing.T) {
 	}
 	plain := s.bytes
 	noise := strings.Repeat("x", 500)
-	if w := k.from("198.51.100.7", request("acr_values", noise+"1 "+noise+"2", "ui_locales", noise, "login_hint", noise, "unknown", noise, "display", noise)); !begun(w) || s.bytes != plain {
+	if w := k.from("198.51.100.7", request("acr_values", noise+"1 "+noise+"2", "ui_locales", noise, "login_hint", noise, "unknown", noise, "display", noise)); !begun(w) || s.bytes > plain+20 { // times are up to nine digits longer or shorter
 		t.Errorf("%d %s: %d bytes, %d without the noise", w.Code, w.Body, s.bytes, plain)
 	}
 	if w := k.from("198.51.100.7", request("state", strings.Repeat("<", 3000))); !begun(w) || s.bytes > plain+3000 {

@@ -58,7 +58,9 @@ func (o Options) Client() *http.Client {
 			MaxResponseHeaderBytes: 16 << 10,
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        30 * time.Second,
-			ForceAttemptHTTP2:      true,
+			// HTTP/1.1, for few and small calls: a server of this process that is
+			// stopping would wait for an HTTP/2 connection that was just made to it.
+			ForceAttemptHTTP2: false,
 		},
 	}
 }

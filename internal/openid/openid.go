@@ -32,6 +32,8 @@
 //	subject.go       the sub that a client sees
 //	inside.go        sign-ins that pages of ours need
 //	registration.go  ValidateClient, Clients: what operators do with clients
+//	registration_options.go  the same for Options
+//	metadata.go      registrations as documents (RFC 7591)
 //	claims.go        what may be known of a person
 //	object.go        JSON objects, member by member
 //	bearer.go        access tokens that requests show, and the proof of their key
@@ -45,7 +47,6 @@
 //	consent.go       what people allow third-party clients
 //	frontchannel.go  the frames of a logout
 //	backchannel.go   logout notices to relying parties
-//	outgoing.go      the guarded HTTP client that carries them
 //	discovery.go     metadata and JWKS as prepared bytes
 //
 //	browser ─▶ authorize ─▶ decide ─▶ code ─────────────▶ client ─▶ token ─▶ userinfo

@@ -417,6 +417,9 @@ func (p *Provider) readSubject(q *pending, client Client, sub claimAsk) error {
 // resources keeps the resource indicators that a request names (RFC 8707 §2), once
 // each. The client must be registered for all of them.
 func resources(client Client, asked []string) ([]string, error) {
+	if len(asked) == 0 && client.plain() {
+		return slices.Clone(client.Resources), nil // there is nothing else that its tokens could be for
+	}
 	var named []string
 	for _, r := range asked {
 		switch {
@@ -447,8 +450,11 @@ func scopes(client Client, raw string) ([]string, error) {
 			granted = append(granted, s)
 		}
 	}
-	if !slices.Contains(granted, "openid") {
+	switch {
+	case !client.plain() && !slices.Contains(granted, "openid"):
 		return nil, wrong("scope", "invalid_scope", "The scope must contain openid, and the client must be registered for it.")
+	case len(granted) == 0:
+		return nil, wrong("scope", "invalid_scope", "The scope names nothing that the client is registered for.")
 	}
 	return granted, nil
 }

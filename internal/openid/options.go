@@ -2,6 +2,7 @@ package openid
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/portti-id/portti/internal/keys"
 )
@@ -97,3 +98,7 @@ func (c Client) bound() bool { return c.DPoP || c.CertificateBound }
 // SelfRegistered tells whether the client came by dynamic registration, and not
 // by an operator.
 func (c Client) SelfRegistered() bool { return c.RegistrationTokenHash != "" }
+
+// plain tells whether the client speaks OAuth alone (RFC 6749): not registered for
+// openid, it gets no ID token and no userinfo, and access tokens for its Resources.
+func (c Client) plain() bool { return !slices.Contains(c.Scopes, "openid") }

@@ -399,8 +399,10 @@ func validateGrants(c Client, _ ACRs) error {
 		return invalid("grant_types", "%s needs %s or %s", GrantRefresh, GrantCode, GrantDevice)
 	case c.AuthMethod == AuthNone && (c.may(GrantClient) || c.may(GrantExchange)):
 		return invalid("grant_types", "a public client cannot have %s or %s", GrantClient, GrantExchange)
-	case people && !slices.Contains(c.Scopes, "openid"):
+	case people && c.plain() && (len(c.Scopes) == 0 || slices.ContainsFunc(c.Scopes, func(s string) bool { return slices.Contains(scopesSupported, s) && s != "offline_access" })):
 		return invalid("scopes", "openid is needed")
+	case people && c.plain() && len(c.Resources) == 0:
+		return invalid("resources", "without the scope openid a client needs the APIs that its tokens are for")
 	case slices.Contains(c.Scopes, "offline_access") && !c.may(GrantRefresh):
 		return invalid("scopes", "offline_access needs the grant type %s", GrantRefresh)
 	case c.may(GrantExchange) != (len(c.ExchangeTo) > 0):

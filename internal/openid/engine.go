@@ -52,34 +52,34 @@ func newEngine(p *Provider) (http.Handler, error) {
 // anything else of the request was looked at: a stranger can neither try nor
 // burn codes.
 func (e *engine) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	a, ok := ctx.Value(askingKey{}).(asking)
+	a, ok := ctx.Value(askingKey{}).(*asking)
 	if !ok {
 		return nil, e.refuse(errClient)
 	}
 	if grant := GrantType(r.Form.Get("grant_type")); !a.Client.may(grant) {
 		return nil, e.refuse(Error{"unauthorized_client", "The client is not registered for this grant."})
 	}
-	return registered{a.Client, a}, nil
+	return registered{a}, nil
 }
 
 func (e *engine) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
-	return e.respond(e.p.exchange(ctx, r.Client.(registered).asking, r.Data.Code, r.Data.RedirectURI, r.Data.CodeVerifier))
+	return e.respond(e.p.exchange(ctx, *r.Client.(registered).asking, r.Data.Code, r.Data.RedirectURI, r.Data.CodeVerifier))
 }
 
 func (e *engine) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	return e.respond(e.p.refresh(ctx, r.Client.(registered).asking, r.Data.RefreshToken))
+	return e.respond(e.p.refresh(ctx, *r.Client.(registered).asking, r.Data.RefreshToken))
 }
 
 func (e *engine) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
-	return e.respond(e.p.clientCredentials(ctx, r.Client.(registered).asking))
+	return e.respond(e.p.clientCredentials(ctx, *r.Client.(registered).asking))
 }
 
 func (e *engine) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.DeviceAccessTokenRequest]) (*op.Response, error) {
-	return e.respond(e.p.deviceToken(ctx, r.Client.(registered).asking, r.Data.DeviceCode))
+	return e.respond(e.p.deviceToken(ctx, *r.Client.(registered).asking, r.Data.DeviceCode))
 }
 
 func (e *engine) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
-	return e.respond(e.p.exchangeToken(ctx, r.Client.(registered).asking, r.Form))
+	return e.respond(e.p.exchangeToken(ctx, *r.Client.(registered).asking, r.Form))
 }
 
 func (e *engine) respond(t *tokens, err error) (*op.Response, error) {
@@ -157,7 +157,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var answer recorder
-	p.engine.ServeHTTP(&answer, r.WithContext(context.WithValue(ctx, askingKey{}, a)))
+	p.engine.ServeHTTP(&answer, r.WithContext(context.WithValue(ctx, askingKey{}, &a)))
 	if answer.status < http.StatusBadRequest {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(answer.status)
@@ -362,14 +362,11 @@ func addressOf(ctx context.Context) string {
 
 // registered is a Client as the library wants to see one. It only ever carries
 // our client from VerifyClient to the grant's method.
-type registered struct {
-	Client
-	asking asking
-}
+type registered struct{ *asking }
 
 var _ op.Client = registered{}
 
-func (c registered) GetID() string          { return c.ID }
+func (c registered) GetID() string          { return c.Client.ID }
 func (c registered) RedirectURIs() []string { return slices.Clone(c.Client.RedirectURIs) }
 func (c registered) PostLogoutRedirectURIs() []string {
 	return slices.Clone(c.Client.PostLogoutRedirectURIs)

@@ -82,7 +82,7 @@ func newKitOn(t testing.TB, s *store.Store, e ephemeral.Store, edit ...func(c *o
 		Locales: []string{"fi", "sv", "en"}, Outgoing: openid.Outgoing{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 	d := openid.Deps{
-		Store: s, Ephemeral: k.ephemeral, Keys: ring(t), Sessions: k.sessions, People: &identity.Directory{Store: s, Now: k.now},
+		Store: s, Ephemeral: k.ephemeral, Keys: ring(t), Sessions: k.sessions, People: identity.Accounts{Directory: &identity.Directory{Store: s, Now: k.now}},
 		Audit: k.events, Sealer: sealer(t), Now: k.now, PairwiseSecret: []byte("thirty-two bytes or more of it, for tests"), Log: slog.New(slog.NewTextHandler(k.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Binding: cookies{}.Binding, SessionSecret: cookies{}.Session, ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 		ErrorPage: func(w http.ResponseWriter, r *http.Request, p openid.Problem) {

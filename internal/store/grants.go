@@ -97,20 +97,21 @@ const (
 	tokenValues = `@token_expires, @token_issued, @token_scopes, @token_resources, @token_binding`
 )
 
-// tokenArgs are addToken's.
-func tokenArgs(t openid.AccessToken) args {
-	return args{"hash": t.Hash, "token_expires": at(t.Expires), "token_issued": at(t.Issued), "token_scopes": someWords(t.Scopes),
-		"token_resources": someWords(t.Resources), "token_binding": string(t.Binding)}
+// withToken adds addToken's arguments.
+func withToken(a args, t openid.AccessToken) args {
+	a["hash"], a["token_expires"], a["token_issued"] = t.Hash, at(t.Expires), at(t.Issued)
+	a["token_scopes"], a["token_resources"], a["token_binding"] = someWords(t.Scopes), someWords(t.Resources), string(t.Binding)
+	return a
 }
 
 // grantArgs are a new grant's.
 func grantArgs(g openid.Grant, t openid.AccessToken) args {
-	return with(tokenArgs(t), args{
+	return withToken(args{
 		"id": g.ID, "kind": string(g.Kind), "client": g.Client, "user": g.User, "session": optional(g.Session), "epoch": g.Epoch, "level": string(g.Level), "method": string(g.Method),
 		"scopes": words(g.Scopes), "acr": g.ACR, "amr": words(g.AMR), "nonce": g.Nonce, "auth_time": at(g.AuthTime), "created": at(g.Created),
 		"expires": at(g.Expires), "refresh": optional(g.RefreshHash), "keep": at(latest(g.Created, g.Expires, t.Expires).Add(grantKept)),
 		"resources": words(g.Resources), "claims": g.Claims, "refresh_binding": string(g.RefreshBinding), "mask": methodMask(g),
-	})
+	}, t)
 }
 
 // Issue stores a grant with its first access token (openid.Store): one
@@ -134,7 +135,7 @@ func (s *Store) Issue(ctx context.Context, g openid.Grant, t openid.AccessToken)
 		if r.RowsAffected == 0 {
 			return whyNotIssued(db, g)
 		}
-		return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, a).Error
+		return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, withToken(args{"id": t.Grant}, t)).Error
 	})
 }
 
@@ -175,7 +176,10 @@ func whyRefused(db *gorm.DB, g openid.Grant) error {
 // any number of callers: whoever finds the grant with another token than the
 // one it was given revokes it (RFC 9700 §4.14.2).
 func (s *Store) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessToken, now time.Time) (openid.Grant, error) {
-	a := with(tokenArgs(t), args{"id": r.Grant, "client": r.Client, "old": r.OldHash, "new": r.NewHash, "key": string(r.Binding), "now": at(now)})
+	a := args{"id": r.Grant, "client": r.Client, "old": r.OldHash, "new": r.NewHash, "key": string(r.Binding), "now": at(now)}
+	if s.postgres {
+		withToken(a, t)
+	}
 	turn := `update grants as g set
 			refresh_hash = case when g.refresh_hash = @old then @new else g.refresh_hash end,
 			revoked = case when g.refresh_hash = @old then g.revoked else @now end
@@ -198,7 +202,7 @@ func (s *Store) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessTo
 			if err := db.Raw(turn, a).Find(&row).Error; err != nil || string(row.RefreshHash) != r.NewHash {
 				return err
 			}
-			return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, a).Error
+			return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, withToken(args{"id": t.Grant}, t)).Error
 		})
 	}
 	switch {
@@ -249,7 +253,7 @@ func (s *Store) IssueClient(ctx context.Context, g openid.Grant, t openid.Access
 		if err := db.Exec(grant, a).Error; err != nil {
 			return err
 		}
-		return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, a).Error
+		return db.Exec(addToken+`values (@hash, @id, `+tokenValues+`)`, withToken(args{"id": t.Grant}, t)).Error
 	})
 }
 

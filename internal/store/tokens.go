@@ -68,7 +68,7 @@ func (s *Store) Grant(ctx context.Context, id string, now time.Time) (openid.Gra
 // lock makes a DropToken of the other wait, or be seen: what came in between goes
 // with it, by the foreign key.
 func (s *Store) Exchange(ctx context.Context, subject string, t openid.AccessToken, now time.Time) error {
-	a := with(tokenArgs(t), args{"subject": subject, "client": optional(t.Client), "now": at(now)})
+	a := withToken(args{"subject": subject, "client": optional(t.Client), "now": at(now)}, t)
 	return s.tell(ctx, "exchange access token", func(db *gorm.DB) error {
 		r := db.Exec(`insert into access_tokens (hash, grant_id, expires, issued, scopes, resources, binding, client, subject)
 			select @hash, g.id, `+tokenValues+`, @client, t.hash

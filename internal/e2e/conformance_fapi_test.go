@@ -27,6 +27,7 @@ type fapi struct {
 	first, second *prover
 	resource      string // what access tokens open
 	machine       bool   // fapi_client_credentials_grant: no person, no browser
+	plain         bool   // plain_oauth: no openid
 }
 
 // prover is a client that proves what it says.
@@ -268,7 +269,11 @@ func (f *fapi) refuses(what string, got answer, codes ...string) {
 
 // request is an authorization request; extra as in Party.URL.
 func (f *fapi) request(c *prover, extra url.Values) url.Values {
-	return merged(url.Values{"response_type": {"code"}, "redirect_uri": {c.Redirect}, "scope": {"openid profile"}, "state": {"state-" + c.ID}, "nonce": {"nonce-" + c.ID},
+	scope := "openid profile"
+	if f.plain {
+		scope = "reports"
+	}
+	return merged(url.Values{"response_type": {"code"}, "redirect_uri": {c.Redirect}, "scope": {scope}, "state": {"state-" + c.ID}, "nonce": {"nonce-" + c.ID},
 		"code_challenge": {c.Challenge()}, "code_challenge_method": {"S256"}}, extra)
 }
 
@@ -354,6 +359,12 @@ func (f *fapi) tokens(c *prover, got answer, nonce string) Tokens {
 	if f.machine {
 		if t.ID != "" || t.Refresh != "" {
 			f.Errorf("a client's own tokens: %s", got.Body)
+		}
+		return t
+	}
+	if f.plain {
+		if t.ID != "" {
+			f.Errorf("an ID token that nobody asked for: %s", got.Body)
 		}
 		return t
 	}

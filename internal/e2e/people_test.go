@@ -144,6 +144,15 @@ func (e *Employee) CodeAt(steps int64) string {
 	return must(totp.Code(e.key, totp.Step(e.w.Clock.Now())+steps))(e.w.T)
 }
 
+// LastCode is the code that she was asked for last, also when half a minute has
+// ended since.
+func (e *Employee) LastCode() string {
+	e.w.T.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return must(totp.Code(e.key, e.step))(e.w.T)
+}
+
 // Key is what her authenticator holds, in base32; "" for nothing.
 func (e *Employee) Key() string {
 	e.mu.Lock()

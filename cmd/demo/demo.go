@@ -200,9 +200,7 @@ func (d *Demo) writeSettings(data string) error {
 func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master *keys.Master) (*server.Server, error) {
 	memory := ephemeral.NewMemory(time.Now)
 	d.opened = append(d.opened, memory.Close)
-	trusted := cardtest.TrustConfig(filepath.Join(filepath.Dir(d.pocket.file), "cards"))
-	trusted.AcceptWithoutRevocationCheck = true
-	trust, err := card.NewTrust(trusted, time.Now())
+	trust, err := card.OpenBundle(filepath.Join(filepath.Dir(d.pocket.file), "cards"), true, time.Now(), o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("card trust: %w", err)
 	}
@@ -215,10 +213,10 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 		return nil, err
 	}
 	s, err := server.New(ctx, server.Config{
-		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host,
+		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host, RevocationWaived: true,
 		Keys:         keys.Options{SignFor: 90 * 24 * time.Hour},
 		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "service.localhost", "records.localhost"}},
-	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust, Log: o.Log})
+	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust.Trust, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

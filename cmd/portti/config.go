@@ -31,6 +31,7 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 	}
 	if s.Card != nil {
 		c.CardHost = &s.Card.URL
+		c.RevocationWaived = s.Card.Revocation.Mode == "off"
 		c.CardMaxTLS = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[s.Card.MaxTLS]
 	}
 	return c
@@ -67,9 +68,8 @@ func warnings(s *settings.Settings) []string {
 	if c := s.Card; c == nil {
 		all = append(all, "card: there is no such section: nobody can sign in with a card")
 	} else {
-		when(!c.Trust.AcceptWithoutRevocationCheck, "card.trust: EVERY CARD IS REFUSED: there is no source of revocation data yet, "+
-			"and accept_without_revocation_check is off (what it gives up stands in docs/operating.md)")
-		when(c.Trust.AcceptWithoutRevocationCheck, "card.trust.accept_without_revocation_check: cards are accepted although nobody asks whether they were revoked: "+
+		when(c.Revocation.Mode == "require", "card.revocation: EVERY CARD IS REFUSED: there is no source of revocation data yet")
+		when(c.Revocation.Mode == "off", "card.revocation.mode: cards are accepted although nobody asks whether they were revoked: "+
 			"a lost or stolen card goes on signing in until it expires or its link is removed")
 		when(c.Trust.AcceptTestCAs, "card.trust.accept_test_cas: cards of test CAs are accepted, which anybody may get")
 		when(!c.URL.Wildcard(), "card.url: the name has no star: a person whose first try fails may have to restart the browser")

@@ -27,7 +27,7 @@ type files struct {
 	master          *keys.Master
 	certificate     *web.Certificate // nil: plain http
 	cardCertificate *web.Certificate // nil: no card host
-	trust           *card.Trust      // nil: no card host
+	trust           *card.Bundle     // nil: no card host
 	mtlsCertificate *web.Certificate // nil: services show no certificates
 	clientCAs       *x509.CertPool   // of those certificates; nil: none
 	carrier         mail.Carrier     // nil: no mail server
@@ -55,7 +55,7 @@ func readFiles(s *settings.Settings, log *slog.Logger) (*files, error) {
 	if c := s.Card; c != nil {
 		f.cardCertificate, err = web.LoadCertificate(string(c.CertificateFile), string(c.KeyFile), log)
 		note("card.certificate_file", err)
-		f.trust, err = card.NewTrust(c.Trust.Config(), time.Now())
+		f.trust, err = card.OpenBundle(string(c.Trust.Folder), c.Trust.AcceptTestCAs, time.Now(), log)
 		note("card.trust", err)
 	}
 	if m := s.MTLS; m != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -82,8 +81,8 @@ func TestBadSettings(t *testing.T) {
 		"account of another brand":   {settings: with(`authenticator: {account: Other-1}`), texts: []string{"setting authenticator.account", "brand"}}, // S39
 		"alias for the enrol acr":    {settings: with(`acr: {aliases: {loa1: enrol}}`), texts: []string{"setting acr.aliases.loa1"}},
 		"card host of the issuer":    {settings: with("issuer: https://id.example.fi", cardSection("https://*.example.fi")), texts: []string{"setting card.url", "names of its own"}},
-		"card host without CAs":      {settings: with(`card: {url: "https://*.card.localhost", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting card.trust.roots: it is missing", "setting card.trust.issuers: it is missing"}},
-		"CAs that are absent":        {settings: with(cardSection("https://*.card.localhost")), texts: []string{"setting card.trust", "absent.crt"}},
+		"card host without CAs":      {settings: with(`card: {url: "https://*.card.localhost", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting card.trust.folder: it is missing"}},
+		"CAs that are absent":        {settings: with(cardSection("https://*.card.localhost")), texts: []string{"setting card.trust", "trust.yaml"}},
 		"certificates at the issuer": {settings: with("issuer: https://id.example.fi", `mtls: {url: "https://id.example.fi", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting mtls.url", "of its own"}},
 		"certificates over http":     {settings: with(`mtls: {url: "http://mtls.localhost", certificate_file: good.crt, key_file: good.key}`), texts: []string{"setting mtls.url", "https"}},
 		"certificates without one":   {settings: with(`mtls: {url: "https://mtls.localhost"}`), texts: []string{"setting mtls.certificate_file: it is missing"}},
@@ -111,7 +110,7 @@ func TestBadSettings(t *testing.T) {
 
 // cardSection is one with CAs that are not there.
 func cardSection(url string) string {
-	return `card: {url: "` + url + `", certificate_file: good.crt, key_file: good.key, trust: {folder: ., roots: [absent.crt], issuers: [{file: absent.crt, name: A, kind: organisation, policies: [1.2.3]}]}}`
+	return `card: {url: "` + url + `", certificate_file: good.crt, key_file: good.key, trust: {folder: absent}}`
 }
 
 // TestCommandLine: wrong words end with a message, and no settings file is no
@@ -282,16 +281,10 @@ func TestCardHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := f.certificate("card", "*.card.localhost")
-	section := func(waive string) string {
-		trust := cardtest.TrustConfig(f.path("cas"))
-		issuers, err := json.Marshal([]map[string]any{{"file": trust.Issuers[0].File, "name": trust.Issuers[0].Name, "kind": trust.Issuers[0].Kind, "policies": trust.Issuers[0].Policies}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return `card: {url: "https://*.card.localhost:9443", address: "127.0.0.1:0", certificate_file: card.crt, key_file: card.key, trust: {folder: cas, roots: [` + trust.Roots[0] +
-			`], accept_test_cas: true, issuers: ` + string(issuers) + waive + `}}`
+	section := func(mode string) string {
+		return `card: {url: "https://*.card.localhost:9443", address: "127.0.0.1:0", certificate_file: card.crt, key_file: card.key, trust: {folder: cas, accept_test_cas: true}` + mode + `}`
 	}
-	for waive, loud := range map[string]string{"": "EVERY CARD IS REFUSED", ", accept_without_revocation_check: true": "a lost or stolen card goes on signing in"} {
+	for waive, loud := range map[string]string{"": "EVERY CARD IS REFUSED", ", revocation: {mode: off}": "a lost or stolen card goes on signing in"} {
 		p := f.start(with(section(waive)))
 		if !strings.Contains(p.log(), loud) {
 			t.Errorf("it does not say %q at start: %s", loud, p.log())
@@ -402,7 +395,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pki.Save(f.path("cas")); err != nil {
+	if err := pki.Save(f.path("trust")); err != nil {
 		t.Fatal(err)
 	}
 	f.certificate("id")
@@ -413,10 +406,7 @@ func TestExample(t *testing.T) {
 		f.file(name, "x\n")
 	}
 	f.file("common-passwords.txt", "salasana123456789\n")
-	// The example names the real CAs' files, which are not in the repository.
-	settings := strings.NewReplacer("/etc/portti/", f.dir+"/", "root-ca.crt", "ca-root.crt", "issuing-ca.crt", "ca-organisation.crt",
-		"Example Organisation Cards CA G1", "Portti TEST Organisation Cards", "1.2.246.999.1.1", cardtest.OrganisationPolicy,
-		"accept_test_cas: false", "accept_test_cas: true").Replace(string(raw))
+	settings := strings.NewReplacer("/etc/portti/", f.dir+"/", "accept_test_cas: false", "accept_test_cas: true").Replace(string(raw))
 	out, err := f.command(settings, "check").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "the settings are right") {
 		t.Errorf("%v: %s", err, out)

@@ -69,7 +69,7 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		c.Keys.Token = token
 	}
 	provider, err := server.New(opening, c, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
-		Carrier: f.carrier, Trust: f.trust, Log: log})
+		Carrier: f.carrier, Trust: f.trust.Trust, Log: log})
 	if err != nil {
 		return assembling(err)
 	}

@@ -22,78 +22,85 @@ const (
 var oidSmartcardLogon = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 2}
 
 // Check judges the certificates that a client sent, the card's own first, at
-// the time now. Only Good lets anybody in; every other verdict is a refusal. The
-// reason is for the operator's log: it names the check that failed and nothing
-// about the person.
+// the time now: everything but revocation, which Checker adds. The checks run in
+// the order of Checks, and the first that fails decides.
 //
-// The checks run in the order of judge, and the first that fails decides. The
-// holder is filled in whenever there is a certificate of fair size, also for a
-// verdict that is not Good: then it is what the certificate claims, not what is
-// true.
-func (t *Trust) Check(certs []*x509.Certificate, now time.Time) (verdict Verdict, holder Holder, reason string) {
+// The holder of a report that is not Good is what the certificate claims, not
+// what is true.
+func (t *Trust) Check(certs []*x509.Certificate, now time.Time) Report {
 	if len(certs) == 0 {
-		return NoCertificate, Holder{}, "no certificate was sent"
+		return Report{Verdict: NoCertificate, Failed: CheckSent, Reason: "no certificate was sent"}
 	}
 	if len(certs) > mostCertificates {
-		return WeakOrMalformed, Holder{}, "too many certificates"
+		return malformed("too many certificates")
 	}
 	for _, c := range certs {
 		if c == nil || len(c.Raw) == 0 || c.SerialNumber == nil {
-			return WeakOrMalformed, Holder{}, "not a parsed certificate"
+			return malformed("not a parsed certificate")
 		}
 		if len(c.Raw) > largestCertificate {
-			return WeakOrMalformed, Holder{}, "a certificate is too large"
+			return malformed("a certificate is too large")
 		}
 	}
 	leaf := certs[0] // the rest is not looked at: the way up is ours (S23)
-	verdict, reason = t.judge(leaf, now)
-	return verdict, HolderOf(leaf), reason
+	r := t.judge(leaf, now)
+	r.Holder = HolderOf(leaf)
+	return r
 }
 
-func (t *Trust) judge(leaf *x509.Certificate, now time.Time) (Verdict, string) {
+func malformed(why string) Report {
+	return Report{Verdict: WeakOrMalformed, Failed: CheckForm, Reason: why}
+}
+
+func (t *Trust) judge(leaf *x509.Certificate, now time.Time) Report {
 	if why := misshapen(leaf); why != "" {
-		return WeakOrMalformed, why
+		return malformed(why)
 	}
-	from, verdict, why := t.issuerOf(leaf, now)
+	path, from, verdict, why := t.issuerOf(leaf, now)
 	if verdict != Good {
-		return verdict, why
+		failed := CheckIssuer
+		if verdict == WeakOrMalformed {
+			failed = CheckStrength
+		}
+		return Report{Verdict: verdict, Failed: failed, Reason: why}
+	}
+	r := Report{Kind: from.kind, Path: path}
+	refuse := func(v Verdict, at Check, why string) Report {
+		r.Verdict, r.Failed, r.Reason = v, at, why
+		return r
 	}
 	if now.Before(leaf.NotBefore) {
-		return NotYetValid, "not valid yet"
+		return refuse(NotYetValid, CheckValidity, "not valid yet")
 	}
 	if now.After(leaf.NotAfter) {
-		return Expired, "expired"
+		return refuse(Expired, CheckValidity, "expired")
 	}
 	if leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		if leaf.KeyUsage&x509.KeyUsageContentCommitment != 0 {
-			return SignatureCertificate, "key usage is nonRepudiation without digitalSignature"
+			return refuse(SignatureCertificate, CheckPurpose, "key usage is nonRepudiation without digitalSignature")
 		}
-		return WeakOrMalformed, "key usage lacks digitalSignature"
+		return refuse(WeakOrMalformed, CheckPurpose, "key usage lacks digitalSignature")
 	}
 	if !mayAuthenticate(leaf) {
-		return WeakOrMalformed, "extended key usage has neither clientAuth nor smartcardLogon"
+		return refuse(WeakOrMalformed, CheckPurpose, "extended key usage has neither clientAuth nor smartcardLogon")
 	}
 	if from.kind == CitizenCard {
-		return KindNotAccepted, "citizen card"
+		return refuse(KindNotAccepted, CheckKind, "citizen card")
 	}
 	if !slices.ContainsFunc(leaf.Policies, func(oid x509.OID) bool { return slices.ContainsFunc(from.policies, oid.Equal) }) {
-		return KindNotAccepted, "none of its policies is accepted: " + listed(leaf.Policies)
+		return refuse(KindNotAccepted, CheckKind, "none of its policies is accepted: "+listed(leaf.Policies))
 	}
 	if !strongKey(leaf.PublicKey) {
-		return WeakOrMalformed, "weak key"
+		return refuse(WeakOrMalformed, CheckStrength, "weak key")
 	}
 	if !strongSignature(leaf.SignatureAlgorithm) {
-		return WeakOrMalformed, "weak signature algorithm"
+		return refuse(WeakOrMalformed, CheckStrength, "weak signature algorithm")
 	}
 	if len(leaf.UnhandledCriticalExtensions) > 0 {
-		return WeakOrMalformed, fmt.Sprintf("critical extension %v is not understood", leaf.UnhandledCriticalExtensions[0])
+		return refuse(WeakOrMalformed, CheckStrength, fmt.Sprintf("critical extension %v is not understood", leaf.UnhandledCriticalExtensions[0]))
 	}
-	// No revocation source exists in this version, so nobody can say that the
-	// card is not revoked (S24: fail closed).
-	if !t.unchecked {
-		return RevocationUnavailable, "no revocation source is configured"
-	}
-	return Good, ""
+	r.Verdict = Good
+	return r
 }
 
 // misshapen says why a certificate cannot be a card's, whoever issued it.
@@ -114,7 +121,7 @@ func misshapen(leaf *x509.Certificate) string {
 // issuerOf finds the configured CA that issued leaf, by signature. The whole
 // path up to the root is verified every time: it costs one more signature check
 // than remembering it would, and nothing can go stale.
-func (t *Trust) issuerOf(leaf *x509.Certificate, now time.Time) (issuer, Verdict, string) {
+func (t *Trust) issuerOf(leaf *x509.Certificate, now time.Time) (path []*x509.Certificate, from issuer, verdict Verdict, why string) {
 	// Who issued the card comes before its dates and its extensions, so that an
 	// expired card hears "expired" and only a genuine one does. Hence the path
 	// is verified at a moment when the leaf was valid, without regard to critical
@@ -129,23 +136,23 @@ func (t *Trust) issuerOf(leaf *x509.Certificate, now time.Time) (issuer, Verdict
 		at = leaf.NotAfter
 	}
 	if at.IsZero() { // which Verify would take for "use the clock"
-		return issuer{}, WeakOrMalformed, "validity out of range"
+		return nil, issuer{}, WeakOrMalformed, "validity out of range"
 	}
 
 	chains, err := bare.Verify(t.path(at))
 	if err != nil {
 		verdict, why := t.untrusted(leaf, err)
-		return issuer{}, verdict, why
+		return nil, issuer{}, verdict, why
 	}
 	for _, chain := range chains {
 		if len(chain) < 2 {
 			continue
 		}
 		if from, ok := t.issuers[string(chain[1].Raw)]; ok {
-			return from, Good, ""
+			return append([]*x509.Certificate{leaf}, chain[1:]...), from, Good, ""
 		}
 	}
-	return issuer{}, UntrustedIssuer, "issued by a root, not by a configured issuing CA"
+	return nil, issuer{}, UntrustedIssuer, "issued by a root, not by a configured issuing CA"
 }
 
 // untrusted words why no path was found. Texts of crypto/x509 are not passed

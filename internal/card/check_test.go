@@ -31,7 +31,7 @@ func TestEveryCardGetsItsVerdict(t *testing.T) {
 	refused := 0
 	for _, c := range cardtest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
-			got, holder, reason := trust.Check(p.TestCase(t, c.Name).Certificates(), time.Now())
+			got, holder, reason := check(trust, p.TestCase(t, c.Name).Certificates(), time.Now())
 			if got != c.Verdict {
 				t.Errorf("%s: verdict %s (%s), want %s", c.About, got, reason, c.Verdict)
 			}
@@ -59,7 +59,7 @@ func TestEveryCardGetsItsVerdict(t *testing.T) {
 // The corpus and this file together bring about every verdict but the two that
 // need a revocation source.
 func TestCorpusCoversTheVerdicts(t *testing.T) {
-	elsewhere := []card.Verdict{card.NoCertificate, card.RevocationUnavailable, card.Revoked, card.Suspended}
+	elsewhere := []card.Verdict{card.NeverReached, card.HandshakeBroken, card.NoCertificate, card.RevocationUnavailable, card.Revoked, card.Suspended}
 	for _, v := range card.Verdicts {
 		if !slices.Contains(elsewhere, v) && !slices.ContainsFunc(cardtest.Cases(), func(c cardtest.Case) bool { return c.Verdict == v }) {
 			t.Errorf("no card shows %s", v)
@@ -71,14 +71,14 @@ func TestCorpusCoversTheVerdicts(t *testing.T) {
 // hears of it, and none is let in.
 func TestNobodyComesInWithoutRevocationCheck(t *testing.T) {
 	p := cardtest.ForTest(t)
-	trust := p.TestTrust(t, func(c *card.TrustConfig) { c.AcceptWithoutRevocationCheck = false })
+	checker := card.Checker{Trust: trusting(p.TestTrust(t))}
 	for _, c := range cardtest.Cases() {
 		want := c.Verdict
 		if want == card.Good {
 			want = card.RevocationUnavailable
 		}
-		if got, _, reason := trust.Check(p.TestCase(t, c.Name).Certificates(), time.Now()); got != want {
-			t.Errorf("%s: verdict %s (%s), want %s", c.Name, got, reason, want)
+		if r := checker.Check(t.Context(), p.TestCase(t, c.Name).Certificates(), time.Now()); r.Verdict != want {
+			t.Errorf("%s: verdict %s (%s), want %s", c.Name, r.Verdict, r.Reason, want)
 		}
 	}
 }
@@ -93,7 +93,7 @@ func TestChecksWithoutCertificate(t *testing.T) {
 		"nil":      {[]*x509.Certificate{nil}, card.WeakOrMalformed},
 		"unparsed": {[]*x509.Certificate{{}}, card.WeakOrMalformed},
 	} {
-		got, holder, _ := trust.Check(want.certs, time.Now())
+		got, holder, _ := check(trust, want.certs, time.Now())
 		if got != want.Verdict || holder != (card.Holder{}) {
 			t.Errorf("%s: verdict %s, holder %+v", name, got, holder)
 		}
@@ -114,7 +114,7 @@ func TestKinds(t *testing.T) {
 		card.CitizenCard:            card.KindNotAccepted,
 	} {
 		trust := p.TestTrust(t, func(c *card.TrustConfig) { c.Issuers[0].Kind = kind })
-		if got, _, reason := trust.Check(certs, time.Now()); got != want {
+		if got, _, reason := check(trust, certs, time.Now()); got != want {
 			t.Errorf("%s: verdict %s (%s), want %s", kind, got, reason, want)
 		}
 	}
@@ -124,7 +124,7 @@ func TestKinds(t *testing.T) {
 func TestCitizenCardOfAnUnconfiguredCA(t *testing.T) {
 	p := cardtest.ForTest(t)
 	trust := p.TestTrust(t, func(c *card.TrustConfig) { c.Issuers = c.Issuers[:2] })
-	if got, _, _ := trust.Check(p.TestCase(t, "citizen").Certificates(), time.Now()); got != card.UntrustedIssuer {
+	if got, _, _ := check(trust, p.TestCase(t, "citizen").Certificates(), time.Now()); got != card.UntrustedIssuer {
 		t.Errorf("verdict %s", got)
 	}
 }
@@ -141,7 +141,7 @@ func TestOnlyTheFirstCertificateCounts(t *testing.T) {
 		"with the root":  {good.Cert, p.Organisation.Cert, p.Root.Cert},
 		"with a bad one": {good.Cert, stranger.Cert, p.Stranger.Cert},
 	} {
-		if got, _, reason := trust.Check(certs, time.Now()); got != card.Good {
+		if got, _, reason := check(trust, certs, time.Now()); got != card.Good {
 			t.Errorf("good card %s: verdict %s (%s)", name, got, reason)
 		}
 	}
@@ -149,7 +149,7 @@ func TestOnlyTheFirstCertificateCounts(t *testing.T) {
 		"with its root":     {stranger.Cert, p.Stranger.Cert},
 		"before a good one": {stranger.Cert, good.Cert, p.Organisation.Cert},
 	} {
-		if got, _, _ := trust.Check(certs, time.Now()); got != card.UntrustedIssuer {
+		if got, _, _ := check(trust, certs, time.Now()); got != card.UntrustedIssuer {
 			t.Errorf("stranger's card %s: verdict %s", name, got)
 		}
 	}
@@ -171,7 +171,7 @@ func TestValidityIsJudgedAtTheGivenTime(t *testing.T) {
 		"before the CA":             {p.Organisation.Cert.NotBefore.Add(-day), card.NotYetValid},
 		"after the CA":              {p.Organisation.Cert.NotAfter.Add(day), card.Expired},
 	} {
-		if got, _, _ := trust.Check([]*x509.Certificate{c}, want.at); got != want.Verdict {
+		if got, _, _ := check(trust, []*x509.Certificate{c}, want.at); got != want.Verdict {
 			t.Errorf("%s: verdict %s, want %s", name, got, want.Verdict)
 		}
 	}
@@ -185,7 +185,7 @@ func TestExpiredAuthority(t *testing.T) {
 	trust := p.TestTrust(t)
 	end := p.Organisation.Cert.NotAfter
 	c := p.TestCard(t, "long", maija, cardtest.Valid(time.Now().Add(-day), end.Add(365*day)))
-	if got, _, reason := trust.Check(c.Certificates(), end.Add(day)); got != card.UntrustedIssuer {
+	if got, _, reason := check(trust, c.Certificates(), end.Add(day)); got != card.UntrustedIssuer {
 		t.Errorf("verdict %s (%s)", got, reason)
 	}
 }
@@ -215,7 +215,7 @@ func TestRSATree(t *testing.T) {
 		"SHA-1":   {sha1.Cert, card.WeakOrMalformed},
 		"MD5":     {md5, card.WeakOrMalformed},
 	} {
-		if got, _, reason := trust.Check([]*x509.Certificate{want.cert}, now); got != want.Verdict {
+		if got, _, reason := check(trust, []*x509.Certificate{want.cert}, now); got != want.Verdict {
 			t.Errorf("%s: verdict %s (%s), want %s", name, got, reason, want.Verdict)
 		}
 	}
@@ -234,7 +234,7 @@ func TestNameConstraintsOfACA(t *testing.T) {
 		who := maija
 		who.Email = email
 		c := p.TestCard(t, strings.ReplaceAll(strings.ReplaceAll(email, "@", "-"), ".", "-"), who, cardtest.From(ca))
-		got, _, reason := trust.Check(c.Certificates(), now)
+		got, _, reason := check(trust, c.Certificates(), now)
 		if got != want {
 			t.Errorf("%s: verdict %s (%s), want %s", email, got, reason, want)
 		}
@@ -261,7 +261,7 @@ func TestNothingIsFetched(t *testing.T) {
 		card.Verdict
 	}{"known": {p.Organisation, card.Good}, "unknown": {unlisted, card.UntrustedIssuer}} {
 		c := p.TestCard(t, name, maija, cardtest.From(want.from), cardtest.Policies(cardtest.OrganisationPolicy), pointers)
-		if got, _, _ := trust.Check([]*x509.Certificate{c.Cert}, time.Now()); got != want.Verdict {
+		if got, _, _ := check(trust, []*x509.Certificate{c.Cert}, time.Now()); got != want.Verdict {
 			t.Errorf("%s: verdict %s", name, got)
 		}
 	}
@@ -274,7 +274,7 @@ func TestHolderIsReadFromTheCertificate(t *testing.T) {
 	p := cardtest.ForTest(t)
 	who := cardtest.Person{Given: "Liisa Marjatta", Family: "Öhman", Organisation: "Esimerkkisairaala", Serial: "99912345678", Title: "Lääkäri"}
 	c := p.TestCard(t, "liisa", who, cardtest.From(p.Health))
-	_, h, _ := p.TestTrust(t).Check(c.Certificates(), time.Now())
+	_, h, _ := check(p.TestTrust(t), c.Certificates(), time.Now())
 	want := card.Holder{
 		Fingerprint:   card.Fingerprint(c.Cert),
 		SPKI:          h.SPKI,
@@ -311,7 +311,7 @@ func TestHolderTextsAreTamed(t *testing.T) {
 		"spaces":      {cardtest.Person{Given: "  Maija   Liisa ", Family: "  Virtanen "}, "Maija Liisa Virtanen"},
 	} {
 		got := p.TestCard(t, strings.ReplaceAll(name, " ", "-"), c.who, cardtest.From(p.Stranger))
-		verdict, h, _ := trust.Check(got.Certificates(), time.Now())
+		verdict, h, _ := check(trust, got.Certificates(), time.Now())
 		if h.Name != c.want || verdict != card.UntrustedIssuer {
 			t.Errorf("%s: name %q, want %q (%s)", name, h.Name, c.want, verdict)
 		}
@@ -340,8 +340,8 @@ func TestFingerprintSurvivesAnotherSignature(t *testing.T) {
 	if !ecdsa.VerifyASN1(p.Organisation.Key.Public().(*ecdsa.PublicKey), digest384(twin.RawTBSCertificate), twin.Signature) || twin.Equal(c.Cert) {
 		t.Fatal("the twin is no twin")
 	}
-	v1, h1, _ := trust.Check([]*x509.Certificate{c.Cert}, time.Now())
-	v2, h2, _ := trust.Check([]*x509.Certificate{twin}, time.Now())
+	v1, h1, _ := check(trust, []*x509.Certificate{c.Cert}, time.Now())
+	v2, h2, _ := check(trust, []*x509.Certificate{twin}, time.Now())
 	if v1 != card.Good || v2 != card.Good {
 		t.Errorf("verdicts %s and %s", v1, v2)
 	}
@@ -360,12 +360,21 @@ func trustIn(t testing.TB, now time.Time, root, ca *cardtest.CA) *card.Trust {
 	mustOK(t, os.WriteFile(filepath.Join(dir, "root.crt"), root.PEM(), 0o600))
 	mustOK(t, os.WriteFile(filepath.Join(dir, "ca.crt"), ca.PEM(), 0o600))
 	trust, err := card.NewTrust(card.TrustConfig{
-		Folder: dir, Roots: []string{"root.crt"}, AcceptTestCAs: true, AcceptWithoutRevocationCheck: true,
-		Issuers: []card.Issuer{{File: "ca.crt", Name: ca.Cert.Subject.CommonName, Kind: card.OrganisationCard, Policies: []string{ca.Policy}}},
+		Folder: dir, Roots: []card.Authority{{File: "root.crt"}}, AcceptTestCAs: true,
+		Issuers: []card.Issuer{{Authority: card.Authority{File: "ca.crt", Name: ca.Cert.Subject.CommonName}, Kind: card.OrganisationCard, Policies: []string{ca.Policy}}},
 	}, now)
 	mustOK(t, err)
 	return trust
 }
+
+// check is Trust.Check for those who want three things of the report.
+func check(t *card.Trust, certs []*x509.Certificate, now time.Time) (card.Verdict, card.Holder, string) {
+	r := t.Check(certs, now)
+	return r.Verdict, r.Holder, r.Reason
+}
+
+// trusting is the trust for a Checker.
+func trusting(t *card.Trust) func() *card.Trust { return func() *card.Trust { return t } }
 
 func unmarshal(der []byte, into any) error {
 	_, err := asn1.Unmarshal(der, into)

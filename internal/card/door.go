@@ -68,7 +68,7 @@ const (
 // but the ticket, so a link that somebody places somewhere does nothing by
 // itself: what the result is good for is decided on the main host.
 type Door struct {
-	Trust    *Trust
+	Checker  *Checker
 	Attempts Attempts
 	Host     Host
 
@@ -109,7 +109,7 @@ func (d *Door) TLSConfig() *tls.Config {
 	c.MaxVersion = cmp.Or(d.MaxVersion, tls.VersionTLS13)
 	c.NextProtos = []string{"http/1.1"} // HTTP/2 forbids to ask for a certificate later, and coalesces hosts
 	c.ClientAuth = tls.RequestClientCert
-	c.ClientCAs = d.Trust.Hints()
+	c.ClientCAs = d.Checker.Trust().Hints()
 	c.SessionTicketsDisabled = true // a resumed session shows the former card
 	return c
 }
@@ -209,10 +209,11 @@ func (d *Door) attempt(r *http.Request, ticket string) string {
 	}
 
 	now := d.Now().UTC()
-	verdict, holder, reason := d.Trust.Check(r.TLS.PeerCertificates, now)
-	d.note(r, verdict, reason, holder)
+	report := d.Checker.Check(ctx, r.TLS.PeerCertificates, now)
+	d.note(r, report)
 
-	next, err := d.Attempts.Finish(ctx, a, Result{Verdict: verdict, Holder: holder, At: now})
+	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, TLS: strings.TrimPrefix(tls.VersionName(r.TLS.Version), "TLS "), At: now}
+	next, err := d.Attempts.Finish(ctx, a, result)
 	if err != nil {
 		d.Log.ErrorContext(ctx, "card host: cannot store the result", "error", err)
 		return ""
@@ -222,14 +223,14 @@ func (d *Door) attempt(r *http.Request, ticket string) string {
 
 // note writes the outcome to the log: nothing of the holder, and of the issuer
 // only the name, when it is what the operator needs to know.
-func (d *Door) note(r *http.Request, v Verdict, reason string, holder Holder) {
-	attrs := []slog.Attr{slog.String("verdict", string(v)), slog.String("tls", tls.VersionName(r.TLS.Version))}
-	if reason != "" {
-		attrs = append(attrs, slog.String("reason", reason))
+func (d *Door) note(r *http.Request, report Report) {
+	attrs := []slog.Attr{slog.String("verdict", string(report.Verdict)), slog.String("tls", tls.VersionName(r.TLS.Version))}
+	if report.Reason != "" {
+		attrs = append(attrs, slog.String("reason", report.Reason))
 	}
-	if v == UntrustedIssuer {
+	if report.Verdict == UntrustedIssuer {
 		if leaf := r.TLS.PeerCertificates[0]; string(leaf.RawIssuer) != string(leaf.RawSubject) { // else the name may be a person's
-			attrs = append(attrs, slog.String("issuer", holder.Issuer))
+			attrs = append(attrs, slog.String("issuer", report.Holder.Issuer))
 		}
 	}
 	d.Log.LogAttrs(r.Context(), slog.LevelInfo, "card host: card checked", attrs...)

@@ -35,35 +35,48 @@ var kinds = []Kind{OrganisationCard, HealthProfessionalCard, PersonnelCard, Acto
 type TrustConfig struct {
 	// Folder holds the certificate files (PEM, one certificate a file) that
 	// the settings below name.
-	Folder string `yaml:"folder"`
+	Folder string `yaml:"-"`
 
-	// Roots are the files of the root CAs. They are pinned: no other root, and
-	// none of the operating system's, is ever asked.
-	Roots []string `yaml:"roots"`
+	// Roots are the root CAs. They are pinned: no other root, and none of the
+	// operating system's, is ever asked.
+	Roots []Authority `yaml:"roots"`
 
 	// Issuers are the CAs that issue cards. A card of any other CA is refused,
 	// also when that CA stands below one of the roots.
 	Issuers []Issuer `yaml:"issuers"`
 
-	// AcceptWithoutRevocationCheck lets cards in although nobody has asked
-	// whether they were revoked. What is given up: a lost, stolen or withdrawn
-	// card keeps working until its certificate expires or its link is removed.
-	// For demonstrations and test benches.
-	AcceptWithoutRevocationCheck bool `yaml:"accept_without_revocation_check"`
+	// RevocationHosts are the hosts (name, or name:port) that may be asked whether
+	// a certificate was revoked when their address stands in the certificate
+	// itself. Addresses in this file need no entry.
+	RevocationHosts []string `yaml:"revocation_hosts"`
 
 	// AcceptTestCAs lets CAs be configured whose name has the word "test" in
 	// it. Anybody may get a card of a test CA: never in production.
-	AcceptTestCAs bool `yaml:"accept_test_cas"`
+	AcceptTestCAs bool `yaml:"-"`
 }
 
-// Issuer is one CA that issues cards.
-type Issuer struct {
+// Authority is one CA, and where to ask about what it issued.
+type Authority struct {
 	// File holds its certificate.
 	File string `yaml:"file"`
 
 	// Name is its common name, letter for letter: a file that was mixed up
-	// with another is noticed at start.
+	// with another is noticed at start. Required for issuers.
 	Name string `yaml:"name"`
+
+	// OCSP are addresses (http or https) of responders for certificates that this
+	// CA issued, asked in order. None: the addresses in each certificate are, as
+	// far as revocation_hosts allows.
+	OCSP []string `yaml:"ocsp"`
+
+	// CRL are addresses of its list of revoked certificates, which is fetched
+	// ahead. None: the list is imported, or there is none.
+	CRL []string `yaml:"crl"`
+}
+
+// Issuer is one CA that issues cards.
+type Issuer struct {
+	Authority `yaml:",inline"`
 
 	// Kind is what its cards are for: organisation, health_professional,
 	// personnel, actor or temporary. With citizen the cards are recognised and
@@ -79,12 +92,13 @@ type Issuer struct {
 // Trust decides on certificates. It is made once, never changes, and asks
 // nobody on the network.
 type Trust struct {
-	roots     *x509.CertPool
-	issuing   *x509.CertPool    // of every configured kind: the only intermediates
-	hints     *x509.CertPool    // of the accepted kinds
-	issuers   map[string]issuer // by DER
-	names     map[string]bool   // their subjects, raw
-	unchecked bool              // AcceptWithoutRevocationCheck
+	roots   *x509.CertPool
+	issuing *x509.CertPool    // of every configured kind: the only intermediates
+	hints   *x509.CertPool    // of the accepted kinds
+	issuers map[string]issuer // by DER
+	names   map[string]bool   // their subjects, raw
+	sources []Source
+	hosts   []string // RevocationHosts
 }
 
 type issuer struct {
@@ -92,13 +106,39 @@ type issuer struct {
 	policies []x509.OID
 }
 
+// Source is a configured CA with where to ask about the certificates that it
+// issued.
+type Source struct {
+	CA     *x509.Certificate
+	Parent *x509.Certificate // the CA above; CA itself for a root
+	Kind   Kind              // of its cards; "" for a root
+	OCSP   []string
+	CRL    []string
+}
+
+// Sources are all configured CAs, roots first, in the order of the settings.
+func (t *Trust) Sources() []Source { return slices.Clone(t.sources) }
+
+// Source is that of the CA with this certificate; false when it is not
+// configured.
+func (t *Trust) Source(ca *x509.Certificate) (Source, bool) {
+	i := slices.IndexFunc(t.sources, func(s Source) bool { return s.CA.Equal(ca) })
+	if i < 0 {
+		return Source{}, false
+	}
+	return t.sources[i], true
+}
+
+// RevocationHosts are the hosts whose addresses in a certificate may be asked.
+func (t *Trust) RevocationHosts() []string { return slices.Clone(t.hosts) }
+
 // NewTrust reads the certificates that c names and checks them at the time now:
 // every one must be a strong, valid CA, and every issuing CA must chain to a
 // root. The error holds everything that is wrong, each with its field and file.
 func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
 	t := &Trust{
 		roots: x509.NewCertPool(), issuing: x509.NewCertPool(), hints: x509.NewCertPool(),
-		issuers: map[string]issuer{}, names: map[string]bool{}, unchecked: c.AcceptWithoutRevocationCheck,
+		issuers: map[string]issuer{}, names: map[string]bool{}, hosts: slices.Clone(c.RevocationHosts),
 	}
 	if len(c.Roots) == 0 {
 		return nil, errors.New("roots: name at least one root CA")
@@ -108,8 +148,8 @@ func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
 	}
 	load := loader{folder: os.DirFS(c.Folder), testCAs: c.AcceptTestCAs, now: now, seen: map[string]string{}}
 
-	for i, file := range c.Roots {
-		field := fmt.Sprintf("roots[%d]", i)
+	for i, s := range c.Roots {
+		field, file := fmt.Sprintf("roots[%d]", i), s.File
 		cert, err := load.authority(file)
 		if err == nil {
 			// A trust anchor need not be signed by itself, but a file that is
@@ -122,7 +162,11 @@ func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
 			load.fail(field, file, err)
 			continue
 		}
+		if s.Name != "" && cert.Subject.CommonName != s.Name {
+			load.fail(field+".name", file, fmt.Errorf("is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
+		}
 		t.roots.AddCert(cert)
+		t.sources = append(t.sources, Source{CA: cert, Parent: cert, OCSP: s.OCSP, CRL: s.CRL})
 	}
 
 	certs := make([]*x509.Certificate, len(c.Issuers))
@@ -157,6 +201,9 @@ func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
 			load.fail(fmt.Sprintf("issuers[%d]", i), c.Issuers[i].File, errors.New("does not chain to a configured root"))
 		} else if !slices.ContainsFunc(chains, mayIssue) {
 			load.fail(fmt.Sprintf("issuers[%d]", i), c.Issuers[i].File, errors.New("does not chain to a configured root: a CA above it allows no CA there (path length)"))
+		} else {
+			s := c.Issuers[i]
+			t.sources = append(t.sources, Source{CA: cert, Parent: chains[0][1], Kind: s.Kind, OCSP: s.OCSP, CRL: s.CRL})
 		}
 	}
 	if len(load.errs) == 0 && t.hints.Equal(x509.NewCertPool()) {

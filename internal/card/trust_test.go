@@ -42,7 +42,7 @@ func TestTrustIsStrict(t *testing.T) {
 		return func(c *card.TrustConfig) { c.Issuers[0].File, c.Issuers[0].Name = file, "CA "+file }
 	}
 	root := func(file string) func(*card.TrustConfig) {
-		return func(c *card.TrustConfig) { c.Roots[0] = file }
+		return func(c *card.TrustConfig) { c.Roots[0].File, c.Roots[0].Name = file, "" }
 	}
 	first := func(f func(*card.Issuer)) func(*card.TrustConfig) {
 		return func(c *card.TrustConfig) { f(&c.Issuers[0]) }
@@ -98,7 +98,7 @@ func TestTrustIsStrict(t *testing.T) {
 		"same policy twice": {first(func(i *card.Issuer) { i.Policies = []string{"2.999.1", "2.999.1"} }), []string{"policies[1]", "twice"}},
 		"test CAs":          {func(c *card.TrustConfig) { c.AcceptTestCAs = false }, []string{"roots[0]", "issuers[2]", "test CA", "accept_test_cas"}},
 		"everything at once": {func(c *card.TrustConfig) {
-			c.Roots[0], c.Issuers[1].Kind, c.Issuers[2].File = "gone.crt", "", "text.crt"
+			c.Roots[0].File, c.Issuers[1].Kind, c.Issuers[2].File = "gone.crt", "", "text.crt"
 		},
 			[]string{"roots[0]", "issuers[1]", "issuers[2]"}},
 	} {
@@ -131,8 +131,8 @@ func TestTestCAsAreToldByTheirName(t *testing.T) {
 		mustOK(t, os.WriteFile(filepath.Join(dir, "root.crt"), root.PEM(), 0o600))
 		mustOK(t, os.WriteFile(filepath.Join(dir, "ca.crt"), ca.PEM(), 0o600))
 		_, err := card.NewTrust(card.TrustConfig{
-			Folder: dir, Roots: []string{"root.crt"},
-			Issuers: []card.Issuer{{File: "ca.crt", Name: "Cards", Kind: card.OrganisationCard, Policies: []string{"2.999.1"}}},
+			Folder: dir, Roots: []card.Authority{{File: "root.crt"}},
+			Issuers: []card.Issuer{{Authority: card.Authority{File: "ca.crt", Name: "Cards"}, Kind: card.OrganisationCard, Policies: []string{"2.999.1"}}},
 		}, now)
 		if (err != nil) != refused {
 			t.Errorf("%s: %v", name, err)
@@ -181,16 +181,15 @@ func TestAuthorityBelowAnAuthority(t *testing.T) {
 		dir := t.TempDir()
 		mustOK(t, p.Save(dir))
 		config := cardtest.TrustConfig(dir)
-		config.AcceptWithoutRevocationCheck = true
 		for _, ca := range want.cas {
 			mustOK(t, os.WriteFile(filepath.Join(dir, ca.Name+".crt"), ca.PEM(), 0o600))
 			config.Issuers = append(config.Issuers, card.Issuer{
-				File: ca.Name + ".crt", Name: ca.Cert.Subject.CommonName, Kind: card.PersonnelCard, Policies: []string{cardtest.OrganisationPolicy},
+				Authority: card.Authority{File: ca.Name + ".crt", Name: ca.Cert.Subject.CommonName}, Kind: card.PersonnelCard, Policies: []string{cardtest.OrganisationPolicy},
 			})
 		}
 		trust, err := card.NewTrust(config, now)
 		mustOK(t, err)
-		if got, _, reason := trust.Check(c.Certificates(), now); got != want.Verdict {
+		if got, _, reason := check(trust, c.Certificates(), now); got != want.Verdict {
 			t.Errorf("%s configured: verdict %s (%s), want %s", name, got, reason, want.Verdict)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/portti-id/portti/internal/card"
@@ -69,16 +70,15 @@ func (c *Card) P12ViaOpenSSL(password string) ([]byte, error) {
 
 // TrustConfig is the settings by which a provider accepts the cards of a PKI
 // that was saved in dir: organisation and health professional cards, while
-// citizen cards are refused by name. Revocation is not waived:
-// AcceptWithoutRevocationCheck is for the caller to set.
+// citizen cards are refused by name. Save writes it there as well (card.BundleFile).
 func TrustConfig(dir string) card.TrustConfig {
 	return card.TrustConfig{
 		Folder: dir,
-		Roots:  []string{"ca-root.crt"},
+		Roots:  []card.Authority{{File: "ca-root.crt", Name: "Portti TEST Root CA"}},
 		Issuers: []card.Issuer{
-			{File: "ca-organisation.crt", Name: "Portti TEST Organisation Cards", Kind: card.OrganisationCard, Policies: []string{OrganisationPolicy}},
-			{File: "ca-health.crt", Name: "Portti TEST Health Professional Cards", Kind: card.HealthProfessionalCard, Policies: []string{HealthPolicy}},
-			{File: "ca-citizen.crt", Name: "Portti TEST Citizen Cards", Kind: card.CitizenCard},
+			{Authority: card.Authority{File: "ca-organisation.crt", Name: "Portti TEST Organisation Cards"}, Kind: card.OrganisationCard, Policies: []string{OrganisationPolicy}},
+			{Authority: card.Authority{File: "ca-health.crt", Name: "Portti TEST Health Professional Cards"}, Kind: card.HealthProfessionalCard, Policies: []string{HealthPolicy}},
+			{Authority: card.Authority{File: "ca-citizen.crt", Name: "Portti TEST Citizen Cards"}, Kind: card.CitizenCard},
 		},
 		AcceptTestCAs: true,
 	}
@@ -119,6 +119,13 @@ func (p *PKI) Save(dir string) error {
 			return err
 		}
 		list.Cards = append(list.Cards, cardEntry{c.Name, c.Person})
+	}
+	settings, err := yaml.Marshal(TrustConfig(dir))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, card.BundleFile), settings, 0o600); err != nil {
+		return err
 	}
 	data, err := json.MarshalIndent(list, "", "\t")
 	if err != nil {

@@ -32,8 +32,7 @@ func (p *PKI) TestCase(t TB, name string) *Card {
 	return must(p.Case(name))(t)
 }
 
-// TestTrust is the trust of TrustConfig with the revocation check waived;
-// change edits the settings, and can put it back.
+// TestTrust is the trust of TrustConfig; change edits the settings.
 func (p *PKI) TestTrust(t TB, change ...func(*card.TrustConfig)) *card.Trust {
 	t.Helper()
 	dir := t.TempDir()
@@ -41,7 +40,6 @@ func (p *PKI) TestTrust(t TB, change ...func(*card.TrustConfig)) *card.Trust {
 		t.Fatal(err)
 	}
 	config := TrustConfig(dir)
-	config.AcceptWithoutRevocationCheck = true
 	for _, c := range change {
 		c(&config)
 	}

@@ -60,6 +60,7 @@ type Config struct {
 	Outgoing         openid.Outgoing // calls to relying parties
 	CardHost         *card.Host      // nil: no card sign-in
 	CardMaxTLS       uint16          // 0: TLS 1.3
+	RevocationWaived bool            // cards are let in although nobody has asked whether they were revoked; see card.Checker
 	MTLS             openid.MTLS     // where services show certificates; the zero value: nowhere
 	DPoPNonces       bool            // ask for a nonce in every DPoP proof
 	Keys             keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
@@ -87,8 +88,8 @@ type Deps struct {
 	Keys      keys.Store
 	Ephemeral ephemeral.Store
 	Master    *keys.Master
-	Carrier   mail.Carrier // nil: letters wait in the outbox
-	Trust     *card.Trust
+	Carrier   mail.Carrier       // nil: letters wait in the outbox
+	Trust     func() *card.Trust // whose cards are accepted now
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -213,7 +214,7 @@ func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
 	if s.deps.Trust == nil {
 		return nil, errors.New("server: a card host needs the CAs whose cards it accepts")
 	}
-	s.Door = &card.Door{Trust: s.deps.Trust, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
+	s.Door = &card.Door{Checker: &card.Checker{Trust: s.deps.Trust, Waived: s.config.RevocationWaived}, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
 		MaxVersion: s.config.CardMaxTLS, Log: s.deps.Log, Now: s.deps.Now}
 	signIn.CardURL = s.Door.URL
 	return signIn, nil

@@ -83,6 +83,7 @@ func (s *Settings) defaults() {
 	if s.Card != nil {
 		s.Card.Address = cmp.Or(s.Card.Address, ":9443")
 		s.Card.MaxTLS = cmp.Or(s.Card.MaxTLS, "1.3")
+		s.Card.Revocation.Mode = cmp.Or(s.Card.Revocation.Mode, "require")
 	}
 	if s.MTLS != nil {
 		s.MTLS.Address = cmp.Or(s.MTLS.Address, ":8444")
@@ -121,9 +122,10 @@ func (c *Card) check(issuer config.URL, p *config.Problems) {
 	if c.MaxTLS != "1.2" && c.MaxTLS != "1.3" {
 		p.Add("card.max_tls", "%q is not one of 1.2, 1.3", c.MaxTLS)
 	}
-	p.Need("card.trust.folder", c.Trust.Folder != "", "the folder with the CA certificates")
-	p.Need("card.trust.roots", len(c.Trust.Roots) > 0, "the files of the root CAs")
-	p.Need("card.trust.issuers", len(c.Trust.Issuers) > 0, "the CAs whose cards are accepted")
+	p.Need("card.trust.folder", c.Trust.Folder != "", "the folder with trust.yaml and the CA certificates")
+	if c.Revocation.Mode != "require" && c.Revocation.Mode != "off" {
+		p.Add("card.revocation.mode", "%q is not one of require, off", c.Revocation.Mode)
+	}
 }
 
 func (m *MTLS) check(issuer config.URL, p *config.Problems) {

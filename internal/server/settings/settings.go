@@ -127,7 +127,8 @@ type Card struct {
 	MaxConnections           int `yaml:"max_connections"`
 	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
 
-	Trust Trust `yaml:"trust"`
+	Trust      Trust      `yaml:"trust"`
+	Revocation Revocation `yaml:"revocation"`
 }
 
 // MTLS is where services show certificates (RFC 8705): those that prove themselves
@@ -156,35 +157,24 @@ type MTLS struct {
 
 // Trust says whose cards are accepted. Nothing is built in.
 type Trust struct {
-	// Folder holds the CA certificates that the settings below name: PEM, one
-	// certificate a file.
+	// Folder is the trust bundle: CA certificates (PEM, one certificate a file) and
+	// trust.yaml, which names them and says what their cards are for. It is read
+	// again when it changes; porttictl trust verify says beforehand whether it is in
+	// order.
 	Folder config.Path `yaml:"folder"`
-
-	// Roots are the files of the root CAs. No other root is ever asked, and none of
-	// the operating system's.
-	Roots []string `yaml:"roots"`
-
-	// Issuers are the CAs that issue cards, each with file, name (its common name,
-	// letter for letter), kind (organisation, health_professional, personnel,
-	// actor, temporary, or citizen to refuse those by name) and policies (the OIDs
-	// of its sign-in certificates).
-	Issuers []card.Issuer `yaml:"issuers"`
-
-	// AcceptWithoutRevocationCheck lets cards in although nobody has asked whether
-	// they were revoked. What is given up: a lost, stolen or withdrawn card goes on
-	// signing in until it expires or its link is removed. Without this setting, and
-	// without a source of revocation data, every card is refused.
-	AcceptWithoutRevocationCheck bool `yaml:"accept_without_revocation_check"`
 
 	// AcceptTestCAs permits CAs with the word "test" in their name. Anybody may get
 	// a card of a test CA: never in production.
 	AcceptTestCAs bool `yaml:"accept_test_cas"`
 }
 
-// Config is the trust as package card takes it.
-func (t Trust) Config() card.TrustConfig {
-	return card.TrustConfig{Folder: string(t.Folder), Roots: t.Roots, Issuers: t.Issuers,
-		AcceptWithoutRevocationCheck: t.AcceptWithoutRevocationCheck, AcceptTestCAs: t.AcceptTestCAs}
+// Revocation says how it is found out whether a card was revoked.
+type Revocation struct {
+	// Mode is require (default): a card is let in only when a responder or a list
+	// that may say so says that it was not revoked. off lets cards in although
+	// nobody has asked: a lost, stolen or withdrawn card then goes on signing in
+	// until it expires or its link is removed.
+	Mode string `yaml:"mode"`
 }
 
 // Database is where everything is kept that must last.

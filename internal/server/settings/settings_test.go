@@ -36,28 +36,28 @@ func load(t *testing.T, text string) (*settings.Settings, error) {
 
 // TestDefaults: what the comments say is so when a setting is left out.
 func TestDefaults(t *testing.T) {
-	s, err := load(t, minimal+"database: {path: portti.db}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, trust: {folder: ., roots: [a], issuers: [{file: b}]}}\nredis: {addresses: ['r:6379']}\nsmtp: {host: mail.example.fi, from: a@example.fi}\nkeys: {pkcs11: {module: m.so, token: t, pin_file: master.key}}\n")
+	s, err := load(t, minimal+"database: {path: portti.db}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, trust: {folder: .}}\nredis: {addresses: ['r:6379']}\nsmtp: {host: mail.example.fi, from: a@example.fi}\nkeys: {pkcs11: {module: m.so, token: t, pin_file: master.key}}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, pair := range map[string][2]any{
-		"listen.address":                  {s.Listen.Address, ":8080"},
-		"listen.forwarded_header":         {s.Listen.ForwardedHeader, "X-Forwarded-For"},
-		"card.address":                    {s.Card.Address, ":9443"},
-		"card.max_tls":                    {s.Card.MaxTLS, "1.3"},
-		"database.driver":                 {s.Database.Driver, "sqlite"},
-		"redis.prefix":                    {s.Redis.Prefix, "portti:"},
-		"smtp.tls":                        {string(s.SMTP.TLS), "starttls"},
-		"user_services.client_id":         {s.UserServices.ClientID, "user-services"},
-		"acr.prefix":                      {s.ACR.Prefix, "urn:portti:acr:"},
-		"log.format":                      {s.Log.Format, "json"},
-		"dynamic_registration":            {s.SelfRegistration(), openid.NoSelfRegistration},
-		"keys.sign_days":                  {s.Keys.Options().SignFor, 90 * 24 * time.Hour},
-		"keys.publish_ahead":              {s.Keys.Options().PublishFor, 24 * time.Hour},
-		"keys.keep_retired":               {s.Keys.Options().KeepRetired, 7 * 24 * time.Hour},
-		"keys.pkcs11.kinds":               {fmt.Sprint(s.Keys.Options().TokenKinds), "[RSA-2048 P-256]"},
-		"keys.pkcs11.sessions":            {s.Keys.PKCS11.Sessions, 16},
-		"accept_without_revocation_check": {s.Card.Trust.AcceptWithoutRevocationCheck, false}, // S24: fails closed
+		"listen.address":          {s.Listen.Address, ":8080"},
+		"listen.forwarded_header": {s.Listen.ForwardedHeader, "X-Forwarded-For"},
+		"card.address":            {s.Card.Address, ":9443"},
+		"card.max_tls":            {s.Card.MaxTLS, "1.3"},
+		"database.driver":         {s.Database.Driver, "sqlite"},
+		"redis.prefix":            {s.Redis.Prefix, "portti:"},
+		"smtp.tls":                {string(s.SMTP.TLS), "starttls"},
+		"user_services.client_id": {s.UserServices.ClientID, "user-services"},
+		"acr.prefix":              {s.ACR.Prefix, "urn:portti:acr:"},
+		"log.format":              {s.Log.Format, "json"},
+		"dynamic_registration":    {s.SelfRegistration(), openid.NoSelfRegistration},
+		"keys.sign_days":          {s.Keys.Options().SignFor, 90 * 24 * time.Hour},
+		"keys.publish_ahead":      {s.Keys.Options().PublishFor, 24 * time.Hour},
+		"keys.keep_retired":       {s.Keys.Options().KeepRetired, 7 * 24 * time.Hour},
+		"keys.pkcs11.kinds":       {fmt.Sprint(s.Keys.Options().TokenKinds), "[RSA-2048 P-256]"},
+		"keys.pkcs11.sessions":    {s.Keys.PKCS11.Sessions, 16},
+		"card.revocation.mode":    {s.Card.Revocation.Mode, "require"}, // S24: fails closed
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is %v, want %v", name, pair[0], pair[1])

@@ -34,7 +34,7 @@
 //	CI=true                a missing program fails the test instead of skipping it
 //
 // A card is a certificate with its key in the NSS database of the browser's
-// throw-away home. Chromium remembers "no certificate" for a host and port
+// throw-away home, or, with a PIN, a token in a [Reader]. Chromium remembers "no certificate" for a host and port
 // until the context ends: after InsertCard or EjectCard go on in a fresh
 // [Browser.Incognito]. It never offers a card without digitalSignature, an
 // expired one, or one whose issuer the server does not name; try such cards
@@ -64,6 +64,8 @@ type Options struct {
 	ServerCA  *x509.Certificate // issuer of the servers' certificates
 	CardHosts []string          // content-setting patterns where the only matching card is sent without asking; no port means every port
 	HostRules []string          // host-resolver-rules, e.g. "MAP *.portti.test 127.0.0.1:8443"
+	Choose    string            // of several matching cards the one whose certificate has this common name
+	Reader    *Reader           // holds cards with a PIN
 	Lang      string            // what Accept-Language prefers, e.g. "sv"; "en" when empty
 	Env       []string          // more environment, e.g. "SOFTHSM2_CONF=…"
 }
@@ -92,6 +94,10 @@ func Start(tb testing.TB, o Options) *Browser {
 	b := &Browser{tb: tb, home: home}
 	tb.Cleanup(b.removeHome)
 	b.makeNSS(o.ServerCA)
+	if o.Reader != nil {
+		o.Env = append(o.Env[:len(o.Env):len(o.Env)], o.Reader.Env()...)
+		b.plugIn(o.Reader)
+	}
 	b.writePreferences(o)
 
 	rules := append(o.HostRules[:len(o.HostRules):len(o.HostRules)],
@@ -134,9 +140,12 @@ func (b *Browser) Incognito() *Tab {
 // profile what the policy AutoSelectCertificateForUrls does for the machine.
 func (b *Browser) writePreferences(o Options) {
 	b.tb.Helper()
-	sites := map[string]any{}
+	sites, filter := map[string]any{}, map[string]any{}
+	if o.Choose != "" {
+		filter["SUBJECT"] = map[string]any{"CN": o.Choose}
+	}
 	for _, pattern := range o.CardHosts {
-		sites[pattern+",*"] = map[string]any{"setting": map[string]any{"filters": []any{map[string]any{}}}}
+		sites[pattern+",*"] = map[string]any{"setting": map[string]any{"filters": []any{filter}}}
 	}
 	lang := o.Lang
 	if lang == "" {

@@ -64,6 +64,13 @@ func (b *Browser) makeNSS(serverCA *x509.Certificate) {
 	}
 }
 
+// plugIn registers the reader's module. modutil loads it, so it needs its environment.
+func (b *Browser) plugIn(r *Reader) {
+	b.tb.Helper()
+	r.run("modutil", "-dbdir", b.nss(), "-add", "reader", "-libfile", r.Module(), "-force")
+	*r.used = true
+}
+
 func (b *Browser) run(program string, args ...string) []byte {
 	b.tb.Helper()
 	out, err := exec.Command(program, args...).CombinedOutput()

@@ -81,13 +81,21 @@ func (t *Tab) TryOpen(url string) error {
 // returns after the whole chain of redirects has loaded.
 func (t *Tab) Click(selector string) {
 	t.tb.Helper()
-	t.must("click "+selector, func(ctx context.Context) error {
-		var spot struct{ X, Y float64 }
-		if err := t.find(ctx, "spot", &spot, selector); err != nil {
-			return err
-		}
-		return chromedp.Do(ctx, chromedp.MouseClickXY(spot.X, spot.Y))
-	})
+	t.must("click "+selector, func(ctx context.Context) error { return t.click(ctx, selector) })
+}
+
+func (t *Tab) click(ctx context.Context, selector string) error {
+	var spot struct{ X, Y float64 }
+	if err := t.find(ctx, "spot", &spot, selector); err != nil {
+		return err
+	}
+	return chromedp.Do(ctx, chromedp.MouseClickXY(spot.X, spot.Y))
+}
+
+// TryClick is Click on what may lead to the browser's own error page, which is then the
+// error.
+func (t *Tab) TryClick(selector string) error {
+	return t.act(func(ctx context.Context) error { return t.click(ctx, selector) })
 }
 
 // Fill replaces what a text field holds as typing does, or picks the option of

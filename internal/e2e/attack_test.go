@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
-	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/store"
@@ -107,21 +106,7 @@ func TestStolenCardTicketAndResult(t *testing.T) {
 		kaisa, eve, p := w.Settled("kaisa.kortti", "saaristo", identity.MethodCard), w.Settled("eve.paha", "saaristo", identity.MethodCard), w.Party("other")
 		ticketOf := func(v *Visitor) string {
 			t.Helper()
-			page := v.Open(p.URL(nil))
-			v.Stop = "https://"
-			defer func() { v.Stop = "" }()
-			page = page.Press("card-start")
-			if !strings.Contains(page.Next, ".card.localhost:") {
-				t.Fatalf("the card's way leads to %q", page.Next)
-			}
-			return page.Next
-		}
-		resultOf := func(v *Visitor, ticket string, c *cardtest.Card) string {
-			t.Helper()
-			v.Insert(c)
-			v.Stop = w.Issuer()
-			defer func() { v.Stop = "" }()
-			return v.Open(ticket).Next
+			return v.ticket(v.Open(p.URL(nil)))
 		}
 		// Eve lures Kaisa, whose card is in the reader, to a ticket of Eve's own sign-in.
 		thief, victim := w.Visitor(), w.Visitor()
@@ -138,7 +123,7 @@ func TestStolenCardTicketAndResult(t *testing.T) {
 		}
 		// Eve reads the code of Kaisa's result on its way, and is faster.
 		victim, thief = w.Visitor(), w.Visitor()
-		result := must(url.Parse(resultOf(victim, ticketOf(victim), kaisa.Card)))(t)
+		result := must(url.Parse(victim.result(ticketOf(victim), kaisa.Card)))(t)
 		if page := thief.Open(result.String()); !page.Has("restart") {
 			t.Errorf("the result in a browser without a sign-in: %s", page)
 		}
@@ -152,7 +137,7 @@ func TestStolenCardTicketAndResult(t *testing.T) {
 		}
 		// A result of her own, once and twice.
 		thief = w.Visitor()
-		first := resultOf(thief, ticketOf(thief), eve.Card)
+		first := thief.result(ticketOf(thief), eve.Card)
 		thief.Stop = w.Origin("other")
 		if page := thief.Open(first); page.Next == "" {
 			t.Fatalf("her own result in her own browser is refused: %s", page)

@@ -76,9 +76,25 @@ func (w *World) directoryAt(at time.Time) *identity.Directory {
 // named: MethodApp or MethodToken, MethodCard.
 func (w *World) Settled(username string, org identity.OrganisationID, methods ...identity.Method) *Employee {
 	w.T.Helper()
+	e := w.newcomerAt(username, org, w.Clock.Now().Add(-time.Hour))
+	e.settle(methods...)
+	return e
+}
+
+// Holder is a person of the hospital district who has linked a card that was made so.
+func (w *World) Holder(username string, options ...cardtest.Option) *Employee {
+	w.T.Helper()
+	e := w.newcomerAt(username, "saaristo", w.Clock.Now().Add(-time.Hour))
+	e.Card = e.NewCard(options...)
+	e.settle(identity.MethodCard)
+	return e
+}
+
+func (e *Employee) settle(methods ...identity.Method) {
+	w := e.w
+	w.T.Helper()
 	at, ctx := w.Clock.Now().Add(-time.Hour), w.T.Context()
 	d := w.directoryAt(at)
-	e := w.newcomerAt(username, org, at)
 	person := must(d.Store.Person(ctx, e.ID))(w.T)
 	must(d.ReplaceTemporary(ctx, person, ownSecret, ""))(w.T)
 	e.Password = ownSecret
@@ -91,11 +107,10 @@ func (w *World) Settled(username string, org identity.OrganisationID, methods ..
 			err = e.linkApp(ctx, d, self, m, at)
 		}
 		if err != nil {
-			w.T.Fatalf("%s links %s: %v", username, m, err)
+			w.T.Fatalf("%s links %s: %v", e.Username, m, err)
 		}
 		self.Full, self.Proved = true, m
 	}
-	return e
 }
 
 func (e *Employee) linkApp(ctx context.Context, d *identity.Directory, self identity.Self, kind identity.Method, at time.Time) error {

@@ -32,6 +32,10 @@ type Card struct {
 	Cert   *x509.Certificate
 	Key    crypto.Signer
 	Chain  []*x509.Certificate // what is sent after Cert: the issuing CA
+
+	// Signature is the card's other certificate, the one behind PIN2; nil unless
+	// the card was made WithSignature.
+	Signature *Card
 }
 
 // Option changes how a card is made.
@@ -43,6 +47,9 @@ type recipe struct {
 	policies []string
 	template x509.Certificate
 	finish   func(*Card) error
+
+	signing bool // it is a signature certificate
+	both    bool // and there shall be one besides
 }
 
 // From is the authority that issues the card; the organisation CA otherwise.
@@ -71,11 +78,16 @@ func Valid(from, to time.Time) Option {
 // SignatureOnly makes the card's other certificate, the one behind PIN2.
 func SignatureOnly() Option {
 	return func(r *recipe) {
+		r.signing = true
 		r.policies = []string{SignaturePolicy}
 		r.template.KeyUsage = x509.KeyUsageContentCommitment
 		r.template.ExtKeyUsage, r.template.UnknownExtKeyUsage = nil, nil
 	}
 }
+
+// WithSignature makes both certificates of the card. The other one has the name of
+// the card with "-signature", and is the card's Signature.
+func WithSignature() Option { return func(r *recipe) { r.both = true } }
 
 // Purposes replaces key usage and extended key usage. No extended key usage is
 // as good as any (RFC 5280 §4.2.1.12).
@@ -97,6 +109,10 @@ var (
 	oidSmartcardLogon = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 2}
 	oidUPN            = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 3}
 	oidAltName        = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidQCStatements   = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}
+
+	// qualified says that the certificate is a qualified one (ETSI EN 319 412-5 §4.2.1).
+	qualified = []byte{0x30, 0x0a, 0x30, 0x08, 0x06, 0x06, 0x04, 0x00, 0x8e, 0x46, 0x01, 0x01}
 
 	cardName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,60}$`)
 )
@@ -114,14 +130,19 @@ func (p *PKI) issue(name string, who Person, options ...Option) (*Card, error) {
 	if !cardName.MatchString(name) {
 		return nil, fmt.Errorf("cardtest: %q is no name for a card: use lower-case letters, digits and hyphens", name)
 	}
-	if p.find(name) != nil {
-		return nil, fmt.Errorf("cardtest: there is a card %q already", name)
+	for _, taken := range []string{name, name + signatureSuffix} {
+		if p.find(taken) != nil {
+			return nil, fmt.Errorf("cardtest: there is a card %q already", taken)
+		}
 	}
 	c, err := p.build(name, who, options...)
 	if err != nil {
 		return nil, fmt.Errorf("cardtest: card %s: %w", name, err)
 	}
 	p.cards = append(p.cards, c)
+	if c.Signature != nil {
+		p.cards = append(p.cards, c.Signature)
+	}
 	return c, nil
 }
 
@@ -153,13 +174,8 @@ func (p *PKI) build(name string, who Person, options ...Option) (*Card, error) {
 	if err != nil {
 		return nil, err
 	}
-	altNames, err := who.altNames()
-	if err != nil {
-		return nil, err
-	}
 	r := recipe{key: P384, template: x509.Certificate{
 		RawSubject:            subject,
-		ExtraExtensions:       altNames,
 		NotBefore:             p.now.Add(-time.Hour),
 		NotAfter:              p.now.AddDate(5, 0, 0),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
@@ -180,22 +196,43 @@ func (p *PKI) build(name string, who Person, options ...Option) (*Card, error) {
 	if _, ok := key.(*rsa.PrivateKey); ok && t.KeyUsage == x509.KeyUsageDigitalSignature {
 		t.KeyUsage |= x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment
 	}
+	if r.signing {
+		who.UPN = "" // never in one (standards 1.3)
+		t.ExtraExtensions = append(t.ExtraExtensions, pkix.Extension{Id: oidQCStatements, Value: qualified})
+	}
+	altNames, err := who.altNames()
+	if err != nil {
+		return nil, err
+	}
+	t.ExtraExtensions = append(t.ExtraExtensions, altNames...)
 	if t.Policies, err = oids(r.policies); err != nil {
 		return nil, err
 	}
 	if t.SubjectKeyId, err = keyID(key.Public()); err != nil {
 		return nil, err
 	}
+	p.address(t, r.ca)
 	cert, err := sign(t, r.ca.Cert, key.Public(), r.ca.Key)
 	if err != nil {
 		return nil, err
 	}
 	c := &Card{Name: name, Person: who, Cert: cert, Key: key, Chain: r.ca.chain()}
 	if r.finish != nil {
-		err = r.finish(c)
+		if err := r.finish(c); err != nil {
+			return nil, err
+		}
 	}
-	return c, err
+	if r.both {
+		other := append(slices.Clone(options), SignatureOnly(), func(r *recipe) { r.both = false })
+		if c.Signature, err = p.build(name+signatureSuffix, who, other...); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
+
+// signatureSuffix ends the name of a card's other certificate.
+const signatureSuffix = "-signature"
 
 // subject: CN is "FAMILY GIVEN serial", as on the Agency's cards.
 func (who Person) subject() ([]byte, error) {

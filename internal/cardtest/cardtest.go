@@ -1,22 +1,37 @@
-// Package cardtest makes cards: a throw-away certificate authority in the shape
-// of the Agency's (FINEID), virtual cards of it, good and bad, and the server
-// certificates that go with them. Tests and the demo use it, production never:
-// its CAs have the word TEST in their names, which card.NewTrust refuses.
+// Package cardtest makes cards: throw-away certificate authorities in the shape
+// of the Agency's (FINEID), virtual cards of them, good and bad, the server
+// certificates that go with them, and who answers whether a card was revoked.
+// Tests, the demo and the card lab use it, production never: its CAs have the
+// word TEST in their names, which card.NewTrust refuses.
 //
-//	cardtest.go  PKI, CA: the authorities
-//	card.go      Person, Card, Issue and its options
-//	cases.go     Cases: one card for each way of being refused
-//	rebuild.go   certificates that crypto/x509 would not make
-//	files.go     PEM and PKCS#12; Save and Load
-//	tls.go       server certificates, and clients that present a card
-//	testing.go   the same for tests, which do not want errors
+//	cardtest.go    PKI, CA: the authorities
+//	card.go        Person, Card, Issue and its options
+//	cases.go       Cases: one card for each way of being refused
+//	rebuild.go     certificates that crypto/x509 would not make
+//	revocation.go  Revoke, Hold, Release, Forget
+//	server.go      Server: OCSP responder and lists, and how they fail
+//	ocsp.go        what the responder answers
+//	crl.go         the lists
+//	files.go       PEM and PKCS#12; Save and Load
+//	tls.go         server certificates, and clients that present a card
+//	testing.go     the same for tests, which do not want errors
 //
-//	root ─┬─ organisation ── cards        stranger ── cards of nobody we know
-//	      ├─ health ── cards              server ── TLS server certificates
-//	      └─ citizen ── cards
+//	root (P-384) ─┬─ organisation ── cards        stranger ── cards of nobody we know
+//	              ├─ health ── cards              server ── TLS server certificates
+//	              ├─ personnel, actor, temporary ── cards
+//	              ├─ citizen ── cards
+//	              └─ services ── certificates of services, which are no cards
+//	rsa-root ───── rsa-organisation and so on, as above
+//
+// Those that are named by fields of PKI are there from the start; the rest, the
+// whole RSA tree among them, is made when it is asked for (PKI.CA), so that tests
+// do not wait for keys that they do not use. The Agency's RSA CAs have 4096 bits;
+// these have 2048, which are made in a tenth of the time and checked by the same
+// rules.
 //
 // Names and policies are invented; the policies lie below 2.999, the arc for
-// examples.
+// examples, and have the Agency's pattern: …10.301.2 are organisation cards of the
+// RSA tree, …10.351.2 those of the elliptic one.
 package cardtest
 
 import (
@@ -33,15 +48,17 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/portti-id/portti/internal/card"
 )
 
-// The certificate policies of the issuing CAs' sign-in certificates, and the
-// one of signature certificates.
+// The certificate policies of the elliptic tree's sign-in certificates (those of
+// the RSA tree have 301 for 351), and the one of all signature certificates.
 const (
-	OrganisationPolicy = "2.999.1.2"
-	HealthPolicy       = "2.999.1.3"
-	CitizenPolicy      = "2.999.1.1"
-	SignaturePolicy    = "2.999.1.9"
+	OrganisationPolicy = "2.999.1.10.351.2"
+	HealthPolicy       = "2.999.1.10.351.3"
+	CitizenPolicy      = "2.999.1.10.351.1"
+	SignaturePolicy    = "2.999.1.10.351.9"
 )
 
 // Key is a kind of key.
@@ -83,11 +100,12 @@ func (k Key) generate() (crypto.Signer, error) {
 
 // CA is an authority.
 type CA struct {
-	Name   string // for file names: "organisation"
+	Name   string // for file names and addresses: "organisation", "rsa-health"
 	Cert   *x509.Certificate
 	Key    crypto.Signer
-	Policy string // that its sign-in certificates assert, "" for none
-	parent *CA    // nil for a root
+	Policy string    // that its sign-in certificates assert, "" for none
+	Kind   card.Kind // of its cards, "" when it issues none
+	parent *CA       // nil for a root
 }
 
 // PKI is the whole hierarchy and the cards that were issued. It may be used by
@@ -102,47 +120,161 @@ type PKI struct {
 
 	now   time.Time
 	mu    sync.Mutex
+	base  string // of the addresses in certificates and settings, "" for none
+	cas   map[string]*CA
 	cards []*Card
+	fates map[string]fate // by issuer's name and serial number; see fateOf
 }
 
 // New makes a PKI whose certificates are valid around now. It takes some
-// milliseconds: all of its own keys are elliptic.
-func New(now time.Time) (*PKI, error) {
-	p := &PKI{now: now.UTC().Truncate(time.Second)}
-	for i, a := range shape {
-		parent := p.Root
-		if a.root {
-			parent = nil
+// milliseconds: all of the keys that it makes at once are elliptic.
+func New(now time.Time) (*PKI, error) { return NewAt("", now) }
+
+// NewAt is New with a Server that is reached at base, such as
+// "http://127.0.0.1:8880/pki": certificates name its addresses (standards 1.2).
+func NewAt(base string, now time.Time) (*PKI, error) {
+	p := &PKI{now: now.UTC().Truncate(time.Second), base: base, cas: map[string]*CA{}, fates: map[string]fate{}}
+	for _, a := range shape {
+		if a.later {
+			continue
 		}
-		ca, err := NewCA(a.name, a.commonName, a.key, parent, p.now)
-		if err != nil {
-			return nil, fmt.Errorf("cardtest: %s CA: %w", a.name, err)
+		if _, err := p.ca(a.name); err != nil {
+			return nil, err
 		}
-		ca.Policy = a.policy
-		*p.places()[i] = ca
 	}
+	p.name()
 	return p, nil
 }
 
-// shape is the hierarchy, what stands above first.
-var shape = []struct {
+// MoveTo changes where the Server is reached. Certificates that were made before
+// keep the former address; the settings that Save writes have the new one.
+func (p *PKI) MoveTo(base string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.base = base
+}
+
+// Base is where the Server is reached, "" for nowhere.
+func (p *PKI) Base() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.base
+}
+
+// name fills the fields that name authorities.
+func (p *PKI) name() {
+	p.Root, p.Organisation, p.Health, p.Citizen = p.cas["root"], p.cas["organisation"], p.cas["health"], p.cas["citizen"]
+	p.Stranger, p.Server = p.cas["stranger"], p.cas["server"]
+}
+
+// plan is how an authority is made.
+type plan struct {
 	name, commonName string
 	key              Key
 	policy           string
-	root             bool // otherwise below PKI.Root
-}{
-	{"root", "Portti TEST Root CA", P384, "", true},
-	{"organisation", "Portti TEST Organisation Cards", P384, OrganisationPolicy, false},
-	{"health", "Portti TEST Health Professional Cards", P384, HealthPolicy, false},
-	{"citizen", "Portti TEST Citizen Cards", P384, CitizenPolicy, false},
-	{"stranger", "Somebody Else's TEST Root CA", P256, OrganisationPolicy, true},
-	{"server", "Portti TEST Server CA", P256, "", true},
+	kind             card.Kind
+	above            string // the authority above it, "" for a root
+	later            bool   // made when it is asked for
 }
 
-// places are where the authorities of shape go, in its order.
-func (p *PKI) places() []**CA {
-	return []**CA{&p.Root, &p.Organisation, &p.Health, &p.Citizen, &p.Stranger, &p.Server}
+// shape is the hierarchy, what stands above first.
+var shape = []plan{
+	{"root", "Portti TEST Root CA", P384, "", "", "", false},
+	{"organisation", "Portti TEST Organisation Cards", P384, OrganisationPolicy, card.OrganisationCard, "root", false},
+	{"health", "Portti TEST Health Professional Cards", P384, HealthPolicy, card.HealthProfessionalCard, "root", false},
+	{"citizen", "Portti TEST Citizen Cards", P384, CitizenPolicy, card.CitizenCard, "root", false},
+	{"stranger", "Somebody Else's TEST Root CA", P256, OrganisationPolicy, "", "", false},
+	{"server", "Portti TEST Server CA", P256, "", "", "", false},
+	{"personnel", "Portti TEST Personnel Cards", P384, "2.999.1.10.351.4", card.PersonnelCard, "root", true},
+	{"actor", "Portti TEST Actor Cards", P384, "2.999.1.10.351.5", card.ActorCard, "root", true},
+	{"temporary", "Portti TEST Temporary Cards", P384, "2.999.1.10.351.6", card.TemporaryCard, "root", true},
+	{"services", "Portti TEST Service Certificates", P384, "2.999.1.10.355.2", "", "root", true},
+
+	{"rsa-root", "Portti TEST Root CA - RSA", RSA2048, "", "", "", true},
+	{"rsa-organisation", "Portti TEST Organisation Cards - RSA", RSA2048, "2.999.1.10.301.2", card.OrganisationCard, "rsa-root", true},
+	{"rsa-health", "Portti TEST Health Professional Cards - RSA", RSA2048, "2.999.1.10.301.3", card.HealthProfessionalCard, "rsa-root", true},
+	{"rsa-personnel", "Portti TEST Personnel Cards - RSA", RSA2048, "2.999.1.10.301.4", card.PersonnelCard, "rsa-root", true},
+	{"rsa-actor", "Portti TEST Actor Cards - RSA", RSA2048, "2.999.1.10.301.5", card.ActorCard, "rsa-root", true},
+	{"rsa-temporary", "Portti TEST Temporary Cards - RSA", RSA2048, "2.999.1.10.301.6", card.TemporaryCard, "rsa-root", true},
+	{"rsa-citizen", "Portti TEST Citizen Cards - RSA", RSA2048, "2.999.1.10.301.1", card.CitizenCard, "rsa-root", true},
+	{"rsa-services", "Portti TEST Service Certificates - RSA", RSA2048, "2.999.1.10.305.2", "", "rsa-root", true},
+
+	// Another CA of organisation cards, for when it alone shall be out of reach.
+	{"remote", "Portti TEST Remote Organisation Cards", P384, "2.999.1.10.361.2", card.OrganisationCard, "root", true},
 }
+
+// Authorities are the names that PKI.CA knows, what stands above first.
+func Authorities() []string {
+	var names []string
+	for _, a := range shape {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+// CA is the authority of that name (see Authorities). It is made, with those
+// above it, the first time it is asked for.
+func (p *PKI) CA(name string) (*CA, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ca(name)
+}
+
+func (p *PKI) ca(name string) (*CA, error) {
+	if ca := p.cas[name]; ca != nil {
+		return ca, nil
+	}
+	i := slices.IndexFunc(shape, func(a plan) bool { return a.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("cardtest: there is no authority %q", name)
+	}
+	a := shape[i]
+	var parent *CA
+	if a.above != "" {
+		var err error
+		if parent, err = p.ca(a.above); err != nil {
+			return nil, err
+		}
+	}
+	ca, err := NewCA(a.name, a.commonName, a.key, parent, p.now, func(c *x509.Certificate) { p.address(c, parent) })
+	if err != nil {
+		return nil, fmt.Errorf("cardtest: %s CA: %w", a.name, err)
+	}
+	ca.Policy, ca.Kind = a.policy, a.kind
+	p.cas[name] = ca
+	return ca, nil
+}
+
+// made are the authorities that there are, in the order of shape.
+func (p *PKI) made() []*CA {
+	var list []*CA
+	for _, a := range shape {
+		if ca := p.cas[a.name]; ca != nil {
+			list = append(list, ca)
+		}
+	}
+	return list
+}
+
+// address puts into a certificate where to ask whether its issuer has revoked
+// it, unless it says so already or the issuer answers nobody.
+func (p *PKI) address(c *x509.Certificate, issuer *CA) {
+	if p.base == "" || issuer == nil || p.cas[issuer.Name] != issuer {
+		return
+	}
+	if c.OCSPServer == nil {
+		c.OCSPServer = []string{ocspURL(p.base, issuer)}
+	}
+	if c.IssuingCertificateURL == nil {
+		c.IssuingCertificateURL = []string{p.base + "/ca/" + issuer.Name + ".crt"}
+	}
+	if c.CRLDistributionPoints == nil {
+		c.CRLDistributionPoints = []string{crlURL(p.base, issuer)}
+	}
+}
+
+func ocspURL(base string, ca *CA) string { return base + "/ocsp/" + ca.Name }
+func crlURL(base string, ca *CA) string  { return base + "/crl/" + ca.Name + ".crl" }
 
 // NewCA makes an authority, a root when parent is nil; change edits the
 // certificate before it is signed.

@@ -129,9 +129,12 @@ var cases = []Case{
 	}},
 	{"tampered", card.UntrustedIssuer, "a good card, its name changed afterwards", with(after(tamper))},
 	{"of-the-root", card.UntrustedIssuer, "issued by the root itself", by(func(p *PKI) []Option { return []Option{From(p.Root), Policies(OrganisationPolicy)} })},
-	{"unlisted-ca", card.UntrustedIssuer, "of another CA below the root", func(p *PKI) ([]Option, error) {
-		ca, err := NewCA("unlisted", "Portti TEST Service Certificates", P256, p.Root, p.now)
-		return []Option{From(ca), Policies(OrganisationPolicy)}, err
+	{"unlisted-ca", card.UntrustedIssuer, "of another CA below the root, that of the services", func(p *PKI) ([]Option, error) {
+		ca, err := p.ca("services")
+		if err != nil {
+			return nil, err
+		}
+		return []Option{From(ca), Policies(OrganisationPolicy)}, nil
 	}},
 	{"too-deep", card.UntrustedIssuer, "of a CA below the organisation CA, which may not have any", func(p *PKI) ([]Option, error) {
 		ca, err := NewCA("deep", "Portti TEST Branch Office", P256, p.Organisation, p.now)

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -68,35 +70,81 @@ func (c *Card) P12ViaOpenSSL(password string) ([]byte, error) {
 	return out, nil
 }
 
-// TrustConfig is the settings by which a provider accepts the cards of a PKI
+// TrustConfig is the settings by which a provider accepts the cards of a new PKI
 // that was saved in dir: organisation and health professional cards, while
-// citizen cards are refused by name. Save writes it there as well (card.BundleFile).
+// citizen cards are refused by name. Nobody is to be asked about revocation. See
+// PKI.TrustConfig.
 func TrustConfig(dir string) card.TrustConfig {
-	return card.TrustConfig{
-		Folder: dir,
-		Roots:  []card.Authority{{File: "ca-root.crt", Name: "Portti TEST Root CA"}},
-		Issuers: []card.Issuer{
-			{Authority: card.Authority{File: "ca-organisation.crt", Name: "Portti TEST Organisation Cards"}, Kind: card.OrganisationCard, Policies: []string{OrganisationPolicy}},
-			{Authority: card.Authority{File: "ca-health.crt", Name: "Portti TEST Health Professional Cards"}, Kind: card.HealthProfessionalCard, Policies: []string{HealthPolicy}},
-			{Authority: card.Authority{File: "ca-citizen.crt", Name: "Portti TEST Citizen Cards"}, Kind: card.CitizenCard},
-		},
-		AcceptTestCAs: true,
+	return trustConfig(dir, "", func(name string) bool {
+		return slices.Contains([]string{"root", "organisation", "health", "citizen"}, name)
+	})
+}
+
+// TrustConfig is the settings by which a provider accepts the cards of all the
+// authorities that were made, each of the kind it is, while citizen cards are
+// refused by name. With a Server they say where it is. Save writes them to
+// card.BundleFile as well.
+func (p *PKI) TrustConfig(dir string) card.TrustConfig {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trustConfig(dir)
+}
+
+func (p *PKI) trustConfig(dir string) card.TrustConfig {
+	return trustConfig(dir, p.base, func(name string) bool { return p.cas[name] != nil })
+}
+
+func trustConfig(dir, base string, in func(name string) bool) card.TrustConfig {
+	c := card.TrustConfig{Folder: dir, AcceptTestCAs: true}
+	for _, a := range shape {
+		if !in(a.name) {
+			continue
+		}
+		authority := card.Authority{File: "ca-" + a.name + ".crt", Name: a.commonName}
+		if base != "" {
+			ca := &CA{Name: a.name}
+			authority.OCSP, authority.CRL = []string{ocspURL(base, ca)}, []string{crlURL(base, ca)}
+		}
+		switch {
+		case a.name == "root" || a.name == "rsa-root":
+			c.Roots = append(c.Roots, authority)
+		case a.kind == card.CitizenCard:
+			c.Issuers = append(c.Issuers, card.Issuer{Authority: authority, Kind: a.kind})
+		case a.kind != "":
+			c.Issuers = append(c.Issuers, card.Issuer{Authority: authority, Kind: a.kind, Policies: []string{a.policy}})
+		}
 	}
+	return c
 }
 
 // index lists what a folder holds; it is written last and read first, so that
 // a folder whose saving was cut short is not taken for a PKI.
 type index struct {
-	Made  time.Time   `json:"made"`
-	Cards []cardEntry `json:"cards"`
+	Format      int             `json:"format"`
+	Made        time.Time       `json:"made"`
+	Base        string          `json:"base,omitempty"`
+	Authorities []string        `json:"authorities"`
+	Cards       []cardEntry     `json:"cards"`
+	Fates       map[string]fate `json:"fates,omitempty"`
 }
 
 type cardEntry struct {
-	Name   string `json:"name"`
-	Person Person `json:"person"`
+	Name      string `json:"name"`
+	Person    Person `json:"person"`
+	Signature string `json:"signature,omitempty"` // the name of its other certificate
 }
 
-const indexFile = "pki.json"
+const (
+	indexFile = "pki.json"
+
+	// format rises when folders of before can no longer be used: 2 has policies in
+	// the Agency's pattern.
+	format = 2
+)
+
+// ErrFormer: the folder was written by an earlier version, whose cards the
+// settings of now do not accept.
+var ErrFormer = errors.New("the test PKI was made by an earlier version of Portti")
 
 // Save writes everything to the folder dir, which it makes: ca-NAME.crt and
 // .key, card-NAME.crt and .key. Only the owner can read them; for TrustConfig
@@ -107,40 +155,49 @@ func (p *PKI) Save(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	list := index{Made: p.now, Cards: []cardEntry{}}
-	for _, place := range p.places() {
-		ca := *place
+	list := index{Format: format, Made: p.now, Base: p.base, Cards: []cardEntry{}, Fates: p.fates}
+	for _, ca := range p.made() {
 		if err := put(dir, "ca-"+ca.Name, ca.PEM(), ca.Key); err != nil {
 			return err
 		}
+		list.Authorities = append(list.Authorities, ca.Name)
 	}
 	for _, c := range p.cards {
 		if err := put(dir, "card-"+c.Name, c.PEM(), c.Key); err != nil {
 			return err
 		}
-		list.Cards = append(list.Cards, cardEntry{c.Name, c.Person})
+		entry := cardEntry{Name: c.Name, Person: c.Person}
+		if c.Signature != nil {
+			entry.Signature = c.Signature.Name
+		}
+		list.Cards = append(list.Cards, entry)
 	}
-	settings, err := yaml.Marshal(TrustConfig(dir))
+	settings, err := yaml.Marshal(p.trustConfig(dir))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, card.BundleFile), settings, 0o600); err != nil {
+	if err := replace(filepath.Join(dir, card.BundleFile), settings); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(list, "", "\t")
 	if err != nil {
 		return err
 	}
-	// Renamed into place: Save over an older state must not break it either.
-	half := filepath.Join(dir, indexFile+".new")
+	return replace(filepath.Join(dir, indexFile), data)
+}
+
+// replace renames into place: Save over an older state must not break it, nor may
+// a provider that watches the folder read half a file.
+func replace(file string, data []byte) error {
+	half := file + ".new"
 	if err := os.WriteFile(half, data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(half, filepath.Join(dir, indexFile))
+	return os.Rename(half, file)
 }
 
 // Load reads what Save wrote; new cards are valid around now. A folder without
-// a PKI gives fs.ErrNotExist.
+// a PKI gives fs.ErrNotExist, and one of before ErrFormer.
 func Load(dir string, now time.Time) (*PKI, error) {
 	data, err := os.ReadFile(filepath.Join(dir, indexFile))
 	if err != nil {
@@ -150,19 +207,28 @@ func Load(dir string, now time.Time) (*PKI, error) {
 	if err := json.Unmarshal(data, &list); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, indexFile), err)
 	}
+	if list.Format < format {
+		return nil, fmt.Errorf("%w: %s", ErrFormer, dir)
+	}
+	if list.Format > format {
+		return nil, fmt.Errorf("the test PKI in %s was made by a later version of Portti", dir)
+	}
 
-	p := &PKI{now: now.UTC().Truncate(time.Second)}
-	for i, a := range shape {
+	p := &PKI{now: now.UTC().Truncate(time.Second), base: list.Base, cas: map[string]*CA{}, fates: map[string]fate{}}
+	for _, a := range shape { // those above first
+		if !slices.Contains(list.Authorities, a.name) {
+			if !a.later {
+				return nil, damaged(dir, fmt.Errorf("it has no authority %q", a.name))
+			}
+			continue
+		}
 		chain, key, err := get(dir, "ca-"+a.name)
 		if err != nil {
 			return nil, damaged(dir, err)
 		}
-		ca := &CA{Name: a.name, Cert: chain[0], Key: key, Policy: a.policy}
-		if !a.root {
-			ca.parent = p.Root
-		}
-		*p.places()[i] = ca
+		p.cas[a.name] = &CA{Name: a.name, Cert: chain[0], Key: key, Policy: a.policy, Kind: a.kind, parent: p.cas[a.above]}
 	}
+	p.name()
 	for _, entry := range list.Cards {
 		chain, key, err := get(dir, "card-"+entry.Name)
 		if err != nil {
@@ -170,6 +236,12 @@ func Load(dir string, now time.Time) (*PKI, error) {
 		}
 		p.cards = append(p.cards, &Card{Name: entry.Name, Person: entry.Person, Cert: chain[0], Key: key, Chain: chain[1:]})
 	}
+	for _, entry := range list.Cards {
+		if entry.Signature != "" {
+			p.find(entry.Name).Signature = p.find(entry.Signature)
+		}
+	}
+	maps.Copy(p.fates, list.Fates)
 	return p, nil
 }
 

@@ -110,7 +110,9 @@ func newWorld(t *testing.T) *world {
 	w.directory = &identity.Directory{Store: db, Hasher: hasher, Rules: rules, Sealer: master, Ephemeral: memory, Throttle: limits, Audit: db, Now: time.Now, Names: names}
 	w.sessions = &session.Sessions{Store: memory, Now: time.Now}
 	w.sign = &login.Service{Directory: w.directory, Sessions: w.sessions, Ephemeral: memory, Throttle: limits, Audit: db, Now: time.Now,
-		CardURL: func(ticket string) string { return "https://card.example/attempt/" + ticket }}
+		CardPlace: func(card.Mode) (card.Place, bool) {
+			return card.Place{Origin: "https://card.example", Name: "card.example"}, true
+		}}
 	site, err := web.New(web.Settings{Brand: "Portti", PublicURL: "http://id.localhost"})
 	w.must(err)
 	mux := http.NewServeMux()
@@ -241,7 +243,7 @@ func TestLinkACard(t *testing.T) {
 	a, err := w.BeginCard(ctx, token, "https://us.example/card/return?lang=sv")
 	w.must(err)
 	door := login.Attempts{Service: w.sign}
-	attempt, err := door.Open(ctx, a.URL[strings.LastIndex(a.URL, "/")+1:])
+	attempt, err := door.Open(ctx, a.URL[strings.LastIndex(a.URL, "/")+1:], "card.example")
 	w.must(err)
 	back, err := door.Finish(ctx, attempt, card.Result{Verdict: card.Good, At: time.Now(), Holder: card.Holder{Fingerprint: "ff", SPKI: "s", Issuer: "CA", IssuerDN: "CN=CA",
 		Serial: "12345678", Name: "Liisa M", Organisation: "Org", NotAfter: time.Now().Add(time.Hour)}})

@@ -93,7 +93,7 @@ func (a *API) beginCard(r *http.Request, self identity.Self, in comeBack) (portt
 	if !a.ours(in.Return) {
 		return portti.CardAttempt{}, fault.New(fault.Invalid, "return_invalid", "return: this is not an address of a registered app.").In("return")
 	}
-	u, err := a.Login.BeginLink(r.Context(), self, in.Return)
+	u, err := a.Login.BeginLink(r.Context(), self, card.Strict, in.Return)
 	return portti.CardAttempt{URL: u}, err
 }
 

@@ -71,7 +71,7 @@ func BenchmarkHandshake(b *testing.B) {
 // shake does a handshake and waits until the server has read the certificate.
 func shake(b *testing.B, h *bench, addr net.Addr, c *cardtest.Card) {
 	config := h.pki.ClientTLS(c)
-	config.ServerName = "a.card.example.test"
+	config.ServerName = aName
 	conn, err := tls.Dial(addr.Network(), addr.String(), config)
 	mustOK(b, err)
 	_, _ = conn.Read(make([]byte, 1)) // ends when the server closes

@@ -9,6 +9,7 @@
 //	holder.go      what a certificate says of its holder; Fingerprint
 //	host.go        Host: the name of the card host, a fresh one for every attempt
 //	door.go        Door: the TLS settings and the handler of the card host
+//	sign.go        what connections tell of the attempt that they were made for
 //	limit.go       the bound on its connections
 //
 //	sign-in page ──303──▶ Door: handshake ─▶ Checker.Check ─▶ Result ──303──▶ sign-in page
@@ -116,6 +117,8 @@ const (
 	OldTLS Mode = "tls12" // the same with TLS 1.2 alone: for card software that cannot do RSA-PSS
 	AnyCA  Mode = "any"   // no CAs are named, so that browsers offer whatever they have: for the card test only
 )
+
+var modes = []Mode{Strict, OldTLS, AnyCA}
 
 // Result is what one handshake on the card host came to. Holder is empty when
 // no certificate came or it could not be read.

@@ -10,8 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/portti-id/portti/internal/fault"
@@ -23,14 +24,20 @@ import (
 type Attempts interface {
 	// Open takes the ticket: of any number of presentations one succeeds, the
 	// rest get fault.Gone "card_ticket_spent", and so does a ticket that never
-	// was or has expired.
-	Open(ctx context.Context, ticket string) (Attempt, error)
+	// was, has expired, or was given for another place than the one with this name
+	// (lower case).
+	Open(ctx context.Context, ticket, name string) (Attempt, error)
 
 	// Finish stores the result under a new single-use code (60 s) and returns
 	// the URL on the main host to send the browser to. The code is worth
 	// something only together with the cookie of the browser that began the
 	// attempt (standards.md 2.5).
 	Finish(ctx context.Context, a Attempt, r Result) (url string, err error)
+
+	// Note keeps a sign for the attempt that goes to the place with this name (lower
+	// case). For a name that no live attempt has it stores nothing and returns nil:
+	// strangers may say any name.
+	Note(ctx context.Context, name string, s Sign) error
 }
 
 // Attempt is one try to sign in, or to link, with a card.
@@ -70,7 +77,19 @@ const (
 type Door struct {
 	Checker  *Checker
 	Attempts Attempts
-	Host     Host
+
+	// Host is where every mode is when it has a star: the first label tells them
+	// apart. Without a star it is where Strict is, OldTLSHost and AnyCAHost are names
+	// of the other two, and the zero value means that there is none.
+	Host                  Host
+	OldTLSHost, AnyCAHost Host
+
+	// NoOldTLS takes the mode OldTLS away. With TLS 1.2 the certificate, which is
+	// personal data, crosses the network in clear.
+	NoOldTLS bool
+
+	// Count is called with the verdict of every check, for metrics; may be nil.
+	Count func(Verdict, Mode)
 
 	// Fallback is the page of the main host for a browser that brings a spent
 	// ticket or none, or whose result could not be stored.
@@ -79,9 +98,8 @@ type Door struct {
 	// Certificate returns the server certificate for the names of Host.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	// MaxVersion is the highest TLS version, tls.VersionTLS13 when 0. With
-	// tls.VersionTLS12 old card software works that cannot do RSA-PSS; but then
-	// the certificate, which is personal data, crosses the network in clear.
+	// MaxVersion is the highest TLS version of every mode, tls.VersionTLS13 when 0.
+	// With tls.VersionTLS12 every certificate crosses the network in clear.
 	MaxVersion uint16
 
 	// MaxConns and MaxConnsPerAddress bound the connections at a time (an IPv6
@@ -91,12 +109,43 @@ type Door struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+
+	configs atomic.Pointer[configs]
+	telling atomic.Int64 // signs under way
 }
 
-// URL is where to send the browser with this ticket: under a name that it has
-// not seen, when Host has a star. Call it once an attempt.
-func (d *Door) URL(ticket string) string {
-	return d.Host.fresh() + attemptPath + url.PathEscape(ticket)
+// Place is where to send a browser for one attempt in this mode: under a name
+// that it has not seen, when Host has a star. It is false when the mode is not
+// offered.
+func (d *Door) Place(m Mode) (Place, bool) {
+	h := d.hostOf(m)
+	if h.name == "" {
+		return Place{}, false
+	}
+	return h.place(m), true
+}
+
+// hostOf is where a mode is, the zero value when it is not offered.
+func (d *Door) hostOf(m Mode) Host {
+	switch {
+	case !slices.Contains(modes, m), m == OldTLS && d.NoOldTLS:
+		return Host{}
+	case m == Strict || d.Host.Wildcard():
+		return d.Host
+	case m == OldTLS:
+		return d.OldTLSHost
+	}
+	return d.AnyCAHost
+}
+
+// modeOf is the mode that a name stands for; false for a name that is not ours.
+func (d *Door) modeOf(name string) (Mode, bool) {
+	for _, m := range modes {
+		if d.hostOf(m).isPlace(name, m) {
+			return m, true
+		}
+	}
+	return Strict, false
 }
 
 const attemptPath = "/attempt/"
@@ -105,12 +154,43 @@ const attemptPath = "/attempt/"
 // with RequestClientCert nothing is verified against them, but possession of
 // the key is proved in every handshake that brings a certificate.
 func (d *Door) TLSConfig() *tls.Config {
+	c := d.config(Strict).Clone()
+	c.GetConfigForClient = d.configFor
+	return c
+}
+
+// configs are the TLS settings of every mode under one trust. A fresh set when
+// the trust has changed is safe only because there are no tickets: a resumed
+// session would keep what was true before (CVE-2025-68121).
+type configs struct {
+	trust *Trust
+	of    map[Mode]*tls.Config
+}
+
+func (d *Door) config(m Mode) *tls.Config {
+	trust, have := d.Checker.Trust(), d.configs.Load()
+	if have == nil || have.trust != trust {
+		have = &configs{trust: trust, of: map[Mode]*tls.Config{}}
+		for _, m := range modes {
+			have.of[m] = d.newConfig(m, trust)
+		}
+		d.configs.Store(have)
+	}
+	return have.of[m]
+}
+
+func (d *Door) newConfig(m Mode, trust *Trust) *tls.Config {
 	c := tlsconfig.Server(d.Certificate)
 	c.MaxVersion = cmp.Or(d.MaxVersion, tls.VersionTLS13)
 	c.NextProtos = []string{"http/1.1"} // HTTP/2 forbids to ask for a certificate later, and coalesces hosts
 	c.ClientAuth = tls.RequestClientCert
-	c.ClientCAs = d.Checker.Trust().Hints()
 	c.SessionTicketsDisabled = true // a resumed session shows the former card
+	if m == OldTLS {
+		c.MaxVersion = tls.VersionTLS12
+	}
+	if m != AnyCA {
+		c.ClientCAs = trust.Hints()
+	}
 	return c
 }
 
@@ -127,6 +207,7 @@ func (d *Door) Server() *http.Server {
 		WriteTimeout:      patience,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(serverLog{d.Log}, "", 0),
+		ConnContext:       remember,
 	}
 	s.SetKeepAlivesEnabled(false)
 	return s
@@ -139,6 +220,7 @@ func (d *Door) Listener(l net.Listener) net.Listener {
 		total:    bound(d.MaxConns, defaultMaxConns),
 		each:     bound(d.MaxConnsPerAddress, defaultMaxConnsPerAddress),
 		log:      d.Log,
+		ended:    d.ends,
 		from:     map[netip.Prefix]int{},
 	}
 }
@@ -166,7 +248,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 
-	if !d.isOurs(r) {
+	mode, ours := d.asked(r)
+	if !ours {
 		say(w, http.StatusMisdirectedRequest, "This address is not served here.")
 		return
 	}
@@ -184,7 +267,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusForbidden, "This address works only when the browser goes to it.")
 		return
 	}
-	if next := d.attempt(r, ticket); next != "" {
+	if next := d.attempt(r, mode, ticket); next != "" {
 		send(w, next)
 		return
 	}
@@ -193,12 +276,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // attempt takes the ticket, judges the card and returns where the browser goes
 // with the result. It returns "" when the attempt came to nothing.
-func (d *Door) attempt(r *http.Request, ticket string) string {
+func (d *Door) attempt(r *http.Request, mode Mode, ticket string) string {
 	ctx := r.Context()
 	if !isTicket(ticket) {
 		return ""
 	}
-	a, err := d.Attempts.Open(ctx, ticket)
+	a, err := d.Attempts.Open(ctx, ticket, strings.ToLower(r.TLS.ServerName))
 	if fault.Is(err, fault.Gone) {
 		d.Log.InfoContext(ctx, "card host: ticket spent, expired or unknown")
 		return ""
@@ -210,9 +293,9 @@ func (d *Door) attempt(r *http.Request, ticket string) string {
 
 	now := d.Now().UTC()
 	report := d.Checker.Check(ctx, r.TLS.PeerCertificates, now)
-	d.note(r, report)
+	d.note(r, mode, report)
 
-	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, TLS: strings.TrimPrefix(tls.VersionName(r.TLS.Version), "TLS "), At: now}
+	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, Mode: mode, TLS: strings.TrimPrefix(tls.VersionName(r.TLS.Version), "TLS "), At: now}
 	next, err := d.Attempts.Finish(ctx, a, result)
 	if err != nil {
 		d.Log.ErrorContext(ctx, "card host: cannot store the result", "error", err)
@@ -223,8 +306,14 @@ func (d *Door) attempt(r *http.Request, ticket string) string {
 
 // note writes the outcome to the log: nothing of the holder, and of the issuer
 // only the name, when it is what the operator needs to know.
-func (d *Door) note(r *http.Request, report Report) {
+func (d *Door) note(r *http.Request, mode Mode, report Report) {
+	if d.Count != nil {
+		d.Count(report.Verdict, mode)
+	}
 	attrs := []slog.Attr{slog.String("verdict", string(report.Verdict)), slog.String("tls", tls.VersionName(r.TLS.Version))}
+	if mode != Strict {
+		attrs = append(attrs, slog.String("mode", string(mode)))
+	}
 	if report.Reason != "" {
 		attrs = append(attrs, slog.String("reason", report.Reason))
 	}
@@ -236,19 +325,22 @@ func (d *Door) note(r *http.Request, report Report) {
 	d.Log.LogAttrs(r.Context(), slog.LevelInfo, "card host: card checked", attrs...)
 }
 
-// isOurs: the name of the handshake is one of ours and the name of the request
-// is the same. A browser may reuse a connection for another name that the
+// asked is the mode that the browser asked for: the name of the handshake is one
+// of ours and the name of the request is the same. A browser may reuse a connection for another name that the
 // certificate covers (RFC 9113 §9.1.1), and this connection's certificate was
 // given to one name only.
-func (d *Door) isOurs(r *http.Request) bool {
+func (d *Door) asked(r *http.Request) (Mode, bool) {
 	if r.TLS == nil {
-		return false
+		return Strict, false
 	}
 	name := r.Host
 	if host, _, err := net.SplitHostPort(r.Host); err == nil {
 		name = host
 	}
-	return strings.EqualFold(name, r.TLS.ServerName) && d.Host.Matches(r.TLS.ServerName)
+	if !strings.EqualFold(name, r.TLS.ServerName) {
+		return Strict, false
+	}
+	return d.modeOf(name)
 }
 
 // isNavigation: the browser goes to the page, as opposed to a picture, a frame,

@@ -32,13 +32,17 @@ type attempts struct {
 	tickets map[string]card.Attempt
 	results map[string]card.Result // by the attempt's ID
 	opened  int
-	broken  error // what Finish, and Open of the ticket "brokenbrokenbroken", return
+	names   []string               // that Open was asked with
+	signs   map[string][]card.Sign // by name
+	told    chan struct{}          // closed and replaced at every sign
+	broken  error                  // what Finish, and Open of the ticket "brokenbrokenbroken", return
 }
 
-func (a *attempts) Open(_ context.Context, ticket string) (card.Attempt, error) {
+func (a *attempts) Open(_ context.Context, ticket, name string) (card.Attempt, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.opened++
+	a.names = append(a.names, name)
 	if ticket == "brokenbrokenbroken" {
 		return card.Attempt{}, a.broken
 	}
@@ -58,6 +62,15 @@ func (a *attempts) Finish(_ context.Context, at card.Attempt, r card.Result) (st
 	}
 	a.results[at.ID] = r
 	return at.Return + "?result=" + at.ID, nil
+}
+
+func (a *attempts) Note(_ context.Context, name string, s card.Sign) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.signs[name] = append(a.signs[name], s)
+	close(a.told)
+	a.told = make(chan struct{})
+	return nil
 }
 
 func (a *attempts) result(id string) (card.Result, bool) {
@@ -104,7 +117,7 @@ func open(t testing.TB, change ...func(*card.Door)) *bench {
 	mustOK(t, err)
 	b := &bench{
 		pki: p, addr: l.Addr().String(), log: &logs{},
-		attempts: &attempts{tickets: map[string]card.Attempt{}, results: map[string]card.Result{}},
+		attempts: &attempts{tickets: map[string]card.Attempt{}, results: map[string]card.Result{}, signs: map[string][]card.Sign{}, told: make(chan struct{})},
 	}
 	b.Door = &card.Door{
 		Checker:     &card.Checker{Trust: trusting(p.TestTrust(t)), Waived: true},
@@ -123,6 +136,20 @@ func open(t testing.TB, change ...func(*card.Door)) *bench {
 	t.Cleanup(func() { _ = srv.Close() })
 	return b
 }
+
+// URL is where an attempt with this ticket goes.
+func (b *bench) URL(ticket string) string { return b.place(card.Strict).URL(ticket) }
+
+func (b *bench) place(m card.Mode) card.Place {
+	place, ok := b.Place(m)
+	if !ok {
+		panic("the mode is not offered")
+	}
+	return place
+}
+
+// aName is one that an attempt may have.
+const aName = "aaaaaaaaaaaaaaaaaaaaaaaaaa.card.example.test"
 
 // ticket begins an attempt of this name.
 func (b *bench) ticket(id string) string {
@@ -152,7 +179,7 @@ func (b *bench) do(t testing.TB, client *http.Client, r *http.Request) *http.Res
 func (b *bench) dial(config *tls.Config) (*tls.Conn, error) {
 	config.RootCAs = b.pki.ServerPool()
 	if config.ServerName == "" {
-		config.ServerName = "a.card.example.test"
+		config.ServerName = aName
 	}
 	return tls.Dial("tcp", b.addr, config)
 }
@@ -303,13 +330,16 @@ func TestBrokenStore(t *testing.T) {
 func TestOtherNamesAreMisdirected(t *testing.T) {
 	b := open(t)
 	for _, c := range []struct{ sni, host string }{
-		{"a.card.example.test", "b.card.example.test"},
-		{"a.card.example.test", "id.example.test"},
-		{"id.example.test", "a.card.example.test"},
+		{aName, "b" + aName[1:]},
+		{aName, "t12-" + aName},
+		{aName, "id.example.test"},
+		{"id.example.test", aName},
+		{"a.card.example.test", "a.card.example.test"}, // no attempt has such a name
+		{"x12-" + aName, "x12-" + aName},
 		{"id.example.test", "id.example.test"},
 		{"card.example.test", "card.example.test"}, // the star wants a label
-		{"a.card.example.test", ""},
-		{"", "a.card.example.test"},
+		{aName, ""},
+		{"", aName},
 		{"", ""},
 	} {
 		config := b.pki.ClientTLS(b.pki.TestCase(t, "good-p256"))
@@ -345,7 +375,7 @@ func TestDoorWithoutTLSRefuses(t *testing.T) {
 	go func() { _ = plain.Serve(l) }()
 	t.Cleanup(func() { _ = plain.Close() })
 	r := must(http.NewRequest(http.MethodGet, "http://"+l.Addr().String()+"/attempt/"+b.ticket("plain"), nil))
-	r.Host = "a.card.example.test"
+	r.Host = aName
 	if res := b.do(t, http.DefaultClient, r); res.StatusCode != http.StatusMisdirectedRequest || b.attempts.opened != 0 {
 		t.Errorf("answer %d", res.StatusCode)
 	}
@@ -425,7 +455,7 @@ func TestEveryAttemptIsAHandshake(t *testing.T) {
 			if s := conn.ConnectionState(); s.DidResume || s.NegotiatedProtocol != "http/1.1" {
 				t.Errorf("%s: resumed %t, %s", tls.VersionName(version), s.DidResume, s.NegotiatedProtocol)
 			}
-			_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a.card.example.test\r\nConnection: keep-alive\r\n\r\n")
+			_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: "+aName+"\r\nConnection: keep-alive\r\n\r\n")
 			mustOK(t, err)
 			in := bufio.NewReader(conn)
 			res, err := http.ReadResponse(in, nil)
@@ -511,7 +541,8 @@ func TestEveryAttemptHasAName(t *testing.T) {
 		}
 	}
 	fixed := &card.Door{Host: must(card.ParseHost("https://card.localhost:8443"))}
-	if u := fixed.URL("a/b?c"); u != "https://card.localhost:8443/attempt/a%2Fb%3Fc" {
+	place, _ := fixed.Place(card.Strict)
+	if u := place.URL("a/b?c"); u != "https://card.localhost:8443/attempt/a%2Fb%3Fc" {
 		t.Errorf("fixed host: %s", u)
 	}
 }

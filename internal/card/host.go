@@ -40,7 +40,7 @@ func ParseHost(s string) (Host, error) {
 		return Host{}, fmt.Errorf("%q: must be a host and a port only", s)
 	case !isDNSName(fixed):
 		return Host{}, fmt.Errorf("%q: the host must be a DNS name; a star may only be its whole first label", s)
-	case star && len(fixed) > 253-len(label())-1:
+	case star && len(fixed) > 253-longestLabel-1:
 		return Host{}, fmt.Errorf("%q: the host name is too long for a random label before it", s)
 	}
 	if port != "" {
@@ -90,12 +90,45 @@ func (h Host) Matches(name string) bool {
 	return found && rest == h.name[len("*."):] && isLabel(first)
 }
 
-// fresh is an origin that no browser has seen yet, as far as the pattern allows.
-func (h Host) fresh() string {
-	if !h.Wildcard() {
-		return h.origin(h.name)
+// Place is where one attempt goes.
+type Place struct {
+	Origin string // of the card host: https://NAME:PORT
+	Name   string // its DNS name, lower case
+
+	// Own tells that no other attempt goes there, and that the card host sees the
+	// handshakes for it: each is a Sign of this attempt.
+	Own bool
+}
+
+// URL is where to send the browser with this ticket.
+func (p Place) URL(ticket string) string {
+	return p.Origin + attemptPath + url.PathEscape(ticket)
+}
+
+// place is one that no browser has seen yet, as far as the pattern allows.
+func (h Host) place(m Mode) Place {
+	name := h.name
+	if h.Wildcard() {
+		name = prefixes[m] + label() + h.name[len("*"):]
 	}
-	return h.origin(label() + h.name[len("*"):])
+	return Place{Origin: h.origin(name), Name: name, Own: h.Wildcard()}
+}
+
+// prefixes are those of the labels that stand for the star: one DNS record and one
+// certificate serve every mode.
+var prefixes = map[Mode]string{Strict: "", OldTLS: "t12-", AnyCA: "any-"}
+
+// isPlace tells whether place could have made the name in this mode.
+func (h Host) isPlace(name string, m Mode) bool {
+	if !h.Matches(name) {
+		return false
+	}
+	if !h.Wildcard() {
+		return true
+	}
+	first, _, _ := strings.Cut(strings.ToLower(name), ".")
+	random, found := strings.CutPrefix(first, prefixes[m])
+	return found && len(random) == labelLength && strings.Trim(random, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
 func (h Host) origin(name string) string {
@@ -110,7 +143,12 @@ func (h Host) local() bool {
 	return h.name == "localhost" || strings.HasSuffix(h.name, ".localhost")
 }
 
-// label is a random DNS label: 26 letters and digits, 130 bits.
+const (
+	labelLength  = 26              // of rand.Text
+	longestLabel = labelLength + 4 // and a prefix
+)
+
+// label is a random DNS label: 26 letters and digits (RFC 4648 base32), 130 bits.
 func label() string { return strings.ToLower(rand.Text()) }
 
 func isDNSName(name string) bool {

@@ -1,10 +1,12 @@
 package card
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +20,7 @@ type limited struct {
 	net.Listener
 	total, each int // 0 means no bound
 	log         *slog.Logger
+	ended       func(*counted) // called once for each connection, after it was closed
 
 	mu      sync.Mutex
 	open    int
@@ -37,7 +40,12 @@ func (l *limited) Accept() (net.Conn, error) {
 			_ = c.Close() // nothing was said yet: there is nobody to tell
 			continue
 		}
-		return &counted{Conn: c, leave: sync.OnceFunc(func() { l.leave(source) })}, nil
+		w := &counted{Conn: c}
+		w.left = sync.OnceFunc(func() {
+			l.leave(source)
+			l.ended(w)
+		})
+		return w, nil
 	}
 }
 
@@ -72,14 +80,17 @@ func (l *limited) leave(source netip.Prefix) {
 	}
 }
 
-// counted gives its place back when it is closed.
+// counted gives its place back when it is closed, and remembers what its
+// handshake was for.
 type counted struct {
 	net.Conn
-	leave func()
+	left func()
+	name atomic.Pointer[string]   // of the attempt, once a ClientHello has said it; see Door.begins
+	tls  atomic.Pointer[tls.Conn] // the handshake over it
 }
 
 func (c *counted) Close() error {
-	defer c.leave()
+	defer c.left()
 	return c.Conn.Close()
 }
 

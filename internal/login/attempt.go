@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -22,14 +23,27 @@ const (
 	resultLasts = time.Minute
 )
 
-// attempt is one visit to the card host. It is for a sign-in (TX) or for the
-// linking ceremony of a signed-in person (User and Session).
+// kind is what an attempt is for. A result is good for nothing else.
+type kind string
+
+const (
+	forSignIn kind = "signin"
+	forLink   kind = "link"
+	forTest   kind = "test"
+)
+
+// attempt is one visit to the card host: for a sign-in (TX), for the linking
+// ceremony of a signed-in person (User and Session), or for a test of the card in
+// somebody's browser (Browser).
 type attempt struct {
 	ID      string          `json:"id"`
+	Kind    kind            `json:"kind"`
+	Mode    card.Mode       `json:"mode,omitempty"`
 	Return  string          `json:"return"`
 	TX      string          `json:"tx,omitempty"`
 	User    identity.UserID `json:"user,omitempty"`
 	Session string          `json:"session,omitempty"`
+	Browser string          `json:"browser,omitempty"` // SHA-256 of a cookie's secret
 }
 
 // outcome is what waits for the browser to come back with its code.
@@ -40,9 +54,10 @@ type outcome struct {
 
 // BeginCard opens a card attempt for a sign-in and returns the address to send
 // the browser to. A new attempt voids the transaction's former one.
-func (s *Service) BeginCard(ctx context.Context, d Demand) (string, error) {
-	if s.CardURL == nil {
-		return "", fault.New(fault.Unavailable, "card_unavailable", "This installation has no card host.")
+func (s *Service) BeginCard(ctx context.Context, d Demand, m card.Mode) (string, error) {
+	place, err := s.place(forSignIn, m)
+	if err != nil {
+		return "", err
 	}
 	if err := s.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.CardPerAddress, Subject: throttle.AddressKey(d.From)}); err != nil {
 		return "", err
@@ -54,12 +69,12 @@ func (s *Service) BeginCard(ctx context.Context, d Demand) (string, error) {
 	if f.Step != AskPassword && f.Step != UseCard {
 		return "", errStep
 	}
-	a := attempt{ID: rand.Text(), TX: d.TX, Return: s.CardBack(d.TX)}
+	a := attempt{ID: rand.Text(), Kind: forSignIn, Mode: m, TX: d.TX, Return: s.CardBack(d.TX)}
 	f.Attempt, f.Problem = a.ID, ""
 	if g, err := s.save(ctx, d, raw, f); err != nil || g.Attempt != a.ID {
 		return "", firstOf(err, errStep)
 	}
-	return s.ticket(ctx, a)
+	return s.ticket(ctx, a, place)
 }
 
 func firstOf(err, otherwise error) error {
@@ -69,17 +84,42 @@ func firstOf(err, otherwise error) error {
 	return otherwise
 }
 
-func (s *Service) ticket(ctx context.Context, a attempt) (string, error) {
+// Offers tells whether a sign-in can be tried in this mode.
+func (s *Service) Offers(m card.Mode) bool {
+	_, err := s.place(forSignIn, m)
+	return err == nil
+}
+
+// place is where an attempt goes. AnyCA is for tests alone: there a browser may
+// show certificates that have nothing to do with us.
+func (s *Service) place(k kind, m card.Mode) (card.Place, error) {
+	if s.CardPlace != nil && (m != card.AnyCA || k == forTest) {
+		if place, ok := s.CardPlace(m); ok {
+			return place, nil
+		}
+	}
+	return card.Place{}, fault.New(fault.Unavailable, "card_unavailable", "This installation has no card host for this.")
+}
+
+// ticket leaves the attempt for the card host. It is found under the ticket and
+// the name of its place together, so at another name there is no such ticket:
+// nothing is taken there, and the right one still works.
+func (s *Service) ticket(ctx context.Context, a attempt, place card.Place) (string, error) {
 	value, err := json.Marshal(a)
 	if err != nil {
 		return "", err
 	}
-	ticket := rand.Text()
-	if err := s.Ephemeral.Put(ctx, ephemeral.Key("ticket", ticket), value, ticketLasts); err != nil {
+	if err := s.follow(ctx, a, place); err != nil {
 		return "", err
 	}
-	return s.CardURL(ticket), nil
+	ticket := rand.Text()
+	if err := s.Ephemeral.Put(ctx, ticketKey(ticket, place.Name), value, ticketLasts); err != nil {
+		return "", err
+	}
+	return place.URL(ticket), nil
 }
+
+func ticketKey(ticket, name string) string { return ephemeral.Key("ticket", ticket+"@"+name) }
 
 // Attempts is the Service as the card host sees it: card.Attempts.
 type Attempts struct{ Service *Service }
@@ -87,8 +127,8 @@ type Attempts struct{ Service *Service }
 var _ card.Attempts = Attempts{}
 
 // Open takes the ticket.
-func (at Attempts) Open(ctx context.Context, ticket string) (card.Attempt, error) {
-	raw, err := at.Service.Ephemeral.Take(ctx, ephemeral.Key("ticket", ticket))
+func (at Attempts) Open(ctx context.Context, ticket, name string) (card.Attempt, error) {
+	raw, err := at.Service.Ephemeral.Take(ctx, ticketKey(ticket, name))
 	if fault.Is(err, fault.NotFound) {
 		return card.Attempt{}, errTicket
 	}
@@ -112,12 +152,18 @@ func (at Attempts) Finish(ctx context.Context, ca card.Attempt, r card.Result) (
 	if err := json.Unmarshal([]byte(ca.ID), &a); err != nil {
 		return "", fmt.Errorf("decode card attempt: %w", err)
 	}
+	if r.Mode != a.Mode {
+		return "", fmt.Errorf("a card attempt in mode %q came to one in mode %q", a.Mode, r.Mode)
+	}
 	back, err := url.Parse(a.Return)
 	if err != nil {
 		return "", fmt.Errorf("return address of card attempt: %w", err)
 	}
 	value, err := json.Marshal(outcome{Attempt: a, Result: r})
 	if err != nil {
+		return "", err
+	}
+	if err := at.Service.decided(ctx, a.ID, "card_"+string(r.Verdict), r.Holder.Tail()); err != nil {
 		return "", err
 	}
 	code := rand.Text()
@@ -165,13 +211,16 @@ func (s *Service) Card(ctx context.Context, d Demand, code string) (Flow, card.H
 	if f.Step != AskPassword && f.Step != UseCard {
 		return f, card.Holder{}, nil
 	}
-	if o.Attempt.TX != d.TX || f.Attempt == "" || subtle.ConstantTimeCompare([]byte(o.Attempt.ID), []byte(f.Attempt)) != 1 {
+	if o.Attempt.Kind != forSignIn || o.Attempt.TX != d.TX || f.Attempt == "" || subtle.ConstantTimeCompare([]byte(o.Attempt.ID), []byte(f.Attempt)) != 1 {
 		return f, card.Holder{}, errTicket
 	}
 	p, err := s.cardPerson(ctx, f, d, o.Result)
 	if err != nil {
 		if _, ok := fault.Of(err); !ok || fault.Is(err, fault.Unavailable) && fault.Code(err) != "card_revocation_unavailable" {
 			return f, o.Result.Holder, err
+		}
+		if derr := s.decided(ctx, f.Attempt, fault.Code(err), o.Result.Holder.Tail()); derr != nil {
+			return f, o.Result.Holder, derr
 		}
 		if aerr := s.Directory.CardRefused(ctx, f.User, fault.Code(err), d.Client, d.From.String()); aerr != nil {
 			return f, o.Result.Holder, aerr
@@ -234,9 +283,10 @@ func refused(v card.Verdict) error {
 // BeginLink opens a card attempt for the linking ceremony of a signed-in person
 // (S26). back is the address in User Services to return to; the caller has
 // checked that it is one.
-func (s *Service) BeginLink(ctx context.Context, self identity.Self, back string) (string, error) {
-	if s.CardURL == nil {
-		return "", fault.New(fault.Unavailable, "card_unavailable", "This installation has no card host.")
+func (s *Service) BeginLink(ctx context.Context, self identity.Self, m card.Mode, back string) (string, error) {
+	place, err := s.place(forLink, m)
+	if err != nil {
+		return "", err
 	}
 	p, err := s.Directory.Store.Person(ctx, self.User)
 	if err != nil {
@@ -248,12 +298,13 @@ func (s *Service) BeginLink(ctx context.Context, self identity.Self, back string
 	if err := s.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.LinkingPerAccount, Subject: string(self.User)}); err != nil {
 		return "", err
 	}
-	a := attempt{ID: rand.Text(), Return: back, User: self.User, Session: self.Session}
-	// The newest attempt of the session is the one that may answer.
-	if err := s.Ephemeral.Put(ctx, linkKey(self), []byte(a.ID), ticketLasts); err != nil {
+	a := attempt{ID: rand.Text(), Kind: forLink, Mode: m, Return: back, User: self.User, Session: self.Session}
+	// The newest attempt of the session is the one that may answer. The key outlives
+	// the ticket, so that LinkState can tell what became of it.
+	if err := s.Ephemeral.Put(ctx, linkKey(self), []byte(a.ID), attemptLasts); err != nil {
 		return "", err
 	}
-	return s.ticket(ctx, a)
+	return s.ticket(ctx, a, place)
 }
 
 func linkKey(self identity.Self) string { return "linking:" + self.Session }
@@ -267,18 +318,11 @@ func (s *Service) SeenCard(ctx context.Context, self identity.Self, code string)
 	if err != nil {
 		return card.Result{}, err
 	}
-	if o.Attempt.User != self.User || o.Attempt.Session != self.Session || o.Attempt.TX != "" {
+	if o.Attempt.Kind != forLink || o.Attempt.User != self.User || o.Attempt.Session != self.Session {
 		return card.Result{}, errTicket
 	}
-	mine, err := s.Ephemeral.Take(ctx, linkKey(self))
-	if fault.Is(err, fault.NotFound) {
-		return card.Result{}, errTicket
-	}
-	if err != nil {
+	if err := s.newest(ctx, linkKey(self), o.Attempt.ID); err != nil {
 		return card.Result{}, err
-	}
-	if subtle.ConstantTimeCompare(mine, []byte(o.Attempt.ID)) != 1 {
-		return card.Result{}, errTicket
 	}
 	if o.Result.Verdict != card.Good {
 		return o.Result, refused(o.Result.Verdict)
@@ -288,6 +332,22 @@ func (s *Service) SeenCard(ctx context.Context, self identity.Self, code string)
 		return card.Result{}, err
 	}
 	return o.Result, s.Ephemeral.Put(ctx, "seen:"+self.Session, value, identity.HandshakeFresh)
+}
+
+// newest takes the key that names the newest attempt of a session or a browser,
+// and refuses a result of any other.
+func (s *Service) newest(ctx context.Context, key, id string) error {
+	mine, err := s.Ephemeral.Take(ctx, key)
+	if fault.Is(err, fault.NotFound) {
+		return errTicket
+	}
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(mine, []byte(id)) != 1 {
+		return errTicket
+	}
+	return nil
 }
 
 // ConfirmLink links the card that the person was shown: fingerprint says which,
@@ -308,4 +368,51 @@ func (s *Service) ConfirmLink(ctx context.Context, self identity.Self, fingerpri
 		return errTicket
 	}
 	return s.Directory.LinkCard(ctx, self, r)
+}
+
+// Test is a test of a card in somebody's browser, who need not be anybody (S66).
+type Test struct {
+	Browser string     // SHA-256 of the browser's binding secret
+	From    netip.Addr // the browser's address
+	Mode    card.Mode
+	Back    string // the page of the main host to return to
+}
+
+// BeginTest opens a card attempt for a test and returns the address to send the
+// browser to. A new one voids the browser's former one.
+func (s *Service) BeginTest(ctx context.Context, t Test) (string, error) {
+	place, err := s.place(forTest, t.Mode)
+	if err != nil {
+		return "", err
+	}
+	if t.Browser == "" {
+		return "", errTicket
+	}
+	if err := s.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.CardPerAddress, Subject: throttle.AddressKey(t.From)}); err != nil {
+		return "", err
+	}
+	a := attempt{ID: rand.Text(), Kind: forTest, Mode: t.Mode, Return: t.Back, Browser: t.Browser}
+	if err := s.Ephemeral.Put(ctx, testKey(t.Browser), []byte(a.ID), attemptLasts); err != nil {
+		return "", err
+	}
+	return s.ticket(ctx, a, place)
+}
+
+func testKey(browser string) string { return "testing:" + browser }
+
+// TakeTest redeems the result of this browser's newest test, whatever the
+// verdict. A code of another browser, or of another kind of attempt, is refused,
+// and spent.
+func (s *Service) TakeTest(ctx context.Context, browser, code string) (card.Result, error) {
+	o, err := s.take(ctx, code)
+	if err != nil {
+		return card.Result{}, err
+	}
+	if o.Attempt.Kind != forTest || browser == "" || subtle.ConstantTimeCompare([]byte(o.Attempt.Browser), []byte(browser)) != 1 {
+		return card.Result{}, errTicket
+	}
+	if err := s.newest(ctx, testKey(browser), o.Attempt.ID); err != nil {
+		return card.Result{}, err
+	}
+	return o.Result, nil
 }

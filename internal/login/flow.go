@@ -4,6 +4,7 @@
 //	flow.go      Step, Event and the table between them; Flow
 //	login.go     Service: start, password, code, change password, finish
 //	attempt.go   card attempts: tickets to the card host and results back
+//	cardstate.go what became of an attempt, also where no result came back (S35)
 //
 //	             ┌──────────────── AskPassword ───────────────┐
 //	   temporary │          right  │          only a card     │ card

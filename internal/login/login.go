@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -45,8 +46,8 @@ type Service struct {
 	Throttle  *throttle.Throttle
 	Audit     audit.Recorder
 	Now       func() time.Time
-	CardURL   func(ticket string) string // the card host's address for an attempt: card.Door.URL; nil without a card host
-	CardBack  func(tx string) string     // where the browser returns to: the main host's page for the attempt's result
+	CardPlace func(card.Mode) (card.Place, bool) // where an attempt goes: card.Door.Place; nil without a card host
+	CardBack  func(tx string) string             // where the browser returns to: the main host's page for the attempt's result
 }
 
 // Start returns the sign-in of a transaction, or begins it. What the browser's

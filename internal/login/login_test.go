@@ -2,9 +2,11 @@ package login
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -69,7 +71,10 @@ func newBench(t *testing.T, s *store.Store, e ephemeral.Store) *bench {
 	limits := &throttle.Throttle{Store: e}
 	d := &identity.Directory{Store: s, Hasher: hasher, Rules: rules, Sealer: master, Ephemeral: e, Throttle: limits, Audit: s, Now: b.now, Names: names, Support: "020 000 000"}
 	b.Service = &Service{Directory: d, Sessions: &session.Sessions{Store: e, Now: b.now}, Ephemeral: e, Throttle: limits, Audit: s, Now: b.now,
-		CardURL:  func(ticket string) string { return "https://card.example/attempt/" + ticket },
+		CardPlace: func(m card.Mode) (card.Place, bool) {
+			name := "a" + string(m) + strings.ToLower(rand.Text()) + ".card.example"
+			return card.Place{Origin: "https://" + name, Name: name, Own: true}, true
+		},
 		CardBack: func(tx string) string { return "https://id.example/signin/" + tx + "/card" }}
 	return b
 }
@@ -157,14 +162,21 @@ func demand(tx string) Demand {
 // code that the browser brings back.
 func (b *bench) present(address string, r card.Result) string {
 	b.t.Helper()
-	ticket := address[strings.LastIndex(address, "/")+1:]
-	a := must[card.Attempt](b.t)(Attempts{b.Service}.Open(b.t.Context(), ticket))
+	ticket, name := ticketOf(b.t, address)
+	a := must[card.Attempt](b.t)(Attempts{b.Service}.Open(b.t.Context(), ticket, name))
 	back := must[string](b.t)(Attempts{b.Service}.Finish(b.t.Context(), a, r))
 	_, code, ok := strings.Cut(back, "code=")
 	if !ok {
 		b.t.Fatalf("no code in %s", back)
 	}
 	return code
+}
+
+// ticketOf takes the address of an attempt apart: the ticket, and the place's name.
+func ticketOf(t *testing.T, address string) (ticket, name string) {
+	t.Helper()
+	u := must[*url.URL](t)(url.Parse(address))
+	return strings.TrimPrefix(u.Path, "/attempt/"), u.Hostname()
 }
 
 func (b *bench) at(f Flow, err error) func(want Step) {
@@ -420,7 +432,7 @@ func TestAnotherBrowserSeesNothing(t *testing.T) {
 			"code":     func() error { _, err := b.Code(ctx, other, b.code(id, 0)); return err },
 			"change":   func() error { _, err := b.ChangePassword(ctx, other, "x", "x"); return err },
 			"over":     func() error { _, err := b.StartOver(ctx, other); return err },
-			"card":     func() error { _, err := b.BeginCard(ctx, other); return err },
+			"card":     func() error { _, err := b.BeginCard(ctx, other, card.Strict); return err },
 			"result":   func() error { _, _, err := b.Card(ctx, other, "x"); return err },
 			"finish":   func() error { _, err := b.Finish(ctx, other, nil); return err },
 		} {
@@ -534,9 +546,10 @@ func TestCard(t *testing.T) {
 		mine := b.withCard(id, "mine")
 		b.at(b.Start(ctx, d, nil))(AskPassword)
 
-		stolen := must[string](t)(b.BeginCard(ctx, d))
+		stolen := must[string](t)(b.BeginCard(ctx, d, card.Strict))
 		code := b.present(stolen, mine)
-		if _, err := (Attempts{b.Service}).Open(ctx, stolen[strings.LastIndex(stolen, "/")+1:]); fault.Code(err) != "card_ticket_spent" {
+		ticket, name := ticketOf(t, stolen)
+		if _, err := (Attempts{b.Service}).Open(ctx, ticket, name); fault.Code(err) != "card_ticket_spent" {
 			t.Errorf("ticket presented twice: %v", err)
 		}
 		other := demand("tx-attacker")
@@ -550,8 +563,8 @@ func TestCard(t *testing.T) {
 		}
 
 		// A newer attempt voids the older one.
-		first := b.present(must[string](t)(b.BeginCard(ctx, d)), mine)
-		second := b.present(must[string](t)(b.BeginCard(ctx, d)), mine)
+		first := b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), mine)
+		second := b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), mine)
 		if _, _, err := b.Card(ctx, d, first); fault.Code(err) != "card_ticket_spent" {
 			t.Errorf("older attempt: %v", err)
 		}
@@ -571,7 +584,7 @@ func TestCard(t *testing.T) {
 		} {
 			d := demand("tx-" + want)
 			b.at(b.Start(ctx, d, nil))(AskPassword)
-			f, _, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d)), r))
+			f, _, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), r))
 			if fault.Code(err) != want || f.Step != AskPassword {
 				t.Errorf("got %v at %s, want %s", err, f.Step, want)
 			}
@@ -581,7 +594,7 @@ func TestCard(t *testing.T) {
 		d = demand("tx-other")
 		b.at(b.Start(ctx, d, nil))(AskPassword)
 		b.at(b.Password(ctx, d, "matti", ownPassword))(UseCard)
-		f, h, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d)), b.good("new")))
+		f, h, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), b.good("new")))
 		if fault.Code(err) != "other_card_linked" || f.Step != UseCard || h.Tail() == "" {
 			t.Errorf("other card: %v at %s", err, f.Step)
 		}
@@ -589,7 +602,7 @@ func TestCard(t *testing.T) {
 		must[string](t)(b.Directory.Order(ctx, operator, id, "lost"))
 		d = demand("tx-order")
 		b.at(b.Start(ctx, d, nil))(AskPassword)
-		if _, _, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d)), mine)); fault.Code(err) != "card_link_removed_by_order" {
+		if _, _, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), mine)); fault.Code(err) != "card_link_removed_by_order" {
 			t.Errorf("after an order: %v", err) // S54
 		}
 	})
@@ -605,7 +618,7 @@ func TestLinkingIsBoundToPersonAndSession(t *testing.T) {
 		victims := b.good("victims-card")
 
 		// The attacker sends the address of his own attempt to the victim.
-		lured := b.present(must[string](t)(b.BeginLink(ctx, a, "https://us.example/card/return")), victims)
+		lured := b.present(must[string](t)(b.BeginLink(ctx, a, card.Strict, "https://us.example/card/return")), victims)
 		if _, err := b.SeenCard(ctx, v, lured); fault.Code(err) != "card_ticket_spent" {
 			t.Errorf("the victim's session took the attacker's attempt: %v", err)
 		}
@@ -613,22 +626,22 @@ func TestLinkingIsBoundToPersonAndSession(t *testing.T) {
 			t.Errorf("a result that was shown elsewhere still works: %v", err)
 		}
 
-		seen := must[card.Result](t)(b.SeenCard(ctx, v, b.present(must[string](t)(b.BeginLink(ctx, v, "https://us.example/card/return")), victims)))
+		seen := must[card.Result](t)(b.SeenCard(ctx, v, b.present(must[string](t)(b.BeginLink(ctx, v, card.Strict, "https://us.example/card/return")), victims)))
 		if err := b.ConfirmLink(ctx, v, "another"); fault.Code(err) != "card_ticket_spent" {
 			t.Errorf("confirmed a card that was not shown: %v", err)
 		}
 		if err := b.ConfirmLink(ctx, v, seen.Holder.Fingerprint); fault.Code(err) != "card_ticket_spent" {
 			t.Errorf("a confirmation that failed can be repeated: %v", err)
 		}
-		must[card.Result](t)(b.SeenCard(ctx, v, b.present(must[string](t)(b.BeginLink(ctx, v, "https://us.example/card/return")), victims)))
+		must[card.Result](t)(b.SeenCard(ctx, v, b.present(must[string](t)(b.BeginLink(ctx, v, card.Strict, "https://us.example/card/return")), victims)))
 		if err := b.ConfirmLink(ctx, v, "victims-card"); err != nil {
 			t.Fatal(err)
 		}
-		must[card.Result](t)(b.SeenCard(ctx, a, b.present(must[string](t)(b.BeginLink(ctx, a, "https://us.example/card/return")), victims)))
+		must[card.Result](t)(b.SeenCard(ctx, a, b.present(must[string](t)(b.BeginLink(ctx, a, card.Strict, "https://us.example/card/return")), victims)))
 		if err := b.ConfirmLink(ctx, a, "victims-card"); fault.Code(err) != "card_linked_elsewhere" || strings.Contains(err.Error(), "victim") {
 			t.Errorf("one card, two people: %v", err)
 		}
-		stale := b.present(must[string](t)(b.BeginLink(ctx, a, "https://us.example/card/return")), b.good("fresh"))
+		stale := b.present(must[string](t)(b.BeginLink(ctx, a, card.Strict, "https://us.example/card/return")), b.good("fresh"))
 		must[card.Result](t)(b.SeenCard(ctx, a, stale))
 		b.add(6 * time.Minute)
 		if err := b.ConfirmLink(ctx, a, "fresh"); fault.Code(err) != "card_ticket_spent" {

@@ -59,6 +59,9 @@ type Config struct {
 	AccessTokens     time.Duration   // 0: 5 min
 	Outgoing         openid.Outgoing // calls to relying parties
 	CardHost         *card.Host      // nil: no card sign-in
+	CardOldTLSHost   card.Host       // where cards are tried with TLS 1.2, beside a fixed CardHost; the zero value: nowhere
+	CardAnyCAHost    card.Host       // where every certificate may be shown, for the card test, beside a fixed CardHost; the zero value: nowhere
+	CardNoOldTLS     bool            // cards are never tried with TLS 1.2
 	CardMaxTLS       uint16          // 0: TLS 1.3
 	RevocationWaived bool            // cards are let in although nobody has asked whether they were revoked; see card.Checker
 	MTLS             openid.MTLS     // where services show certificates; the zero value: nowhere
@@ -146,7 +149,10 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	}
 	pages := &signin.Pages{Site: s.Site, Login: signIn, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
 	if s.Door != nil {
-		pages.CardHost = c.CardHost.String()
+		pages.CardHosts = []string{c.CardHost.String()}
+		if !c.CardHost.Wildcard() && s.Door.OldTLSHost != (card.Host{}) {
+			pages.CardHosts = append(pages.CardHosts, c.CardOldTLSHost.String())
+		}
 	}
 	browser := signin.Browser{Site: s.Site}
 	acr := openid.NewACRs(c.ACRPrefix)
@@ -215,8 +221,9 @@ func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
 		return nil, errors.New("server: a card host needs the CAs whose cards it accepts")
 	}
 	s.Door = &card.Door{Checker: &card.Checker{Trust: s.deps.Trust, Waived: s.config.RevocationWaived}, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
+		OldTLSHost: s.config.CardOldTLSHost, AnyCAHost: s.config.CardAnyCAHost, NoOldTLS: s.config.CardNoOldTLS,
 		MaxVersion: s.config.CardMaxTLS, Log: s.deps.Log, Now: s.deps.Now}
-	signIn.CardURL = s.Door.URL
+	signIn.CardPlace = s.Door.Place
 	return signIn, nil
 }
 

@@ -37,7 +37,7 @@ func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f 
 
 // cardStart begins an attempt and sends the browser to the card host.
 func (p *Pages) cardStart(w http.ResponseWriter, r *http.Request, in *waiting) error {
-	to, err := p.Login.BeginCard(r.Context(), in.demand)
+	to, err := p.Login.BeginCard(r.Context(), in.demand, card.Strict)
 	if err == nil {
 		return see(w, to)
 	}

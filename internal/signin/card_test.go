@@ -185,7 +185,7 @@ func TestFirstDayWithACard(t *testing.T) {
 }
 
 func TestWithoutACardHost(t *testing.T) {
-	k := newKit(t, func(k *kit) { k.login.CardURL, k.pages.CardHost = nil, "" })
+	k := newKit(t, func(k *kit) { k.login.CardPlace, k.pages.CardHosts = nil, nil })
 	b := k.browser()
 	page := b.visit("service").is(200, "username", "password")
 	if page.has("card-start") {

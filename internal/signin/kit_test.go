@@ -76,11 +76,13 @@ func newKit(t *testing.T, edit ...func(k *kit)) *kit {
 	server := httptest.NewUnstartedServer(nil)
 	k.url = "http://" + server.Listener.Addr().String()
 	k.login = &login.Service{Directory: k.dir, Sessions: sessions, Ephemeral: k.eph, Throttle: limits, Audit: k.store, Now: k.now,
-		CardURL:  func(ticket string) string { return "https://random.card.example:8443/attempt/" + ticket },
+		CardPlace: func(m card.Mode) (card.Place, bool) {
+			return card.Place{Origin: "https://" + string(m) + "random.card.example:8443", Name: string(m) + "random.card.example", Own: true}, true
+		},
 		CardBack: func(tx string) string { return k.url + "/signin/" + tx + "/card" }}
 	log := slog.New(slog.NewTextHandler(&k.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	site := webtest.NewSite(t, func(s *web.Settings) { s.PublicURL, s.Pages, s.Log = k.url, []string{"signin"}, log })
-	k.pages = &Pages{Site: site, Login: k.login, Sessions: sessions, Account: k.dir.Names.Issuer, UserServices: userServices, CardHost: cardHost, Log: log}
+	k.pages = &Pages{Site: site, Login: k.login, Sessions: sessions, Account: k.dir.Names.Issuer, UserServices: userServices, CardHosts: []string{cardHost}, Log: log}
 	acr := openid.NewACRs("urn:portti:acr:")
 	k.clients = &openid.Clients{Store: k.store, ACR: acr, Now: k.now}
 	browser := Browser{site}
@@ -214,7 +216,8 @@ func (k *kit) good(serial string) card.Result {
 func (k *kit) present(cardURL string, r card.Result) string {
 	k.t.Helper()
 	attempts := login.Attempts{Service: k.login}
-	a := must(attempts.Open(k.t.Context(), cardURL[strings.LastIndex(cardURL, "/")+1:]))(k.t)
+	u := must(url.Parse(cardURL))(k.t)
+	a := must(attempts.Open(k.t.Context(), strings.TrimPrefix(u.Path, "/attempt/"), u.Hostname()))(k.t)
 	return must(attempts.Finish(k.t.Context(), a, r))(k.t)
 }
 

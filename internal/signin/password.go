@@ -22,7 +22,7 @@ type loginPage struct {
 func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, status int, wrong []*fault.Fault) error {
 	page := &loginPage{servicePage: in.page(), Action: in.path("password"), Cancel: in.path("cancel"), Order: in.path("order"),
 		Username: f.Username, Password: true, PasswordFirst: p.passwordFirst(r), Again: in.Fresh && in.session != nil, Account: p.Account}
-	if p.CardHost != "" {
+	if len(p.CardHosts) > 0 {
 		page.CardStart = in.path("card")
 	}
 	page.Wrong(wrong...)

@@ -53,9 +53,9 @@ type Pages struct {
 	Provider Provider
 	Sessions *session.Sessions
 
-	Account      string // what the authenticator app calls the account; begins with the brand (S39)
-	UserServices string // where people link a way of signing in; "" when there is no such app
-	CardHost     string // its origin, a star in the first label included; "" when there is none
+	Account      string   // what the authenticator app calls the account; begins with the brand (S39)
+	UserServices string   // where people link a way of signing in; "" when there is no such app
+	CardHosts    []string // origins of the card host, a star in the first label included; none when there is no card host
 
 	Log *slog.Logger // nil: slog.Default()
 }
@@ -230,7 +230,8 @@ func (in *waiting) page() servicePage {
 // render shows a page whose forms may lead out of the house: to the service, the
 // card host, or User Services.
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, in *waiting, status int, name string, content web.Content) error {
-	web.AllowFormAction(w, formOrigin(in.RedirectTo), formOrigin(in.Client.HomeURI), p.CardHost, formOrigin(p.UserServices))
+	web.AllowFormAction(w, formOrigin(in.RedirectTo), formOrigin(in.Client.HomeURI), formOrigin(p.UserServices))
+	web.AllowFormAction(w, p.CardHosts...)
 	return p.Site.Render(w, r, status, name, content)
 }
 

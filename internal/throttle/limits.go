@@ -48,6 +48,10 @@ var (
 	// shift may sign in through one address in ten minutes.
 	CardPerAddress = Limit{"card-address", 600, time.Minute}
 
+	// CardPollPerSignIn is three times what the page of a card attempt asks, which it
+	// does every second and a half: two tabs of one sign-in fit.
+	CardPollPerSignIn = Limit{"card-poll", 120, time.Minute}
+
 	// LinkingPerAccount leaves room for every mistake of a first day.
 	LinkingPerAccount = Limit{"linking-account", 20, time.Hour}
 

@@ -83,3 +83,9 @@ func refused(r Report, v Verdict, why string) Report {
 	r.Verdict, r.Failed, r.Reason = v, CheckRevocation, why
 	return r
 }
+
+// StrongKey and StrongSignature are what is asked of a CA and of all that it
+// signs: cards, answers of its responder, its lists.
+func StrongKey(key any) bool { return strongKey(key) }
+
+func StrongSignature(a x509.SignatureAlgorithm) bool { return strongSignature(a) }

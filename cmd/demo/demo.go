@@ -204,6 +204,7 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 	if err != nil {
 		return nil, fmt.Errorf("card trust: %w", err)
 	}
+	d.running.Go(func() { trust.Run(ctx) })
 	host, err := card.ParseHost(d.cardOrigin())
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/portti-id/portti/internal/keys/pkcs11"
 	"github.com/portti-id/portti/internal/openid"
@@ -55,9 +56,10 @@ func newLog(c settings.Log, to io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(to, options))
 }
 
-// warnings are what an operator should know about settings that are not wrong.
+// warnings are what an operator should know about settings that are not wrong,
+// and about the trust bundle.
 // They are logged at every start.
-func warnings(s *settings.Settings) []string {
+func warnings(s *settings.Settings, f *files, now time.Time) []string {
 	var all []string
 	when := func(is bool, text string) {
 		if is {
@@ -74,6 +76,11 @@ func warnings(s *settings.Settings) []string {
 		when(c.Trust.AcceptTestCAs, "card.trust.accept_test_cas: cards of test CAs are accepted, which anybody may get")
 		when(!c.URL.Wildcard(), "card.url: the name has no star: a person whose first try fails may have to restart the browser")
 		when(c.MaxTLS == "1.2", "card.max_tls: with TLS 1.2 certificates of cards cross the network in clear")
+	}
+	if f.trust != nil {
+		for _, w := range f.trust.Trust().Warnings(now) {
+			all = append(all, "card.trust: "+w)
+		}
 	}
 	when(s.Redis == nil && s.Database.Driver == store.Postgres, "redis: there is no such section, so sign-ins and sessions live in this process: "+
 		"run ONE replica only; with several, people are signed out at random and used codes could be used again")

@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/server/settings"
@@ -87,10 +88,11 @@ func check(file string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readFiles(s, newLog(s.Log, io.Discard)); err != nil {
+	f, err := readFiles(s, newLog(s.Log, io.Discard))
+	if err != nil {
 		return err
 	}
-	for _, w := range warnings(s) {
+	for _, w := range warnings(s, f, time.Now()) {
 		fmt.Fprintln(out, "note:", w)
 	}
 	_, err = fmt.Fprintf(out, "%s: the settings are right\n", file)

@@ -77,7 +77,7 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		provider.Door.Certificate = f.cardCertificate.Config().GetCertificate
 		provider.Door.MaxConns, provider.Door.MaxConnsPerAddress = s.Card.MaxConnections, s.Card.MaxConnectionsPerAddress
 	}
-	for _, w := range warnings(s) {
+	for _, w := range warnings(s, f, time.Now()) {
 		log.Warn("settings", "note", w)
 	}
 	return work(ctx, provider, lines, f, log)
@@ -102,6 +102,9 @@ func work(ctx context.Context, provider *server.Server, lines *listeners, f *fil
 
 	var all sync.WaitGroup
 	all.Go(func() { provider.Run(background) })
+	if f.trust != nil {
+		all.Go(func() { f.trust.Run(background) })
+	}
 	var config *tls.Config
 	if f.certificate != nil {
 		config = f.certificate.Config()

@@ -34,6 +34,7 @@ const (
 	CardLinked           Type = "card.linked"
 	CardLinkRemoved      Type = "card.link_removed"
 	CardRefused          Type = "card.refused"
+	CardIssuerForgotten  Type = "card.issuer_forgotten" // one that was met and is not configured
 	SignInSucceeded      Type = "signin.succeeded"
 	SignInRefused        Type = "signin.refused"
 	EnrolStarted         Type = "signin.enrol_started"

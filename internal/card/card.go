@@ -3,7 +3,10 @@
 //
 //	card.go        Verdict, Check, Holder, Result
 //	trust.go       Trust: pinned roots, issuing CAs with their accepted policies
+//	authority.go   what a CA's certificate must be      address.go  where to ask about what it issued
+//	warning.go     what an operator should know of a trust that is in order
 //	bundle.go      Bundle: a folder with the trust, read again when it changes
+//	stranger.go    CAs that are not configured, whose cards were shown
 //	check.go       Trust.Check: the path; the first check that fails is the verdict
 //	revocation.go  Checker: the path, and then whether anything on it was revoked
 //	holder.go      what a certificate says of its holder; Fingerprint

@@ -81,8 +81,8 @@ func (t *Trust) judge(leaf *x509.Certificate, now time.Time) Report {
 		}
 		return refuse(WeakOrMalformed, CheckPurpose, "key usage lacks digitalSignature")
 	}
-	if !mayAuthenticate(leaf) {
-		return refuse(WeakOrMalformed, CheckPurpose, "extended key usage has neither clientAuth nor smartcardLogon")
+	if !mayAuthenticate(path) {
+		return refuse(WeakOrMalformed, CheckPurpose, "extended key usage, its own or with its CA's, has neither clientAuth nor smartcardLogon")
 	}
 	if from.kind == CitizenCard {
 		return refuse(KindNotAccepted, CheckKind, "citizen card")
@@ -175,15 +175,30 @@ func (t *Trust) untrusted(leaf *x509.Certificate, err error) (Verdict, string) {
 	return UntrustedIssuer, "no valid path to a configured root"
 }
 
-// mayAuthenticate: no extended key usage at all, or one that is meant for
-// signing in (S22).
-func mayAuthenticate(leaf *x509.Certificate) bool {
-	if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 {
-		return true
+// mayAuthenticate: one purpose that is meant for signing in is permitted by the
+// card's certificate and by all above it, as browsers and operating systems read
+// extended key usages of CAs (S22).
+func mayAuthenticate(path []*x509.Certificate) bool {
+	left := purposes(path[0])
+	for _, ca := range path[1:] {
+		allowed := purposes(ca)
+		left = slices.DeleteFunc(left, func(p string) bool { return !slices.Contains(allowed, p) })
 	}
-	return slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
-		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) ||
-		slices.ContainsFunc(leaf.UnknownExtKeyUsage, oidSmartcardLogon.Equal)
+	return len(left) > 0
+}
+
+// purposes are those for signing in that a certificate permits. Without extended
+// key usage it permits all, and so does anyExtendedKeyUsage (RFC 5280 §4.2.1.12).
+func purposes(cert *x509.Certificate) []string {
+	all := len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) == 0 || slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny)
+	var list []string
+	if all || slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
+		list = append(list, "clientAuth")
+	}
+	if all || slices.ContainsFunc(cert.UnknownExtKeyUsage, oidSmartcardLogon.Equal) {
+		list = append(list, "smartcardLogon")
+	}
+	return list
 }
 
 // listed is for the log: the operator compares it with the settings.

@@ -4,7 +4,10 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
@@ -94,4 +97,47 @@ func TestFuzzReachesTheLaterChecks(t *testing.T) {
 			t.Errorf("%s: verdict %s, want %s", name, got, want)
 		}
 	}
+}
+
+// Whatever lies in a bundle's folder: no panic, and an error that names a field or
+// the file; what is accepted chains to a root that is there.
+func FuzzBundle(f *testing.F) {
+	now := time.Now()
+	p := cardtest.ForTest(f)
+	source := f.TempDir()
+	mustOK(f, p.Save(source))
+	settings := must(os.ReadFile(filepath.Join(source, card.BundleFile)))
+	root, ca := p.Root.PEM(), p.Organisation.PEM()
+	f.Add(settings, root, ca)
+	f.Add(settings, ca, root)
+	f.Add([]byte("roots: [{file: ca-root.crt}]\nissuers:\n- {file: ca-organisation.crt, name: Portti TEST Organisation Cards, kind: citizen, ocsp: ['ldap://x']}\nrevocation_hosts: [a, 'b:1']\n"), root, ca[:100])
+	f.Add([]byte("roots: &r\n- *r\n"), []byte("-----BEGIN CERTIFICATE-----\n"), []byte{})
+	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\n"), []byte("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"), []byte{0})
+	f.Add([]byte("{\x00"), []byte{}, []byte{})
+	dir := f.TempDir()
+	mustOK(f, p.Save(dir))
+
+	f.Fuzz(func(t *testing.T, settings, root, ca []byte) {
+		for name, text := range map[string][]byte{card.BundleFile: settings, "ca-root.crt": root, "ca-organisation.crt": ca} {
+			mustOK(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
+		}
+		s := card.SurveyBundle(dir, true, now)
+		if (s.Problem == nil) != (s.Trust != nil) {
+			t.Fatalf("trust %v with the problem %v", s.Trust, s.Problem)
+		}
+		if s.Problem != nil {
+			for line := range strings.Lines(s.Problem.Error()) {
+				if named := strings.Contains(s.Problem.Error(), card.BundleFile) || strings.HasPrefix(line, "roots") || strings.HasPrefix(line, "issuers") || strings.HasPrefix(line, "revocation_hosts"); !named {
+					t.Fatalf("which field? %q", line)
+				}
+			}
+			return
+		}
+		for _, source := range s.Trust.Sources() {
+			if err := source.CA.CheckSignatureFrom(source.Parent); err != nil {
+				t.Errorf("%s: %v", source.CA.Subject, err)
+			}
+		}
+		s.Trust.Warnings(now)
+	})
 }

@@ -3,6 +3,7 @@ package card
 import (
 	"context"
 	"crypto/x509"
+	"log/slog"
 	"time"
 )
 
@@ -47,11 +48,20 @@ type Checker struct {
 	// What is given up: a lost, stolen or withdrawn card keeps working until its
 	// certificate expires or its link is removed.
 	Waived bool
+
+	// Strangers hears of issuers that are not configured. Nil: nobody does.
+	Strangers Strangers
+
+	Log *slog.Logger // nil: slog.Default()
 }
 
 // Check judges the certificates that a client sent. Only Good lets anybody in.
 func (c *Checker) Check(ctx context.Context, certs []*x509.Certificate, now time.Time) Report {
-	r := c.Trust().Check(certs, now)
+	trust := c.Trust()
+	r := trust.Check(certs, now)
+	if r.Verdict == UntrustedIssuer {
+		c.met(ctx, trust, certs, now)
+	}
 	if r.Verdict != Good || c.Waived {
 		return r
 	}

@@ -1,19 +1,12 @@
 package card
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 )
 
 // Kind is what the cards of an issuing CA are for (S21).
@@ -48,7 +41,7 @@ type TrustConfig struct {
 	// RevocationHosts are the hosts (name, or name:port) that may be asked whether
 	// a certificate was revoked when their address stands in the certificate
 	// itself. Addresses in this file need no entry.
-	RevocationHosts []string `yaml:"revocation_hosts"`
+	RevocationHosts []string `yaml:"revocation_hosts,omitempty"`
 
 	// AcceptTestCAs lets CAs be configured whose name has the word "test" in
 	// it. Anybody may get a card of a test CA: never in production.
@@ -61,17 +54,17 @@ type Authority struct {
 	File string `yaml:"file"`
 
 	// Name is its common name, letter for letter: a file that was mixed up
-	// with another is noticed at start. Required for issuers.
-	Name string `yaml:"name"`
+	// with another is noticed. Required for issuers.
+	Name string `yaml:"name,omitempty"`
 
 	// OCSP are addresses (http or https) of responders for certificates that this
 	// CA issued, asked in order. None: the addresses in each certificate are, as
 	// far as revocation_hosts allows.
-	OCSP []string `yaml:"ocsp"`
+	OCSP []string `yaml:"ocsp,omitempty"`
 
 	// CRL are addresses of its list of revoked certificates, which is fetched
 	// ahead. None: the list is imported, or there is none.
-	CRL []string `yaml:"crl"`
+	CRL []string `yaml:"crl,omitempty"`
 }
 
 // Issuer is one CA that issues cards.
@@ -86,7 +79,7 @@ type Issuer struct {
 	// Policies are the certificate policies (OIDs such as 1.2.246.517.1.10.301.2)
 	// of its sign-in certificates; a card must assert one of them. Required,
 	// except for citizen cards.
-	Policies []string `yaml:"policies"`
+	Policies []string `yaml:"policies,omitempty"`
 }
 
 // Trust decides on certificates. It is made once, never changes, and asks
@@ -133,24 +126,47 @@ func (t *Trust) Source(ca *x509.Certificate) (Source, bool) {
 func (t *Trust) RevocationHosts() []string { return slices.Clone(t.hosts) }
 
 // NewTrust reads the certificates that c names and checks them at the time now:
-// every one must be a strong, valid CA, and every issuing CA must chain to a
-// root. The error holds everything that is wrong, each with its field and file.
+// every one must be a strong, valid CA that may issue cards, and every issuing CA
+// must chain to a root. The error holds everything that is wrong, each with its
+// field and file.
 func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
+	folder := os.DirFS(c.Folder)
+	return newTrust(c, now, func(name string) ([]byte, error) { return readFile(folder, name, largestFile) })
+}
+
+// newTrust is NewTrust for files that may have been read before.
+func newTrust(c TrustConfig, now time.Time, read func(name string) ([]byte, error)) (*Trust, error) {
 	t := &Trust{
 		roots: x509.NewCertPool(), issuing: x509.NewCertPool(), hints: x509.NewCertPool(),
-		issuers: map[string]issuer{}, names: map[string]bool{}, hosts: slices.Clone(c.RevocationHosts),
+		issuers: map[string]issuer{}, names: map[string]bool{},
 	}
+	load := &loader{read: read, testCAs: c.AcceptTestCAs, now: now, seen: map[string]string{}}
+	t.hosts = load.hosts(c.RevocationHosts)
 	if len(c.Roots) == 0 {
-		return nil, errors.New("roots: name at least one root CA")
+		load.errs = append(load.errs, errors.New("roots: name at least one root CA"))
 	}
 	if len(c.Issuers) == 0 {
-		return nil, errors.New("issuers: name at least one issuing CA")
+		load.errs = append(load.errs, errors.New("issuers: name at least one issuing CA"))
 	}
-	load := loader{folder: os.DirFS(c.Folder), testCAs: c.AcceptTestCAs, now: now, seen: map[string]string{}}
+	if len(c.Roots)+len(c.Issuers) > mostAuthorities {
+		return nil, errors.Join(append(load.errs, fmt.Errorf("roots and issuers: more than %d CAs", mostAuthorities))...)
+	}
+	t.takeRoots(c.Roots, load)
+	t.takeIssuers(c.Issuers, load)
+	if len(load.errs) == 0 && t.hints.Equal(x509.NewCertPool()) {
+		load.errs = append(load.errs, errors.New("issuers: all of them are refused kinds; no card could ever sign in"))
+	}
+	if err := errors.Join(load.errs...); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
 
-	for i, s := range c.Roots {
-		field, file := fmt.Sprintf("roots[%d]", i), s.File
-		cert, err := load.authority(file)
+func (t *Trust) takeRoots(roots []Authority, load *loader) {
+	for i, s := range roots {
+		field := fmt.Sprintf("roots[%d]", i)
+		load.addresses(field, s)
+		cert, err := load.authority(s.File)
 		if err == nil {
 			// A trust anchor need not be signed by itself, but a file that is
 			// not was most likely mixed up with an issuing CA's.
@@ -159,19 +175,22 @@ func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
 			}
 		}
 		if err != nil {
-			load.fail(field, file, err)
+			load.fail(field, s.File, err)
 			continue
 		}
 		if s.Name != "" && cert.Subject.CommonName != s.Name {
-			load.fail(field+".name", file, fmt.Errorf("is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
+			load.fail(field+".name", s.File, fmt.Errorf("is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
 		}
 		t.roots.AddCert(cert)
 		t.sources = append(t.sources, Source{CA: cert, Parent: cert, OCSP: s.OCSP, CRL: s.CRL})
 	}
+}
 
-	certs := make([]*x509.Certificate, len(c.Issuers))
-	for i, s := range c.Issuers {
+func (t *Trust) takeIssuers(issuers []Issuer, load *loader) {
+	certs := make([]*x509.Certificate, len(issuers))
+	for i, s := range issuers {
 		field := fmt.Sprintf("issuers[%d]", i)
+		load.addresses(field, s.Authority)
 		policies, err := s.check()
 		if err != nil {
 			load.fail(field, s.File, err)
@@ -192,27 +211,21 @@ func NewTrust(c TrustConfig, now time.Time) (*Trust, error) {
 			t.hints.AddCert(cert)
 		}
 	}
+	// All of them are read by now: one may stand below another.
 	for i, cert := range certs {
 		if cert == nil {
 			continue
 		}
-		chains, err := cert.Verify(t.path(now))
+		s := issuers[i]
+		chains, err := cert.Verify(t.path(load.now))
 		if err != nil {
-			load.fail(fmt.Sprintf("issuers[%d]", i), c.Issuers[i].File, errors.New("does not chain to a configured root"))
-		} else if !slices.ContainsFunc(chains, mayIssue) {
-			load.fail(fmt.Sprintf("issuers[%d]", i), c.Issuers[i].File, errors.New("does not chain to a configured root: a CA above it allows no CA there (path length)"))
+			load.fail(fmt.Sprintf("issuers[%d]", i), s.File, errors.New("does not chain to a configured root"))
+		} else if n := slices.IndexFunc(chains, mayIssue); n < 0 {
+			load.fail(fmt.Sprintf("issuers[%d]", i), s.File, errors.New("does not chain to a configured root: a CA above it allows no CA there (path length)"))
 		} else {
-			s := c.Issuers[i]
-			t.sources = append(t.sources, Source{CA: cert, Parent: chains[0][1], Kind: s.Kind, OCSP: s.OCSP, CRL: s.CRL})
+			t.sources = append(t.sources, Source{CA: cert, Parent: chains[n][1], Kind: s.Kind, OCSP: s.OCSP, CRL: s.CRL})
 		}
 	}
-	if len(load.errs) == 0 && t.hints.Equal(x509.NewCertPool()) {
-		return nil, errors.New("issuers: all of them are refused kinds; no card could ever sign in")
-	}
-	if err := errors.Join(load.errs...); err != nil {
-		return nil, err
-	}
-	return t, nil
 }
 
 // Hints are the issuing CAs whose cards are accepted. The card host names them
@@ -257,127 +270,13 @@ func (s Issuer) check() ([]x509.OID, error) {
 		if err != nil {
 			return nil, fmt.Errorf("policies[%d]: %q is not an object identifier such as 1.2.246.517.1", i, text)
 		}
+		if oid.Equal(anyPolicy) {
+			return nil, fmt.Errorf("policies[%d]: %s is anyPolicy, which tells no kind of card from another", i, text)
+		}
 		if slices.ContainsFunc(policies, oid.Equal) {
 			return nil, fmt.Errorf("policies[%d]: %s is there twice", i, text)
 		}
 		policies = append(policies, oid)
 	}
 	return policies, nil
-}
-
-// loader reads CA certificates and gathers what is wrong with them.
-type loader struct {
-	folder  fs.FS
-	testCAs bool
-	now     time.Time
-	seen    map[string]string // subject and key → file
-	errs    []error
-}
-
-func (l *loader) fail(field, file string, err error) {
-	l.errs = append(l.errs, fmt.Errorf("%s (file %q): %w", field, file, err))
-}
-
-func (l *loader) authority(file string) (*x509.Certificate, error) {
-	if file == "" {
-		return nil, errors.New("file: name a certificate file")
-	}
-	data, err := fs.ReadFile(l.folder, file)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := onlyCertificate(data)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.fit(cert); err != nil {
-		return nil, err
-	}
-	// The same name with the same key is the same authority, even in another
-	// certificate: a card's issuer could not be told for sure.
-	id := string(cert.RawSubject) + string(cert.RawSubjectPublicKeyInfo)
-	if first, again := l.seen[id]; again {
-		return nil, fmt.Errorf("duplicate: the same CA is in %q", first)
-	}
-	l.seen[id] = file
-	return cert, nil
-}
-
-// onlyCertificate reads a PEM file that holds one certificate and nothing else.
-// Text around the block may stay (RFC 7468 §2), a damaged second block may not.
-func onlyCertificate(data []byte) (*x509.Certificate, error) {
-	if n := strings.Count(string(data), "-----BEGIN "); n != 1 {
-		return nil, fmt.Errorf("holds %d PEM blocks; one certificate is wanted", n)
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, errors.New("is damaged: its PEM block cannot be read")
-	}
-	if block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("holds a %s, not a CERTIFICATE", block.Type)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	return cert, nil
-}
-
-// fit tells whether cert may be an authority at all.
-func (l *loader) fit(cert *x509.Certificate) error {
-	switch {
-	case cert.Version != 3 || !cert.BasicConstraintsValid || !cert.IsCA:
-		return errors.New("is not a CA certificate")
-	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
-		return errors.New("is not a CA certificate: its key usage does not allow to sign certificates")
-	case l.now.Before(cert.NotBefore):
-		return fmt.Errorf("is not valid before %s", cert.NotBefore.UTC().Format(time.DateOnly))
-	case l.now.After(cert.NotAfter):
-		return fmt.Errorf("expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
-	case len(cert.UnhandledCriticalExtensions) > 0:
-		return fmt.Errorf("has the critical extension %v, which is not understood", cert.UnhandledCriticalExtensions[0])
-	case !strongKey(cert.PublicKey):
-		return errors.New("has a weak key: RSA of at least 2048 bits, or P-256, P-384 or P-521 is wanted")
-	case !strongSignature(cert.SignatureAlgorithm):
-		return fmt.Errorf("is signed with %s, which is too weak", cert.SignatureAlgorithm)
-	case !l.testCAs && isTest(cert):
-		return errors.New("is a test CA: anybody may get its cards (see accept_test_cas)")
-	}
-	return nil
-}
-
-// isTest tells whether the word "test" stands in the certificate's names.
-func isTest(cert *x509.Certificate) bool {
-	names := slices.Concat(cert.Subject.Names, cert.Issuer.Names)
-	for _, name := range names {
-		text, _ := name.Value.(string)
-		words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) })
-		if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, "test") }) {
-			return true
-		}
-	}
-	return false
-}
-
-// strongKey: RSA of 2048 bits or more, P-256, P-384 or P-521 (S23).
-func strongKey(key any) bool {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		return k.N.BitLen() >= 2048
-	case *ecdsa.PublicKey:
-		return k.Curve == elliptic.P256() || k.Curve == elliptic.P384() || k.Curve == elliptic.P521()
-	}
-	return false
-}
-
-// strongSignature: SHA-2 with RSA (both paddings) or ECDSA. A list of what is
-// good, so that an algorithm which a later Go learns is not accepted by itself.
-func strongSignature(a x509.SignatureAlgorithm) bool {
-	switch a {
-	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
-		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
-		x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
-		return true
-	}
-	return false
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,35 @@ func TestTrustIsStrict(t *testing.T) {
 		"bad policy":        {first(func(i *card.Issuer) { i.Policies = []string{"2.999.1", "1.2.x"} }), []string{"issuers[0]", "policies[1]", `"1.2.x"`}},
 		"empty policy":      {first(func(i *card.Issuer) { i.Policies = []string{""} }), []string{"policies[0]"}},
 		"same policy twice": {first(func(i *card.Issuer) { i.Policies = []string{"2.999.1", "2.999.1"} }), []string{"policies[1]", "twice"}},
-		"test CAs":          {func(c *card.TrustConfig) { c.AcceptTestCAs = false }, []string{"roots[0]", "issuers[2]", "test CA", "accept_test_cas"}},
+		"anyPolicy":         {first(func(i *card.Issuer) { i.Policies = []string{"2.5.29.32.0"} }), []string{"policies[0]", "anyPolicy"}},
+		"server CA": {issuer(below("servers.crt", cardtest.P256, p.Root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })),
+			[]string{"issuers[0]", "servers.crt", "other certificates than cards"}},
+		"mail CA": {issuer(below("mail.crt", cardtest.P256, p.Root, func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection, x509.ExtKeyUsageOCSPSigning}
+		})), []string{"issuers[0]", "other certificates than cards"}},
+		"root for servers": {root(below("serverroot.crt", cardtest.P256, nil, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })),
+			[]string{"roots[0]", "other certificates than cards"}},
+		"loose name constraints": {issuer(below("loose.crt", cardtest.P256, p.Root, func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"example.test"} })),
+			[]string{"issuers[0]", "not marked critical"}},
+		"names that are not known": {issuer(below("dirnames.crt", cardtest.P256, p.Root, func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: true, Value: directoryNameConstraint(t)}}
+		})), []string{"issuers[0]", "2.5.29.30", "not understood"}},
+		"LDAP":               {first(func(i *card.Issuer) { i.CRL = []string{"http://a.test/a.crl", "ldap://ldap.a.test/cn=a"} }), []string{"issuers[0].crl[1]", `"ca-organisation.crt"`, "LDAP is not spoken"}},
+		"address of a root":  {func(c *card.TrustConfig) { c.Roots[0].OCSP = []string{"ocsp.a.test"} }, []string{"roots[0].ocsp[0]", "http://"}},
+		"address without":    {first(func(i *card.Issuer) { i.OCSP = []string{"http:///x"} }), []string{"issuers[0].ocsp[0]", "no host"}},
+		"address with star":  {first(func(i *card.Issuer) { i.OCSP = []string{"http://*.a.test/"} }), []string{"issuers[0].ocsp[0]", "no host"}},
+		"address with port":  {first(func(i *card.Issuer) { i.OCSP = []string{"http://a.test:0/"} }), []string{"issuers[0].ocsp[0]", "no host"}},
+		"address with user":  {first(func(i *card.Issuer) { i.OCSP = []string{"https://me:secret@a.test/"} }), []string{"issuers[0].ocsp[0]", "no user"}},
+		"address with part":  {first(func(i *card.Issuer) { i.CRL = []string{"https://a.test/#x"} }), []string{"issuers[0].crl[0]", "fragment"}},
+		"address of a file":  {first(func(i *card.Issuer) { i.CRL = []string{"file:///etc/passwd"} }), []string{"issuers[0].crl[0]", "http://"}},
+		"address twice":      {first(func(i *card.Issuer) { i.CRL = []string{"http://a.test/", "http://a.test/"} }), []string{"issuers[0].crl[1]", "twice"}},
+		"empty address":      {first(func(i *card.Issuer) { i.CRL = []string{""} }), []string{"issuers[0].crl[0]"}},
+		"address with blank": {first(func(i *card.Issuer) { i.CRL = []string{"http://a.test/ "} }), []string{"issuers[0].crl[0]", "not a URL"}},
+		"hosts": {func(c *card.TrustConfig) {
+			c.RevocationHosts = []string{"http://a.test", "a.test/", "*.a.test", "", "a.test:0", "a.test:http", "A.test", "a.TEST"}
+		}, []string{"revocation_hosts[0]", "revocation_hosts[1]", "revocation_hosts[2]", "revocation_hosts[3]", "revocation_hosts[4]", "revocation_hosts[5]", "revocation_hosts[7]: a.test is there twice"}},
+		"too many": {func(c *card.TrustConfig) { c.Issuers = slices.Repeat(c.Issuers, 40) }, []string{"more than 100"}},
+		"test CAs": {func(c *card.TrustConfig) { c.AcceptTestCAs = false }, []string{"roots[0]", "issuers[2]", "test CA", "accept_test_cas"}},
 		"everything at once": {func(c *card.TrustConfig) {
 			c.Roots[0].File, c.Issuers[1].Kind, c.Issuers[2].File = "gone.crt", "", "text.crt"
 		},
@@ -191,6 +220,207 @@ func TestAuthorityBelowAnAuthority(t *testing.T) {
 		mustOK(t, err)
 		if got, _, reason := check(trust, c.Certificates(), now); got != want.Verdict {
 			t.Errorf("%s configured: verdict %s (%s), want %s", name, got, reason, want.Verdict)
+		}
+	}
+}
+
+func notBefore(at time.Time) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.NotBefore = at }
+}
+
+// directoryNameConstraint permits names below C=FI (RFC 5280 §4.2.1.10), which
+// crypto/x509 does not know.
+func directoryNameConstraint(t *testing.T) []byte {
+	name := must(asn1.Marshal(pkix.Name{Country: []string{"FI"}}.ToRDNSequence()))
+	base := must(asn1.Marshal(asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: name}))
+	subtree := must(asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: base}))
+	permitted := must(asn1.Marshal(asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: subtree}))
+	return must(asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: permitted}))
+}
+
+// forest is a folder with trees beside each other, and the settings that name them.
+type forest struct {
+	t      *testing.T
+	config card.TrustConfig
+	now    time.Time
+}
+
+func newForest(t *testing.T) *forest {
+	return &forest{t: t, now: time.Now(), config: card.TrustConfig{Folder: t.TempDir(), AcceptTestCAs: true}}
+}
+
+func (f *forest) ca(name string, key cardtest.Key, parent *cardtest.CA, change ...func(*x509.Certificate)) *cardtest.CA {
+	f.t.Helper()
+	ca := must(cardtest.NewCA(name, "Portti TEST "+name, key, parent, f.now, change...))
+	mustOK(f.t, os.WriteFile(filepath.Join(f.config.Folder, name+".crt"), ca.PEM(), 0o600))
+	a := card.Authority{File: name + ".crt", Name: ca.Cert.Subject.CommonName}
+	if parent == nil {
+		f.config.Roots = append(f.config.Roots, a)
+	} else {
+		ca.Policy = cardtest.OrganisationPolicy
+		f.config.Issuers = append(f.config.Issuers, card.Issuer{Authority: a, Kind: card.OrganisationCard, Policies: []string{ca.Policy}})
+	}
+	return ca
+}
+
+func (f *forest) trust() *card.Trust {
+	f.t.Helper()
+	trust, err := card.NewTrust(f.config, f.now)
+	mustOK(f.t, err)
+	return trust
+}
+
+// An RSA tree and an elliptic one stand side by side, as the Agency's do; each
+// card goes up its own.
+func TestTreesSideBySide(t *testing.T) {
+	p, f := cardtest.ForTest(t), newForest(t)
+	rsaRoot, eccRoot := f.ca("rsa-root", cardtest.RSA2048, nil), f.ca("ecc-root", cardtest.P384, nil)
+	rsa, ecc := f.ca("rsa", cardtest.RSA2048, rsaRoot), f.ca("ecc", cardtest.P384, eccRoot)
+	trust := f.trust()
+	for _, c := range []struct {
+		ca, root *cardtest.CA
+		key      cardtest.Key
+	}{{rsa, rsaRoot, cardtest.RSA2048}, {ecc, eccRoot, cardtest.P384}, {rsa, rsaRoot, cardtest.P256}} {
+		r := trust.Check(p.TestCard(t, strings.ToLower(c.ca.Name+string(c.key)), maija, cardtest.From(c.ca), cardtest.WithKey(c.key)).Certificates(), f.now)
+		if r.Verdict != card.Good || !r.Path[2].Equal(c.root.Cert) {
+			t.Errorf("%s card of %s: %s (%s)", c.key, c.ca.Name, r.Verdict, r.Reason)
+		}
+	}
+	if n := len(trust.Sources()); n != 4 {
+		t.Errorf("%d sources", n)
+	}
+	if s, ok := trust.Source(ecc.Cert); !ok || !s.Parent.Equal(eccRoot.Cert) {
+		t.Errorf("source %+v", s)
+	}
+}
+
+// A CA for some purposes cannot lend others to its cards.
+func TestPurposesOfACABoundItsCards(t *testing.T) {
+	p, f := cardtest.ForTest(t), newForest(t)
+	root := f.ca("root", cardtest.P256, nil)
+	client := f.ca("client", cardtest.P256, root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+	logon := f.ca("logon", cardtest.P256, root, func(c *x509.Certificate) {
+		c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 3, 6, 1, 4, 1, 311, 20, 2, 2}}
+	})
+	anything := f.ca("any", cardtest.P256, root, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageAny}
+	})
+	trust := f.trust()
+	both := cardtest.Change(func(*x509.Certificate) {}) // cards have clientAuth and smartcardLogon
+	clientAuth := cardtest.Purposes(x509.KeyUsageDigitalSignature, x509.ExtKeyUsageClientAuth)
+	for i, c := range []struct {
+		ca  *cardtest.CA
+		has cardtest.Option
+		card.Verdict
+	}{
+		{client, both, card.Good}, {client, clientAuth, card.Good}, {logon, both, card.Good}, {anything, clientAuth, card.Good},
+		{logon, clientAuth, card.WeakOrMalformed},
+		{client, cardtest.Purposes(x509.KeyUsageDigitalSignature), card.Good},
+	} {
+		r := trust.Check(p.TestCard(t, "purpose-"+string(rune('a'+i)), maija, cardtest.From(c.ca), c.has).Certificates(), f.now)
+		if r.Verdict != c.Verdict || (r.Verdict != card.Good && r.Failed != card.CheckPurpose) {
+			t.Errorf("%d: %s at %q (%s), want %s", i, r.Verdict, r.Failed, r.Reason, c.Verdict)
+		}
+	}
+}
+
+// A CA whose certificate demands explicit policies issues under its own alone
+// (RFC 5280 §6.1.5).
+func TestExplicitPoliciesOfACA(t *testing.T) {
+	p, f := cardtest.ForTest(t), newForest(t)
+	root := f.ca("root", cardtest.P256, nil)
+	own := must(x509.ParseOID("2.999.77"))
+	strict := f.ca("strict", cardtest.P256, root, func(c *x509.Certificate) {
+		c.Policies = []x509.OID{own}
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 36}, Critical: true, Value: []byte{0x30, 3, 0x80, 1, 0}}} // requireExplicitPolicy 0
+	})
+	f.config.Issuers[0].Policies = []string{cardtest.OrganisationPolicy, "2.999.77"}
+	trust := f.trust()
+	for policy, want := range map[string]card.Verdict{"2.999.77": card.Good, cardtest.OrganisationPolicy: card.UntrustedIssuer} {
+		r := trust.Check(p.TestCard(t, "p"+strings.ReplaceAll(policy, ".", ""), maija, cardtest.From(strict), cardtest.Policies(policy)).Certificates(), f.now)
+		if r.Verdict != want {
+			t.Errorf("%s: %s (%s), want %s", policy, r.Verdict, r.Reason, want)
+		}
+	}
+	if all := strings.Join(trust.Warnings(f.now), "\n"); !strings.Contains(all, "the policy "+cardtest.OrganisationPolicy+" is accepted") || !strings.Contains(all, "may issue only 2.999.77") ||
+		strings.Contains(all, "the policy 2.999.77") {
+		t.Errorf("warnings %s", all)
+	}
+}
+
+// What is in order may still need somebody to look at it.
+func TestWarnings(t *testing.T) {
+	const nowhere = "nothing says where to ask"
+	ocsp := func(c *card.TrustConfig) {
+		c.Roots[0].OCSP, c.Issuers[0].CRL = []string{"http://ocsp.a.test/root"}, []string{"http://crl.a.test/a.crl"}
+	}
+	for name, c := range map[string]struct {
+		ca     func(*x509.Certificate)
+		change func(*card.TrustConfig)
+		after  time.Duration
+		want   []string
+	}{
+		"nothing":          {nil, ocsp, 0, nil},
+		"no address":       {nil, func(*card.TrustConfig) {}, 0, []string{"Portti TEST root: " + nowhere, "Portti TEST ca: " + nowhere}},
+		"only the root's":  {nil, func(c *card.TrustConfig) { c.Roots[0].CRL = []string{"https://a.test/"} }, 0, []string{"Portti TEST ca: " + nowhere}},
+		"only the cards'":  {nil, func(c *card.TrustConfig) { c.Issuers[0].OCSP = []string{"https://a.test/"} }, 0, []string{"Portti TEST root: " + nowhere}},
+		"hosts for cards":  {nil, func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
+		"hosts for both":   {inCertificate("http://A.test/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, nil},
+		"hosts with port":  {inCertificate("http://a.test:8080/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test:8080"} }, 0, nil},
+		"other hosts":      {inCertificate("http://b.test/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
+		"LDAP in the card": {inCertificate("ldap://a.test/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
+		"citizen cards":    {nil, func(c *card.TrustConfig) { ocsp(c); c.Issuers[1].Kind = card.CitizenCard }, 0, nil},
+		"idle root": {nil, func(c *card.TrustConfig) {
+			ocsp(c)
+			c.Roots = append(c.Roots, card.Authority{File: "idle.crt"})
+		}, 0, []string{"Portti TEST idle: no configured CA"}},
+		"100 days before": {nil, ocsp, -100 * day, nil},
+		"80 days before":  {nil, ocsp, -80 * day, []string{"Portti TEST ca: expires on ", ", in 80 days"}},
+		"a day after":     {nil, ocsp, day, []string{"Portti TEST ca: expired on "}},
+		"own policies":    {policies(cardtest.OrganisationPolicy, "2.999.5"), ocsp, 0, nil},
+		"anyPolicy":       {policies("2.5.29.32.0"), ocsp, 0, nil},
+		"other policies":  {policies("2.999.5"), ocsp, 0, []string{"Portti TEST ca: the policy " + cardtest.OrganisationPolicy, "2.999.5"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newForest(t)
+			root := f.ca("root", cardtest.P256, nil)
+			ca := f.ca("ca", cardtest.P256, root, func(cert *x509.Certificate) {
+				if c.ca != nil {
+					c.ca(cert)
+				}
+			})
+			idle := must(cardtest.NewCA("idle", "Portti TEST idle", cardtest.P256, nil, f.now))
+			mustOK(t, os.WriteFile(filepath.Join(f.config.Folder, "idle.crt"), idle.PEM(), 0o600))
+			if name == "citizen cards" {
+				f.ca("citizens", cardtest.P256, root, policies("2.999.5"))
+			}
+			c.change(&f.config)
+			now := f.now
+			if c.after != 0 {
+				now = ca.Cert.NotAfter.Add(c.after)
+			}
+			all := f.trust().Warnings(now)
+			text := strings.Join(all, "\n")
+			for _, want := range c.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q in\n%s", want, text)
+				}
+			}
+			if sentences := slices.DeleteFunc(slices.Clone(c.want), func(w string) bool { return !strings.HasPrefix(w, "Portti") }); len(all) != len(sentences) {
+				t.Errorf("%d warnings, want %d:\n%s", len(all), len(sentences), text)
+			}
+		})
+	}
+}
+
+func inCertificate(address string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.OCSPServer = []string{address} }
+}
+
+func policies(oids ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		for _, oid := range oids {
+			c.Policies = append(c.Policies, must(x509.ParseOID(oid)))
 		}
 	}
 }

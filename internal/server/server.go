@@ -82,6 +82,7 @@ type Store interface {
 	openid.Store
 	mail.Store
 	audit.Recorder
+	card.Strangers
 	Ping(ctx context.Context) error
 }
 
@@ -220,7 +221,8 @@ func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
 	if s.deps.Trust == nil {
 		return nil, errors.New("server: a card host needs the CAs whose cards it accepts")
 	}
-	s.Door = &card.Door{Checker: &card.Checker{Trust: s.deps.Trust, Waived: s.config.RevocationWaived}, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
+	checker := &card.Checker{Trust: s.deps.Trust, Waived: s.config.RevocationWaived, Strangers: s.deps.Store, Log: s.deps.Log}
+	s.Door = &card.Door{Checker: checker, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
 		OldTLSHost: s.config.CardOldTLSHost, AnyCAHost: s.config.CardAnyCAHost, NoOldTLS: s.config.CardNoOldTLS,
 		MaxVersion: s.config.CardMaxTLS, Log: s.deps.Log, Now: s.deps.Now}
 	signIn.CardPlace = s.Door.Place

@@ -38,6 +38,7 @@ var (
 	errNoAuthenticator     = fault.New(fault.NotFound, "totp_not_linked", "No such authenticator is linked.")
 	errNoConsent           = fault.New(fault.NotFound, "consent_not_found", "Nothing was allowed to this service.")
 	errNoRegistrationToken = fault.New(fault.NotFound, "registration_token_not_found", "There is no such registration token, or it is revoked already.")
+	errNoStranger          = fault.New(fault.NotFound, "unknown_issuer_not_found", "No card of such an issuer was shown.")
 	errDisabled            = fault.New(fault.Denied, "account_disabled", "The account is disabled.")
 	errSessionEnded        = fault.New(fault.Denied, "session_ended", "The session has ended. Sign in again.")
 	errNotPermitted        = fault.New(fault.Denied, "method_not_permitted_by_employer", "The employer does not permit this login method.")

@@ -12,6 +12,7 @@
 //	change.go     Change and the inside of it: identity.Tx
 //	organisations.go users.go cardlinks.go authenticators.go
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
+//	strangers.go CAs that nobody has configured, whose cards were shown
 //	sealings.go  every column of sealed values, for a change of the master key
 //
 // One rule on locks holds for every statement on PostgreSQL: organisation
@@ -31,6 +32,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
@@ -43,6 +45,7 @@ var (
 	_ openid.Store   = (*Store)(nil)
 	_ mail.Store     = (*Store)(nil)
 	_ audit.Recorder = (*Store)(nil)
+	_ card.Strangers = (*Store)(nil)
 	_ keys.Store     = signingKeys{}
 )
 

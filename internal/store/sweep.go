@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	sweepAtOnce = 1000                // rows a transaction, so that nobody waits for the broom
-	endedKept   = 24 * time.Hour      // longer than any session, and than a code can be on its way
-	noticesKept = 30 * 24 * time.Hour // dead logout notices and registration tokens, for the operator
+	sweepAtOnce = 1000                 // rows a transaction, so that nobody waits for the broom
+	endedKept   = 24 * time.Hour       // longer than any session, and than a code can be on its way
+	unseenKept  = 180 * 24 * time.Hour // issuers that nobody has configured and whose cards come no more
+	noticesKept = 30 * 24 * time.Hour  // dead logout notices and registration tokens, for the operator
 )
 
 // Sweep deletes what is long over (openid.Store), a batch at a time. First it
@@ -31,6 +32,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"grants", "id", "keep_until < @before and not exists (select 1 from access_tokens t where t.grant_id = grants.id)", now},
 		{"ended_sessions", "id", "at < @before", now.Add(-endedKept)},
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
+		{"card_strangers", "id", "last < @before", now.Add(-unseenKept)},
 		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},
 	} {
 		if err := s.sweep(ctx, b.table, b.key, b.where, b.before); err != nil {

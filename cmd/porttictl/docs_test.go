@@ -37,7 +37,7 @@ func TestCommandsInTheDocs(t *testing.T) {
 
 func TestCommandsInTheHelp(t *testing.T) {
 	for _, group := range newRoot(io.Discard, io.Discard).Commands() {
-		for _, c := range group.Commands() {
+		for _, c := range append(group.Commands(), group) {
 			for line := range strings.Lines(c.Example) {
 				understood(t, c.CommandPath(), quoted.FindAllString(strings.TrimPrefix(strings.TrimSpace(line), "porttictl "), -1))
 			}

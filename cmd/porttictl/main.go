@@ -6,6 +6,7 @@
 //	open.go           settings, database, and the rooms over it
 //	show.go           what is printed: tables, YAML or JSON
 //	organisation_….go, user_….go, client_….go, registration_token_….go, key_….go, audit_list.go: one file a command
+//	lab.go            the card lab, which needs no installation
 //
 // Every change is a dry run unless --apply is given: it is checked in full and
 // then rolled back. People change through identity.Directory and clients through
@@ -132,6 +133,7 @@ is there, 5 the database does not answer.`,
 		group("key", "Signing keys: prepare, promote, retire, replace; master key: reseal",
 			t.keyList(), t.keyPrepare(), t.keyPromote(), t.keyRetire(), t.keyReplace(), t.keyReseal()),
 		group("audit", "The audit trail", t.auditList()),
+		t.lab(),
 	)
 	strict(root)
 	return root

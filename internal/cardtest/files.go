@@ -172,11 +172,7 @@ func (p *PKI) Save(dir string) error {
 		}
 		list.Cards = append(list.Cards, entry)
 	}
-	settings, err := yaml.Marshal(p.trustConfig(dir))
-	if err != nil {
-		return err
-	}
-	if err := replace(filepath.Join(dir, card.BundleFile), settings); err != nil {
+	if err := p.saveSettings(dir); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(list, "", "\t")
@@ -186,9 +182,48 @@ func (p *PKI) Save(dir string) error {
 	return replace(filepath.Join(dir, indexFile), data)
 }
 
-// replace renames into place: Save over an older state must not break it, nor may
-// a provider that watches the folder read half a file.
+// SaveTrust writes the trust in the PKI's cards to the folder dir, which it makes,
+// and nothing else: the settings of TrustConfig and the certificates that they
+// name. A provider takes it as it is.
+func (p *PKI) SaveTrust(dir string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	c := p.trustConfig(dir)
+	files := map[string]bool{}
+	for _, a := range c.Roots {
+		files[a.File] = true
+	}
+	for _, i := range c.Issuers {
+		files[i.File] = true
+	}
+	for _, ca := range p.made() {
+		if name := "ca-" + ca.Name + ".crt"; files[name] {
+			if err := replace(filepath.Join(dir, name), ca.PEM()); err != nil {
+				return err
+			}
+		}
+	}
+	return p.saveSettings(dir) // last: it names the others
+}
+
+func (p *PKI) saveSettings(dir string) error {
+	settings, err := yaml.Marshal(p.trustConfig(dir))
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(dir, card.BundleFile), settings)
+}
+
+// replace writes a file, unless it is there with this content already. It renames
+// into place: Save over an older state must not break it, nor may a provider that
+// watches the folder read half a file.
 func replace(file string, data []byte) error {
+	if was, err := os.ReadFile(file); err == nil && bytes.Equal(was, data) {
+		return nil
+	}
 	half := file + ".new"
 	if err := os.WriteFile(half, data, 0o600); err != nil {
 		return err
@@ -253,12 +288,15 @@ func damaged(dir string, err error) error {
 
 // LoadOrNew loads the PKI of dir; when there is none yet it makes one and saves
 // it there.
-func LoadOrNew(dir string, now time.Time) (*PKI, error) {
+func LoadOrNew(dir string, now time.Time) (*PKI, error) { return LoadOrNewAt(dir, "", now) }
+
+// LoadOrNewAt is LoadOrNew whose new PKI has its Server at base; see NewAt.
+func LoadOrNewAt(dir, base string, now time.Time) (*PKI, error) {
 	p, err := Load(dir, now)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
-	if p, err = New(now); err != nil {
+	if p, err = NewAt(base, now); err != nil {
 		return nil, err
 	}
 	return p, p.Save(dir)
@@ -269,10 +307,10 @@ func put(dir, name string, certificates []byte, key crypto.Signer) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".crt"), certificates, 0o600); err != nil {
+	if err := replace(filepath.Join(dir, name+".crt"), certificates); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, name+".key"), secret, 0o600)
+	return replace(filepath.Join(dir, name+".key"), secret)
 }
 
 func get(dir, name string) ([]*x509.Certificate, crypto.Signer, error) {

@@ -118,3 +118,6 @@ func (p *PKI) issuerOf(cert *x509.Certificate) *CA {
 	}
 	return nil
 }
+
+// Above is the authority above ca, nil for a root.
+func (p *PKI) Above(ca *CA) *CA { return ca.parent }

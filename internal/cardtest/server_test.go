@@ -484,6 +484,28 @@ func TestRevocationIsSaved(t *testing.T) {
 		t.Error("what was made is not in the settings")
 	}
 
+	// The trust alone has no key beside it, and works by itself.
+	alone := filepath.Join(t.TempDir(), "trust")
+	if err := again.SaveTrust(alone); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := filepath.Glob(filepath.Join(alone, "*.key"))
+	all, err2 := filepath.Glob(filepath.Join(alone, "*"))
+	if err := errors.Join(err, err2); err != nil || len(keys) > 0 || len(all) != 1+len(config.Roots)+len(config.Issuers) {
+		t.Errorf("in the folder are %v", all)
+	}
+	if config, err = card.ReadTrustConfig(alone); err != nil {
+		t.Fatal(err)
+	}
+	config.AcceptTestCAs = true
+	trust, err := card.NewTrust(config, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := trust.Check(back.Certificates(), time.Now()); r.Verdict != card.Good || r.Kind != card.TemporaryCard {
+		t.Errorf("%s (%s)", r.Verdict, r.Reason)
+	}
+
 	// A folder of before is told apart from a damaged one.
 	if err := os.WriteFile(filepath.Join(dir, "pki.json"), []byte(`{"made": "2026-01-01T00:00:00Z", "cards": []}`), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,12 +2,12 @@ package cardlab_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,12 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ocsp"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
+	"github.com/portti-id/portti/internal/ephemeral"
 )
 
 // open opens the lab of a folder, with its pages on a free port.
@@ -52,7 +53,6 @@ func TestExhibitsComeToTheirVerdicts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lab")
 	lab, _ := open(t, dir)
 	trust := trustOf(t, dir)
-	checker := card.Checker{Trust: func() *card.Trust { return trust }, Revocation: asking{trust}}
 	seen, kinds := map[card.Verdict]bool{}, map[card.Kind]bool{}
 	for _, e := range cardlab.Exhibits() {
 		certs := certificates(lab, e.Name)
@@ -68,7 +68,7 @@ func TestExhibitsComeToTheirVerdicts(t *testing.T) {
 		if before.Verdict != want {
 			t.Errorf("%s: before revocation %s (%s), want %s", e.Name, before.Verdict, before.Reason, want)
 		}
-		r := checker.Check(t.Context(), certs, time.Now())
+		r := judge(t, trust, certs)
 		if r.Verdict != e.Verdict {
 			t.Errorf("%s: %s (%s), want %s", e.Name, r.Verdict, r.Reason, e.Verdict)
 		}
@@ -99,10 +99,9 @@ func TestSwitches(t *testing.T) {
 	dir := t.TempDir()
 	lab, _ := open(t, dir)
 	trust := trustOf(t, dir)
-	checker := card.Checker{Trust: func() *card.Trust { return trust }, Revocation: asking{trust}}
 	expect := func(step, name string, want card.Verdict) {
 		t.Helper()
-		r := checker.Check(t.Context(), certificates(lab, name), time.Now())
+		r := judge(t, trust, certificates(lab, name))
 		rows := lab.Rows()
 		row := rows[slices.IndexFunc(rows, func(r cardlab.Row) bool { return r.Name == name })]
 		if r.Verdict != want || row.Expected != want {
@@ -215,61 +214,49 @@ func TestLabIsKept(t *testing.T) {
 	}
 }
 
-// asking is the least that answers honestly about the lab's cards: OCSP by the
-// bundle's address, and when there is no good answer the list. What a provider
-// does is in package revocation.
-type asking struct{ trust *card.Trust }
+// judge is a provider that remembers nothing of what it was told before.
+func judge(t *testing.T, trust *card.Trust, certs []*x509.Certificate) card.Report {
+	t.Helper()
+	memory := ephemeral.NewMemory(time.Now)
+	defer func() {
+		if err := memory.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	now := func() *card.Trust { return trust }
+	c := card.Checker{Trust: now, Revocation: &revocation.Checker{Trust: now, Cache: memory, Lists: lists{trust}, Log: slog.New(slog.DiscardHandler)}}
+	return c.Check(t.Context(), certs, time.Now())
+}
 
-func (a asking) Status(ctx context.Context, cert, issuer *x509.Certificate, now time.Time) card.Status {
-	source, ok := a.trust.Source(issuer)
+// lists fetches the list when it is asked, and believes it while it is fresh.
+type lists struct{ trust *card.Trust }
+
+func (l lists) Status(issuer *x509.Certificate, serial *big.Int, now time.Time) card.Status {
+	source, ok := l.trust.Source(issuer)
 	if !ok {
 		return card.Status{State: card.Unavailable}
 	}
-	question, err := ocsp.CreateRequest(cert, issuer, nil)
+	answer, err := http.Get(source.CRL[0])
 	if err != nil {
 		return card.Status{State: card.Unavailable}
 	}
-	if der := fetch(ctx, http.MethodPost, source.OCSP[0], question); der != nil {
-		r, err := ocsp.ParseResponseForCert(der, cert, issuer)
-		if err == nil && r.NextUpdate.After(now) && r.Status != ocsp.Unknown {
-			return status(r.Status == ocsp.Revoked, r.RevocationReason)
+	defer answer.Body.Close()
+	der, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return card.Status{State: card.Unavailable}
+	}
+	list, err := x509.ParseRevocationList(der)
+	if err != nil || list.CheckSignatureFrom(issuer) != nil || list.NextUpdate.Before(now) {
+		return card.Status{State: card.Unavailable}
+	}
+	for _, e := range list.RevokedCertificateEntries {
+		switch {
+		case e.SerialNumber.Cmp(serial) != 0:
+		case e.ReasonCode == 6:
+			return card.Status{State: card.OnHold}
+		default:
+			return card.Status{State: card.WasRevoked}
 		}
 	}
-	l, err := x509.ParseRevocationList(fetch(ctx, http.MethodGet, source.CRL[0], nil))
-	if err != nil || l.CheckSignatureFrom(issuer) != nil || l.NextUpdate.Before(now) {
-		return card.Status{State: card.Unavailable, Reason: "neither"}
-	}
-	i := slices.IndexFunc(l.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool { return e.SerialNumber.Cmp(cert.SerialNumber) == 0 })
-	if i < 0 {
-		return status(false, 0)
-	}
-	return status(true, l.RevokedCertificateEntries[i].ReasonCode)
-}
-
-func status(revoked bool, reason int) card.Status {
-	switch {
-	case !revoked:
-		return card.Status{State: card.NotRevoked}
-	case reason == 6:
-		return card.Status{State: card.OnHold}
-	}
-	return card.Status{State: card.WasRevoked}
-}
-
-func fetch(ctx context.Context, method, address string, body []byte) []byte {
-	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
-	if err != nil {
-		return nil
-	}
-	r.Header.Set("Content-Type", "application/ocsp-request")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil
-	}
-	defer answer.Body.Close()
-	data, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		return nil
-	}
-	return data
+	return card.Status{State: card.NotRevoked}
 }

@@ -18,6 +18,8 @@ package identity
 
 import (
 	"time"
+
+	"github.com/portti-id/portti/internal/card"
 )
 
 type (
@@ -109,6 +111,11 @@ type CardLink struct {
 	Linked        time.Time
 	Removed       time.Time // zero while active
 	RemovedReason string    // "order", "user_disabled"
+
+	// Status is what the card's CA says of it: card.WasRevoked, card.OnHold, or ""
+	// while we have heard of neither; StatusAt is when we heard.
+	Status   card.State
+	StatusAt time.Time
 }
 
 // Authenticator binds one TOTP key to one username (S41).

@@ -2,8 +2,10 @@ package identity
 
 import (
 	"context"
+	"time"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/mail"
 )
 
@@ -26,6 +28,10 @@ type Store interface {
 	// CardLink returns the active link of a certificate's fingerprint, or else
 	// the one removed last.
 	CardLink(ctx context.Context, fingerprint string) (CardLink, error)
+
+	// CardLinks returns up to n active links whose identifiers come after one, in
+	// their order; "" is before all of them.
+	CardLinks(ctx context.Context, after LinkID, n int) ([]CardLink, error)
 
 	// Change runs f in one transaction: everything that f did through tx, or
 	// nothing. It commits when f returns nil, and hands f's error back as it
@@ -52,8 +58,12 @@ type Tx interface {
 	// not belong to keep, and queues the logout notices of what it ended.
 	EndSessions(id UserID, keep string) error
 
-	AddCardLink(l CardLink) error                               // fault.Conflict "card_already_linked" (this user has a card) or "card_linked_elsewhere" (another user has this card)
-	RemoveCardLink(id UserID, reason string) (bool, error)      // false when there was none
+	AddCardLink(l CardLink) error                          // fault.Conflict "card_already_linked" (this user has a card) or "card_linked_elsewhere" (another user has this card)
+	RemoveCardLink(id UserID, reason string) (bool, error) // false when there was none
+	// SetCardStatus sets Status and StatusAt of an active link whose Status is still
+	// the one in l. Of any number of parallel callers one gets true; the others,
+	// and those who come when the link is gone, get false and change nothing.
+	SetCardStatus(l CardLink, status card.State, at time.Time) (bool, error)
 	AddAuthenticator(a Authenticator) error                     // fault.Conflict "totp_already_linked"
 	RemoveAuthenticator(id UserID, reason string) (bool, error) // false when there was none
 

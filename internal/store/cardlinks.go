@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/identity"
 )
 
@@ -24,6 +26,8 @@ type cardLinkRow struct {
 	Linked        moment
 	Removed       moment
 	RemovedReason string
+	Status        string
+	StatusAt      moment
 }
 
 func (cardLinkRow) TableName() string { return "card_links" }
@@ -31,7 +35,8 @@ func (cardLinkRow) TableName() string { return "card_links" }
 func (r cardLinkRow) link() identity.CardLink {
 	return identity.CardLink{ID: identity.LinkID(r.ID), User: identity.UserID(r.UserID), Fingerprint: r.Fingerprint, SPKI: r.SPKI,
 		Issuer: r.Issuer, IssuerDN: r.IssuerDN, Serial: r.Serial, SubjectSerial: r.SubjectSerial, HolderName: r.HolderName, HolderOrg: r.HolderOrg,
-		NotAfter: r.NotAfter.t, Linked: r.Linked.t, Removed: r.Removed.t, RemovedReason: r.RemovedReason}
+		NotAfter: r.NotAfter.t, Linked: r.Linked.t, Removed: r.Removed.t, RemovedReason: r.RemovedReason,
+		Status: card.State(r.Status), StatusAt: r.StatusAt.t}
 }
 
 var selectCardLink = "select " + columns(&cardLinkRow{}, "", "") + " from card_links "
@@ -48,6 +53,30 @@ func (s *Store) CardLink(ctx context.Context, fingerprint string) (identity.Card
 		return r.Error
 	})
 	return row.link(), err
+}
+
+// CardLinks lists active links by their identifiers, a page at a time.
+func (s *Store) CardLinks(ctx context.Context, after identity.LinkID, n int) ([]identity.CardLink, error) {
+	var rows []cardLinkRow
+	err := s.ask(ctx, "list card links", func(db *gorm.DB) error {
+		return db.Raw(selectCardLink+"where removed is null and id > ? order by id limit ?", string(after), n).Find(&rows).Error
+	})
+	links := make([]identity.CardLink, len(rows))
+	for i, r := range rows {
+		links[i] = r.link()
+	}
+	return links, err
+}
+
+// SetCardStatus compares and swaps, so that of any number of callers one records
+// a change and does what follows from it.
+func (c *change) SetCardStatus(l identity.CardLink, status card.State, when time.Time) (bool, error) {
+	if err := c.hold(l.User); err != nil {
+		return false, err
+	}
+	n, err := c.exec("set card status", "update card_links set status = ?, status_at = ? where id = ? and removed is null and status = ?",
+		string(status), at(when), string(l.ID), string(l.Status))
+	return n > 0, err
 }
 
 // AddCardLink leaves it to the two unique indexes to decide between any number

@@ -37,6 +37,7 @@ var (
 	errKeyInUse            = fault.New(fault.Conflict, "signing_key_in_use", "Only a retired signing key can be deleted.")
 	errNoAuthenticator     = fault.New(fault.NotFound, "totp_not_linked", "No such authenticator is linked.")
 	errNoConsent           = fault.New(fault.NotFound, "consent_not_found", "Nothing was allowed to this service.")
+	errNoPart              = fault.New(fault.NotFound, "crl_part_not_found", "This part of a list is not there any more.")
 	errNoRegistrationToken = fault.New(fault.NotFound, "registration_token_not_found", "There is no such registration token, or it is revoked already.")
 	errNoStranger          = fault.New(fault.NotFound, "unknown_issuer_not_found", "No card of such an issuer was shown.")
 	errDisabled            = fault.New(fault.Denied, "account_disabled", "The account is disabled.")

@@ -13,6 +13,7 @@
 //	organisations.go users.go cardlinks.go authenticators.go
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
 //	strangers.go CAs that nobody has configured, whose cards were shown
+//	shelf.go     the CAs' lists of revoked certificates: crl.Shelf
 //	sealings.go  every column of sealed values, for a change of the master key
 //
 // One rule on locks holds for every statement on PostgreSQL: organisation
@@ -33,6 +34,7 @@ import (
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/crl"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
@@ -47,6 +49,7 @@ var (
 	_ audit.Recorder = (*Store)(nil)
 	_ card.Strangers = (*Store)(nil)
 	_ keys.Store     = signingKeys{}
+	_ crl.Shelf      = shelf{}
 )
 
 // Drivers.

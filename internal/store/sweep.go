@@ -39,7 +39,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	return nil
+	return s.sweepParts(ctx, now)
 }
 
 func (s *Store) sweep(ctx context.Context, table, key, where string, before time.Time) error {

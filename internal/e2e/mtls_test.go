@@ -81,3 +81,7 @@ func (w *World) serverFiles(log *slog.Logger, hosts ...string) *web.Certificate 
 	}
 	return must(web.LoadCertificate(certFile, keyFile, log))(w.T)
 }
+
+func parseLeaf(c *tls.Certificate) (*x509.Certificate, error) {
+	return x509.ParseCertificate(c.Certificate[0])
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -22,9 +23,10 @@ import (
 // contract and presses buttons. It says, as browsers do, where a request comes from.
 type Visitor struct {
 	W       *World
-	Address string   // as the provider sees it
-	Trace   []string // "GET https://…": what was asked for, redirects included
-	Stop    string   // a redirect to an address that begins so is not followed: it is the page's Next; "" follows all
+	Address string      // as the provider sees it
+	Trace   []string    // "GET https://…": what was asked for, redirects included
+	Header  http.Header // more of every request
+	Stop    string      // a redirect to an address that begins so is not followed: it is the page's Next; "" follows all
 
 	jar  *countingJar
 	http *http.Client
@@ -40,6 +42,7 @@ func (w *World) Visitor() *Visitor {
 	w.T.Cleanup(transport.CloseIdleConnections)
 	v.http = &http.Client{Jar: v.jar, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		r.Header.Set("X-Forwarded-For", v.Address)
+		maps.Copy(r.Header, v.Header)
 		v.Trace = append(v.Trace, r.Method+" "+r.URL.String())
 		if strings.HasSuffix(r.URL.Hostname(), ".card.localhost") {
 			r.Close = true

@@ -8,6 +8,7 @@
 //	party_test.go      Party: a relying party by hand, for what pkg/rp would never do
 //	gate_test.go       Gate: a backend that can be put out of reach
 //	journey_test.go    what people do            attack_test.go     what others try
+//	card_*_test.go     the same for cards
 //	race_test.go       fifty at once             outage_test.go     backends that go and come back
 //	csrf_test.go       every POST, and what keeps other sites out of it
 //	protocol_test.go   what the endpoints refuse, and how

@@ -83,6 +83,7 @@ type Options struct {
 	Configure func(c *server.Config) // changes what a replica is told
 	Quiet     bool                   // log nothing, for figures
 	MTLS      bool                   // a listener at which services show certificates
+	PKI       *cardtest.PKI          // whose cards are accepted; one that all worlds share without
 }
 
 // World is the whole house on loopback. Hosts end in .localhost: id (the issuer),
@@ -148,7 +149,9 @@ func TestMain(m *testing.M) {
 func NewWorld(t testing.TB, o Options) *World {
 	t.Helper()
 	w := &World{T: t, Pair: o.Pair, Clock: &Clock{}, Mailbox: &Mailbox{}, Log: &Log{}, Secrets: map[string]string{}, hosts: map[string]http.Handler{}}
-	w.PKI = must(pki())(t)
+	if w.PKI = o.PKI; w.PKI == nil {
+		w.PKI = must(pki())(t)
+	}
 	pages, cards := must(web.Listen("127.0.0.1:0"))(t), must(web.Listen("127.0.0.1:0"))(t)
 	w.Port, w.CardPort = port(pages), port(cards)
 	w.CardHost = must(card.ParseHost("https://*.card.localhost:" + w.CardPort))(t)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/config"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/keys"
@@ -26,7 +27,8 @@ import (
 type files struct {
 	master          *keys.Master
 	certificate     *web.Certificate // nil: plain http
-	cardCertificate *web.Certificate // nil: no card host
+	cardCertificate *web.Certificate // nil: no card host, or one that speaks plain http
+	cardGate        *proxied.Gate    // nil: no proxy ends the card host's TLS
 	trust           *card.Bundle     // nil: no card host
 	mtlsCertificate *web.Certificate // nil: services show no certificates
 	clientCAs       *x509.CertPool   // of those certificates; nil: none
@@ -53,8 +55,14 @@ func readFiles(s *settings.Settings, log *slog.Logger) (*files, error) {
 		note("listen.certificate_file", err)
 	}
 	if c := s.Card; c != nil {
-		f.cardCertificate, err = web.LoadCertificate(string(c.CertificateFile), string(c.KeyFile), log)
-		note("card.certificate_file", err)
+		if !c.PlainHTTP() {
+			f.cardCertificate, err = web.LoadCertificate(string(c.CertificateFile), string(c.KeyFile), log)
+			note("card.certificate_file", err)
+		}
+		if c.Proxy != nil {
+			f.cardGate, err = gate(c.Proxy)
+			note("card.proxy", err)
+		}
 		f.trust, err = card.OpenBundle(string(c.Trust.Folder), c.Trust.AcceptTestCAs, time.Now(), log)
 		note("card.trust", err)
 	}
@@ -84,6 +92,19 @@ func readFiles(s *settings.Settings, log *slog.Logger) (*files, error) {
 	_, err = password.NewRules(s.Passwords.MinLength, s.Passwords.Lists()...)
 	note("passwords.blocklists", err)
 	return f, errors.Join(problems...)
+}
+
+// gate is what lets certificates in from a proxy.
+func gate(p *settings.CardProxy) (*proxied.Gate, error) {
+	c := proxied.Config{Format: p.Format, Header: p.Header, Addresses: p.Addresses}
+	var err error
+	if c.Secrets, err = p.Secrets(); err != nil {
+		return nil, err
+	}
+	if c.Proxies, err = pool(p.ClientCAFile); err != nil {
+		return nil, err
+	}
+	return proxied.New(c)
 }
 
 func loadMaster(s *settings.Settings) (*keys.Master, error) {

@@ -74,7 +74,10 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		return assembling(err)
 	}
 	if provider.Door != nil {
-		provider.Door.Certificate = f.cardCertificate.Config().GetCertificate
+		if f.cardCertificate != nil {
+			provider.Door.Certificate = f.cardCertificate.Config().GetCertificate
+		}
+		provider.Door.Proxy, provider.Door.Balancers = f.cardGate, s.Card.ProxyProtocol
 		provider.Door.MaxConns, provider.Door.MaxConnsPerAddress = s.Card.MaxConnections, s.Card.MaxConnectionsPerAddress
 	}
 	for _, w := range warnings(s, f, time.Now()) {
@@ -182,7 +185,13 @@ func (l *listeners) close() {
 func serveCards(ctx context.Context, provider *server.Server, l net.Listener) error {
 	s := provider.Door.Server()
 	failed := make(chan error, 1)
-	go func() { failed <- s.ServeTLS(provider.Door.Listener(l), "", "") }()
+	go func() {
+		if l := provider.Door.Listener(l); s.TLSConfig != nil {
+			failed <- s.ServeTLS(l, "", "")
+		} else {
+			failed <- s.Serve(l)
+		}
+	}()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("card host: %w", err)

@@ -14,6 +14,7 @@
 //	door.go        Door: the TLS settings and the handler of the card host
 //	sign.go        what connections tell of the attempt that they were made for
 //	limit.go       the bound on its connections
+//	relay.go       balancers in front of it that say whom a connection comes from
 //
 //	sign-in page ──303──▶ Door: handshake ─▶ Checker.Check ─▶ Result ──303──▶ sign-in page
 //

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
@@ -15,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/tlsconfig"
 )
@@ -107,6 +110,15 @@ type Door struct {
 	MaxConns           int
 	MaxConnsPerAddress int
 
+	// Proxy ends TLS in front of the door and hands certificates on; nil: TLS ends
+	// here, and certificates come by it alone. Behind a proxy connections are not
+	// bounded by address, and nothing is known of handshakes.
+	Proxy *proxied.Gate
+
+	// Balancers pass TLS through to the door and begin each connection with a PROXY
+	// header. With any, all connections come from them. Not together with Proxy.
+	Balancers []netip.Prefix
+
 	Log *slog.Logger
 	Now func() time.Time
 
@@ -122,7 +134,9 @@ func (d *Door) Place(m Mode) (Place, bool) {
 	if h.name == "" {
 		return Place{}, false
 	}
-	return h.place(m), true
+	p := h.place(m)
+	p.Own = p.Own && d.Proxy == nil
+	return p, true
 }
 
 // hostOf is where a mode is, the zero value when it is not offered.
@@ -194,7 +208,14 @@ func (d *Door) newConfig(m Mode, trust *Trust) *tls.Config {
 	return c
 }
 
-// Server serves the door. Serve it with ServeTLS(d.Listener(l), "", "").
+// Limits of requests that a proxy hands on: the handshake is behind them.
+const (
+	proxiedHeaderLimit = 10 * time.Second
+	proxiedLimit       = 30 * time.Second
+)
+
+// Server serves the door. Serve it with ServeTLS(d.Listener(l), "", ""); or, when
+// it has no TLSConfig because a proxy comes by plain http, with Serve.
 func (d *Door) Server() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -209,20 +230,33 @@ func (d *Door) Server() *http.Server {
 		ErrorLog:          log.New(serverLog{d.Log}, "", 0),
 		ConnContext:       remember,
 	}
+	if d.Proxy != nil {
+		s.TLSConfig = d.Proxy.TLSConfig(d.Certificate)
+		s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout = proxiedHeaderLimit, proxiedLimit, proxiedLimit
+		s.MaxHeaderBytes = proxied.MaxHeaderBytes
+	}
 	s.SetKeepAlivesEnabled(false)
 	return s
 }
 
 // Listener bounds the connections that l hands out.
 func (d *Door) Listener(l net.Listener) net.Listener {
-	return &limited{
+	if len(d.Balancers) > 0 {
+		l = &relayed{Listener: l, from: d.Balancers, log: d.Log}
+	}
+	bounded := &limited{
 		Listener: l,
 		total:    bound(d.MaxConns, defaultMaxConns),
 		each:     bound(d.MaxConnsPerAddress, defaultMaxConnsPerAddress),
+		late:     len(d.Balancers) > 0,
 		log:      d.Log,
 		ended:    d.ends,
 		from:     map[netip.Prefix]int{},
 	}
+	if d.Proxy != nil {
+		bounded.each = 0 // all come from the proxy
+	}
+	return bounded
 }
 
 func bound(set, standard int) int {
@@ -248,7 +282,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 
-	mode, ours := d.asked(r)
+	certs, err := d.certificates(r)
+	if err != nil {
+		d.refuse(w, r, err)
+		return
+	}
+	name, mode, ours := d.asked(r)
 	if !ours {
 		say(w, http.StatusMisdirectedRequest, "This address is not served here.")
 		return
@@ -267,21 +306,27 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusForbidden, "This address works only when the browser goes to it.")
 		return
 	}
-	if next := d.attempt(r, mode, ticket); next != "" {
-		send(w, next)
+	if !isTicket(ticket) {
+		send(w, d.Fallback)
 		return
 	}
-	send(w, d.Fallback)
+	send(w, cmp.Or(d.attempt(r, visit{ticket, name, mode, certs}), d.Fallback))
+}
+
+// visit is a request for an attempt: its ticket, the name that it was made for
+// and what that says, and what the browser has shown.
+type visit struct {
+	ticket string
+	name   string
+	mode   Mode
+	certs  []*x509.Certificate
 }
 
 // attempt takes the ticket, judges the card and returns where the browser goes
 // with the result. It returns "" when the attempt came to nothing.
-func (d *Door) attempt(r *http.Request, mode Mode, ticket string) string {
+func (d *Door) attempt(r *http.Request, v visit) string {
 	ctx := r.Context()
-	if !isTicket(ticket) {
-		return ""
-	}
-	a, err := d.Attempts.Open(ctx, ticket, strings.ToLower(r.TLS.ServerName))
+	a, err := d.Attempts.Open(ctx, v.ticket, v.name)
 	if fault.Is(err, fault.Gone) {
 		d.Log.InfoContext(ctx, "card host: ticket spent, expired or unknown")
 		return ""
@@ -292,10 +337,10 @@ func (d *Door) attempt(r *http.Request, mode Mode, ticket string) string {
 	}
 
 	now := d.Now().UTC()
-	report := d.Checker.Check(ctx, r.TLS.PeerCertificates, now)
-	d.note(r, mode, report)
+	report := d.Checker.Check(ctx, v.certs, now)
+	d.note(r, v, report)
 
-	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, Mode: mode, TLS: strings.TrimPrefix(tls.VersionName(r.TLS.Version), "TLS "), At: now}
+	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, Mode: v.mode, TLS: d.version(r), At: now}
 	next, err := d.Attempts.Finish(ctx, a, result)
 	if err != nil {
 		d.Log.ErrorContext(ctx, "card host: cannot store the result", "error", err)
@@ -306,41 +351,80 @@ func (d *Door) attempt(r *http.Request, mode Mode, ticket string) string {
 
 // note writes the outcome to the log: nothing of the holder, and of the issuer
 // only the name, when it is what the operator needs to know.
-func (d *Door) note(r *http.Request, mode Mode, report Report) {
+func (d *Door) note(r *http.Request, v visit, report Report) {
 	if d.Count != nil {
-		d.Count(report.Verdict, mode)
+		d.Count(report.Verdict, v.mode)
 	}
-	attrs := []slog.Attr{slog.String("verdict", string(report.Verdict)), slog.String("tls", tls.VersionName(r.TLS.Version))}
-	if mode != Strict {
-		attrs = append(attrs, slog.String("mode", string(mode)))
+	attrs := []slog.Attr{slog.String("verdict", string(report.Verdict)), slog.String("tls", cmp.Or(d.version(r), "ended by a proxy"))}
+	if v.mode != Strict {
+		attrs = append(attrs, slog.String("mode", string(v.mode)))
 	}
 	if report.Reason != "" {
 		attrs = append(attrs, slog.String("reason", report.Reason))
 	}
 	if report.Verdict == UntrustedIssuer {
-		if leaf := r.TLS.PeerCertificates[0]; string(leaf.RawIssuer) != string(leaf.RawSubject) { // else the name may be a person's
+		if leaf := v.certs[0]; string(leaf.RawIssuer) != string(leaf.RawSubject) { // else the name may be a person's
 			attrs = append(attrs, slog.String("issuer", report.Holder.Issuer))
 		}
 	}
 	d.Log.LogAttrs(r.Context(), slog.LevelInfo, "card host: card checked", attrs...)
 }
 
-// asked is the mode that the browser asked for: the name of the handshake is one
-// of ours and the name of the request is the same. A browser may reuse a connection for another name that the
-// certificate covers (RFC 9113 §9.1.1), and this connection's certificate was
-// given to one name only.
-func (d *Door) asked(r *http.Request) (Mode, bool) {
-	if r.TLS == nil {
-		return Strict, false
+// version is that of TLS, "1.2" or "1.3"; "" behind a proxy, which does not say.
+func (d *Door) version(r *http.Request) string {
+	if d.Proxy != nil {
+		return ""
 	}
+	return strings.TrimPrefix(tls.VersionName(r.TLS.Version), "TLS ")
+}
+
+// certificates are what the browser has shown, none when it has shown none. The
+// error is a *proxied.Refusal.
+func (d *Door) certificates(r *http.Request) ([]*x509.Certificate, error) {
+	if d.Proxy != nil {
+		return d.Proxy.Certificates(r)
+	}
+	if name, found := proxied.Header(r.Header); found {
+		return nil, &proxied.Refusal{Status: http.StatusBadRequest, Reason: "the header " + name + " came, but no proxy hands certificates on here"}
+	}
+	if r.TLS == nil {
+		return nil, nil
+	}
+	return r.TLS.PeerCertificates, nil
+}
+
+// refuse answers a request with a certificate that cannot be believed.
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusBadRequest
+	if refusal := new(proxied.Refusal); errors.As(err, &refusal) {
+		status = refusal.Status
+	}
+	d.Log.WarnContext(r.Context(), "card host: request refused", "status", status, "reason", err.Error(), "peer", r.RemoteAddr)
+	switch {
+	case d.Proxy == nil:
+		say(w, status, "This request holds a header about a certificate, which nobody may send here. Start again from the sign-in page.")
+	case status == http.StatusForbidden:
+		say(w, status, "Only the proxy in front of this address may ask here.")
+	default:
+		say(w, status, "What the proxy in front of this address hands on cannot be read. Tell the help desk, and go back to the sign-in page.")
+	}
+}
+
+// asked is the name that the browser asked for, in lower case, and the mode that
+// it stands for. The name of the handshake must be that of the request. A browser
+// may reuse a connection for another name that the certificate covers (RFC 9113
+// §9.1.1), and this connection's certificate was given to one name only. Behind a
+// proxy that is for the proxy to see to.
+func (d *Door) asked(r *http.Request) (string, Mode, bool) {
 	name := r.Host
 	if host, _, err := net.SplitHostPort(r.Host); err == nil {
 		name = host
 	}
-	if !strings.EqualFold(name, r.TLS.ServerName) {
-		return Strict, false
+	if d.Proxy == nil && (r.TLS == nil || !strings.EqualFold(name, r.TLS.ServerName)) {
+		return "", Strict, false
 	}
-	return d.modeOf(name)
+	mode, ours := d.modeOf(name)
+	return strings.ToLower(name), mode, ours
 }
 
 // isNavigation: the browser goes to the page, as opposed to a picture, a frame,
@@ -385,7 +469,7 @@ func (s serverLog) Write(line []byte) (int, error) {
 	level := slog.LevelError
 	if strings.Contains(text, "TLS handshake error") {
 		level = slog.LevelInfo
-		for _, usual := range []string{"EOF", "connection reset by peer", "i/o timeout", "broken pipe"} {
+		for _, usual := range []string{"EOF", "connection reset by peer", "i/o timeout", "broken pipe", errCrowded.Error()} {
 			if strings.HasSuffix(text, usual) {
 				level = slog.LevelDebug
 			}

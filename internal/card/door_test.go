@@ -132,7 +132,13 @@ func open(t testing.TB, change ...func(*card.Door)) *bench {
 		c(b.Door)
 	}
 	srv := b.Server()
-	go func() { _ = srv.ServeTLS(b.Listener(l), "", "") }() // ends with Close
+	go func() { // ends with Close
+		if srv.TLSConfig == nil {
+			_ = srv.Serve(b.Listener(l))
+		} else {
+			_ = srv.ServeTLS(b.Listener(l), "", "")
+		}
+	}()
 	t.Cleanup(func() { _ = srv.Close() })
 	return b
 }

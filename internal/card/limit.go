@@ -2,6 +2,7 @@ package card
 
 import (
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -18,7 +19,8 @@ import (
 // does.
 type limited struct {
 	net.Listener
-	total, each int // 0 means no bound
+	total, each int  // 0 means no bound
+	late        bool // addresses are known once connections are read: see relayed
 	log         *slog.Logger
 	ended       func(*counted) // called once for each connection, after it was closed
 
@@ -35,29 +37,47 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		source := sourceOf(c)
-		if !l.enter(source) {
-			_ = c.Close() // nothing was said yet: there is nobody to tell
-			continue
-		}
 		w := &counted{Conn: c}
 		w.left = sync.OnceFunc(func() {
-			l.leave(source)
+			l.leave(w)
 			l.ended(w)
 		})
+		w.placed = sync.OnceValue(func() bool { return l.place(w) })
+		if !l.enter() || !l.late && !w.placed() {
+			_ = w.Close() // nothing was said yet: there is nobody to tell
+			continue
+		}
 		return w, nil
 	}
 }
 
-func (l *limited) enter(source netip.Prefix) bool {
+// enter counts a connection, whether there is room for it or not: it leaves by
+// being closed.
+func (l *limited) enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if (l.total > 0 && l.open >= l.total) || (l.each > 0 && l.from[source] >= l.each) {
+	l.open++
+	if l.total > 0 && l.open > l.total {
+		l.refuse(netip.Prefix{})
+		return false
+	}
+	return true
+}
+
+// place counts a connection for its address, when there is room for it.
+func (l *limited) place(c *counted) bool {
+	source := sourceOf(c.Conn)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.over {
+		return false
+	}
+	if l.each > 0 && l.from[source] >= l.each {
 		l.refuse(source)
 		return false
 	}
-	l.open++
 	l.from[source]++
+	c.source = &source
 	return true
 }
 
@@ -71,12 +91,16 @@ func (l *limited) refuse(source netip.Prefix) {
 	l.refused, l.told = 0, time.Now()
 }
 
-func (l *limited) leave(source netip.Prefix) {
+func (l *limited) leave(c *counted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
-	if l.from[source]--; l.from[source] == 0 {
-		delete(l.from, source)
+	c.over = true
+	if c.source == nil {
+		return
+	}
+	if l.from[*c.source]--; l.from[*c.source] == 0 {
+		delete(l.from, *c.source)
 	}
 }
 
@@ -84,9 +108,12 @@ func (l *limited) leave(source netip.Prefix) {
 // handshake was for.
 type counted struct {
 	net.Conn
-	left func()
-	name atomic.Pointer[string]   // of the attempt, once a ClientHello has said it; see Door.begins
-	tls  atomic.Pointer[tls.Conn] // the handshake over it
+	left   func()
+	placed func() bool              // counts it for its address, once
+	source *netip.Prefix            // that address; nil: not counted for one. Guarded by limited.mu
+	over   bool                     // it was closed. Guarded by limited.mu
+	name   atomic.Pointer[string]   // of the attempt, once a ClientHello has said it; see Door.begins
+	tls    atomic.Pointer[tls.Conn] // the handshake over it
 }
 
 func (c *counted) Close() error {
@@ -94,18 +121,33 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
+// errCrowded is for the server, which closes the connection.
+var errCrowded = errors.New("too many connections from one address")
+
+func (c *counted) Read(b []byte) (int, error) {
+	if !c.placed() {
+		return 0, errCrowded
+	}
+	return c.Conn.Read(b)
+}
+
 // sourceOf is the address that is counted: one of IPv4, or the /64 of IPv6
 // that one subscriber gets.
 func sourceOf(c net.Conn) netip.Prefix {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	addr := tcp.AddrPort().Addr().Unmap()
+	addr := addressOf(c)
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
 	}
 	prefix, _ := addr.Prefix(bits) // fails only for a bit count out of range
 	return prefix
+}
+
+// addressOf is the zero Addr for what is not TCP.
+func addressOf(c net.Conn) netip.Addr {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/portti-id/portti/internal/api"
+	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/signin"
 )
 
@@ -23,5 +24,5 @@ func (s *Server) routes(pages *signin.Pages, resources *api.API) http.Handler {
 	resources.Routes(mux)
 	mux.Handle("GET /static/", s.Site.Static())
 	s.health(mux)
-	return tellWhen(s.Site.Wrap(mux))
+	return tellWhen(proxied.Strip(s.Site.Wrap(mux), s.deps.Log))
 }

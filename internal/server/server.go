@@ -22,6 +22,7 @@ import (
 	"github.com/portti-id/portti/internal/api"
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
@@ -189,7 +190,7 @@ func (s *Server) MTLSHandler() http.Handler {
 	if s.config.MTLS.URL == "" {
 		return nil
 	}
-	return tellWhen(s.Site.Wrap(s.Provider.MTLSHandler()))
+	return tellWhen(proxied.Strip(s.Site.Wrap(s.Provider.MTLSHandler()), s.deps.Log))
 }
 
 func (s *Server) directory() error {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/config"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
@@ -117,14 +119,78 @@ func (c *Card) check(issuer config.URL, p *config.Problems) {
 	if !issuer.IsZero() && c.URL.Matches(issuer.URL().Hostname()) {
 		p.Add("card.url", "the card host needs names of its own: %s is the issuer's", issuer.URL().Hostname())
 	}
-	p.Need("card.certificate_file", c.CertificateFile != "", "the card host's server certificate, for the names of card.url")
+	if c.PlainHTTP() {
+		if c.CertificateFile != "" {
+			p.Add("card.certificate_file", "it is of no use: with card.proxy.secret_file the card host speaks plain http; give card.proxy.client_ca_file or take the certificate out")
+		}
+	} else {
+		p.Need("card.certificate_file", c.CertificateFile != "", "the card host's server certificate, for the names of card.url")
+	}
 	together("card.key_file", c.CertificateFile, c.KeyFile, p)
+	for i, prefix := range c.ProxyProtocol {
+		somebody(fmt.Sprintf("card.proxy_protocol[%d]", i), prefix, p)
+	}
+	if c.Proxy != nil {
+		c.Proxy.check(p)
+		if c.ProxyProtocol != nil {
+			p.Add("card.proxy_protocol", "it is for balancers that pass TLS through, but card.proxy ends it: leave one of them out")
+		}
+		if c.MaxTLS != "1.3" {
+			p.Add("card.max_tls", "behind card.proxy the proxy decides that")
+		}
+	}
 	if c.MaxTLS != "1.2" && c.MaxTLS != "1.3" {
 		p.Add("card.max_tls", "%q is not one of 1.2, 1.3", c.MaxTLS)
 	}
 	p.Need("card.trust.folder", c.Trust.Folder != "", "the folder with trust.yaml and the CA certificates")
 	if c.Revocation.Mode != "require" && c.Revocation.Mode != "off" {
 		p.Add("card.revocation.mode", "%q is not one of require, off", c.Revocation.Mode)
+	}
+}
+
+// PlainHTTP tells whether the card host speaks no TLS itself.
+func (c *Card) PlainHTTP() bool { return c.Proxy != nil && c.Proxy.ClientCAFile == "" }
+
+func (c *CardProxy) check(p *config.Problems) {
+	if c.Format == "" {
+		p.Need("card.proxy.format", false, "how the proxy writes certificates: one of rfc9440, nginx, haproxy, traefik, envoy, apache")
+	} else if err := c.Format.Check(c.Header); err != nil {
+		p.Add("card.proxy.format", "%v", err)
+	}
+	p.Need("card.proxy.addresses", len(c.Addresses) > 0, "where the proxy connects from, such as [10.0.0.7/32]")
+	for i, prefix := range c.Addresses {
+		somebody(fmt.Sprintf("card.proxy.addresses[%d]", i), prefix, p)
+	}
+	p.Need("card.proxy.client_ca_file", c.ClientCAFile != "" || c.SecretFile.Given(), "the CA of the proxy's client certificate; or give secret_file")
+	if c.SecretFile.Given() {
+		if _, err := c.Secrets(); err != nil {
+			p.Add("card.proxy.secret_file", "%v", err)
+		}
+	}
+}
+
+// Secrets reads SecretFile: one or more, in its order; none when there is no file.
+func (c *CardProxy) Secrets() ([]string, error) {
+	if !c.SecretFile.Given() {
+		return nil, nil
+	}
+	text, err := c.SecretFile.Read()
+	if err != nil {
+		return nil, err
+	}
+	secrets := strings.Fields(text)
+	for i, s := range secrets {
+		if err := proxied.CheckSecret(s); err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+	}
+	return secrets, nil
+}
+
+// somebody notes a list of addresses that is everybody's.
+func somebody(setting string, prefix netip.Prefix, p *config.Problems) {
+	if !prefix.IsValid() || prefix.Bits() == 0 {
+		p.Add(setting, "%s is everybody's address: name the proxies' own", prefix)
 	}
 }
 

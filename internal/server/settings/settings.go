@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/config"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
@@ -100,7 +101,8 @@ type Listen struct {
 }
 
 // Card is sign-in with certificate cards. The card host has names, a listener
-// and a certificate of its own; no proxy before it may end TLS.
+// and a certificate of its own. A proxy before it that ends TLS must be named in
+// Proxy.
 type Card struct {
 	// URL is where browsers reach the card host: https://*.card.example.fi. With
 	// the star every attempt gets a name that the browser has not seen, so that it
@@ -127,8 +129,45 @@ type Card struct {
 	MaxConnections           int `yaml:"max_connections"`
 	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
 
+	// ProxyProtocol are the addresses of balancers that pass TLS through and begin
+	// each connection with a PROXY header (version 1 or 2), so that limits and logs
+	// know the browser's address: [10.0.0.0/24]. Every connection must then come from
+	// one of them, and bring the header.
+	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol"`
+
+	Proxy      *CardProxy `yaml:"proxy"` // absent: TLS ends here, and who brings a certificate in a header is refused
 	Trust      Trust      `yaml:"trust"`
 	Revocation Revocation `yaml:"revocation"`
+}
+
+// CardProxy is a reverse proxy that ends the card host's TLS and hands
+// certificates on in a header. Whoever can speak for it can speak for any card:
+// it must come from a listed address and prove itself. Better is a proxy that
+// passes TLS through: behind this one nobody can say why a handshake broke
+// (docs/operating.md).
+type CardProxy struct {
+	// Format is how it writes a certificate: rfc9440, nginx, haproxy, traefik, envoy
+	// or apache; docs/operating.md has the proxies' own settings.
+	Format proxied.Format `yaml:"format"`
+
+	// Header is where, with the formats nginx and apache (default X-SSL-Client-Cert)
+	// and haproxy (Client-Cert). The others have one name each.
+	Header string `yaml:"header"`
+
+	// Addresses are where it connects from: [10.0.0.7/32].
+	Addresses []netip.Prefix `yaml:"addresses"`
+
+	// SecretFile holds the secret that it shows in the header Portti-Proxy-Secret, at
+	// least 32 random characters (openssl rand -hex 32); several, one a line, while
+	// they are changed. The card host then speaks plain http, unless there are client
+	// CAs as well, and certificate_file must be absent.
+	SecretFile config.SecretFile `yaml:"secret_file"`
+
+	// ClientCAFile are the CAs of its client certificate, or that certificate itself
+	// (PEM), read at start. The card host then speaks TLS and lets in who shows one.
+	// Take a CA that issues to your proxies alone. With both this and secret_file both
+	// are asked for.
+	ClientCAFile config.Path `yaml:"client_ca_file"`
 }
 
 // MTLS is where services show certificates (RFC 8705): those that prove themselves

@@ -23,10 +23,17 @@ master_key_file: master.key
 listen: {proxies: [192.0.2.0/24]}
 `
 
+const proxySecrets = "5f3e0c7a9b1d4e6f8a2c5b7d9e1f3a4c\n  0123456789abcdef0123456789abcdef\n\n"
+
+// proxied is a card host behind a proxy.
+func proxied(proxy string) string {
+	return minimal + "database: {path: x}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, proxy: {" + proxy + "}}"
+}
+
 func load(t *testing.T, text string) (*settings.Settings, error) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"portti.yaml": text, "master.key": "k1 x"} {
+	for name, text := range map[string]string{"portti.yaml": text, "master.key": "k1 x", "proxy.secret": proxySecrets} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -76,6 +83,29 @@ func TestKeysAreRotatedByHandAlone(t *testing.T) {
 	}
 }
 
+// Behind a proxy that shows a secret the card host speaks plain http; behind one
+// that shows a certificate it speaks TLS.
+func TestCardProxy(t *testing.T) {
+	for proxy, plain := range map[string]bool{
+		"proxy: {format: nginx, header: X-Card, addresses: [10.0.0.7/32], secret_file: proxy.secret}":                                                             true,
+		"certificate_file: c, key_file: master.key, proxy: {format: haproxy, addresses: [10.0.0.7/32], client_ca_file: ca.crt}":                                   false,
+		"certificate_file: c, key_file: master.key, proxy: {format: envoy, addresses: [10.0.0.7/32], client_ca_file: ca.crt, secret_file: proxy.secret}":          false,
+		"certificate_file: c, key_file: master.key, proxy: {format: traefik, addresses: [10.0.0.7/32, 'fd00::/64'], client_ca_file: ca.crt}, max_connections: 10": false,
+	} {
+		s, err := load(t, minimal+"database: {path: x}\ncard: {url: 'https://*.card.example.fi', trust: {folder: .}, "+proxy+"}")
+		if err != nil {
+			t.Errorf("%s: %v", proxy, err)
+			continue
+		}
+		if s.Card.PlainHTTP() != plain {
+			t.Errorf("%s: plain http %v", proxy, s.Card.PlainHTTP())
+		}
+		if secrets, err := s.Card.Proxy.Secrets(); err != nil || s.Card.Proxy.SecretFile.Given() != (len(secrets) == 2) {
+			t.Errorf("%s: %d secrets, %v", proxy, len(secrets), err)
+		}
+	}
+}
+
 func TestDynamicRegistration(t *testing.T) {
 	for word, want := range map[string]openid.SelfRegistration{"off": openid.NoSelfRegistration, "token": openid.SelfRegistrationByToken, "open": openid.OpenSelfRegistration} {
 		if s, err := load(t, minimal+"database: {path: portti.db}\ndynamic_registration: "+word+"\n"); err != nil || s.SelfRegistration() != want {
@@ -104,30 +134,41 @@ func TestAliases(t *testing.T) {
 // the program itself.
 func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		minimal + "database: {driver: postgres, dsn: 'postgres://u:p@h/d'}":                                                "database.password_file",
-		minimal + "database: {driver: postgres, dsn: 'postgres://u@h/d?password=p'}":                                       "database.password_file",
-		minimal + "database: {driver: postgres, dsn: 'host=h PASSWORD=p'}":                                                 "database.password_file",
-		minimal + "database: {driver: postgres, dsn: 'host=h', path: x}":                                                   "setting database.path",
-		minimal + "database: {path: x, dsn: 'host=h'}":                                                                     "setting database.driver",
-		minimal + "database: {path: x, max_conns: -1}":                                                                     "setting database.max_conns",
-		minimal + "database: {path: x}\nredis: {addresses: [localhost]}":                                                   "setting redis.addresses[0]",
-		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], cluster: true, database: 3}":                           "setting redis.database",
-		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], sentinel_username: u}":                                 "setting redis.sentinel_master",
-		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], ca_file: ca.crt}":                                      "setting redis.ca_file",
-		minimal + "database: {path: x}\nkeys: {sign_days: -1}":                                                             "setting keys.sign_days",
-		minimal + "database: {path: x}\nkeys: {publish_ahead: 10m}":                                                        "setting keys.publish_ahead",
-		minimal + "database: {path: x}\nkeys: {sign_days: 1, publish_ahead: 25h}":                                          "setting keys.publish_ahead",
-		minimal + "database: {path: x}\nkeys: {keep_retired: 1h}":                                                          "setting keys.keep_retired",
-		minimal + "database: {path: x}\nkeys: {pkcs11: {token: t, pin_file: master.key}}":                                  "setting keys.pkcs11.module",
-		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, pin_file: master.key}}":                                 "setting keys.pkcs11.token",
-		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, token: t}}":                                             "setting keys.pkcs11.pin_file",
-		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, token: t, pin_file: master.key, kinds: [Ed25519]}}":     "setting keys.pkcs11.kinds[0]",
-		minimal + "database: {path: x}\nuser_services: {url: 'https://a.example/x'}":                                       "setting user_services.url",
-		minimal + "database: {path: x}\ncard: {url: 'https://id.example.fi', certificate_file: c, key_file: master.key}":   "setting card.url",
-		minimal + "database: {path: x}\ncard: {certificate_file: c, key_file: master.key}":                                 "setting card.url: it is missing",
-		minimal + "database: {path: x}\ncard: {url: 'https://c.example.fi', max_tls: '1.1'}":                               "setting card.max_tls",
-		strings.Replace(minimal, "{proxies: [192.0.2.0/24]}", "{proxies: [192.0.2.0/24], forwarded_header: X-Real-IP}", 1): "setting listen.forwarded_header",
-		strings.Replace(minimal, "https://id.example.fi", "http://id.localhost", 1) + "listen: {certificate_file: c}":      "listen",
+		minimal + "database: {driver: postgres, dsn: 'postgres://u:p@h/d'}":                                                  "database.password_file",
+		minimal + "database: {driver: postgres, dsn: 'postgres://u@h/d?password=p'}":                                         "database.password_file",
+		minimal + "database: {driver: postgres, dsn: 'host=h PASSWORD=p'}":                                                   "database.password_file",
+		minimal + "database: {driver: postgres, dsn: 'host=h', path: x}":                                                     "setting database.path",
+		minimal + "database: {path: x, dsn: 'host=h'}":                                                                       "setting database.driver",
+		minimal + "database: {path: x, max_conns: -1}":                                                                       "setting database.max_conns",
+		minimal + "database: {path: x}\nredis: {addresses: [localhost]}":                                                     "setting redis.addresses[0]",
+		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], cluster: true, database: 3}":                             "setting redis.database",
+		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], sentinel_username: u}":                                   "setting redis.sentinel_master",
+		minimal + "database: {path: x}\nredis: {addresses: ['a:1'], ca_file: ca.crt}":                                        "setting redis.ca_file",
+		minimal + "database: {path: x}\nkeys: {sign_days: -1}":                                                               "setting keys.sign_days",
+		minimal + "database: {path: x}\nkeys: {publish_ahead: 10m}":                                                          "setting keys.publish_ahead",
+		minimal + "database: {path: x}\nkeys: {sign_days: 1, publish_ahead: 25h}":                                            "setting keys.publish_ahead",
+		minimal + "database: {path: x}\nkeys: {keep_retired: 1h}":                                                            "setting keys.keep_retired",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {token: t, pin_file: master.key}}":                                    "setting keys.pkcs11.module",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, pin_file: master.key}}":                                   "setting keys.pkcs11.token",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, token: t}}":                                               "setting keys.pkcs11.pin_file",
+		minimal + "database: {path: x}\nkeys: {pkcs11: {module: m, token: t, pin_file: master.key, kinds: [Ed25519]}}":       "setting keys.pkcs11.kinds[0]",
+		minimal + "database: {path: x}\nuser_services: {url: 'https://a.example/x'}":                                         "setting user_services.url",
+		minimal + "database: {path: x}\ncard: {url: 'https://id.example.fi', certificate_file: c, key_file: master.key}":     "setting card.url",
+		minimal + "database: {path: x}\ncard: {certificate_file: c, key_file: master.key}":                                   "setting card.url: it is missing",
+		minimal + "database: {path: x}\ncard: {url: 'https://c.example.fi', max_tls: '1.1'}":                                 "setting card.max_tls",
+		proxied("addresses: [10.0.0.7/32], client_ca_file: ca.crt"):                                                          "setting card.proxy.format: it is missing",
+		proxied("format: squid, addresses: [10.0.0.7/32], client_ca_file: ca.crt"):                                           "setting card.proxy.format",
+		proxied("format: rfc9440, header: X-Cert, addresses: [10.0.0.7/32], client_ca_file: ca.crt"):                         "setting card.proxy.format",
+		proxied("format: nginx, client_ca_file: ca.crt"):                                                                     "setting card.proxy.addresses: it is missing",
+		proxied("format: nginx, addresses: [10.0.0.7/32, '::/0'], client_ca_file: ca.crt"):                                   "setting card.proxy.addresses[1]",
+		proxied("format: nginx, addresses: [10.0.0.7/32]"):                                                                   "setting card.proxy.client_ca_file: it is missing",
+		proxied("format: nginx, addresses: [10.0.0.7/32], secret_file: master.key"):                                          "setting card.proxy.secret_file: secret 1", // "k1"
+		proxied("format: nginx, addresses: [10.0.0.7/32], secret_file: proxy.secret"):                                        "setting card.certificate_file: it is of no use",
+		proxied("format: nginx, addresses: [10.0.0.7/32], client_ca_file: ca.crt}, max_tls: '1.2', trust: {"):                "setting card.max_tls",
+		proxied("format: nginx, addresses: [10.0.0.7/32], client_ca_file: ca.crt}, proxy_protocol: [10.0.0.7/32], trust: {"): "setting card.proxy_protocol",
+		minimal + "database: {path: x}\ncard: {url: 'https://c.example.fi', proxy_protocol: [0.0.0.0/0]}":                    "setting card.proxy_protocol[0]",
+		strings.Replace(minimal, "{proxies: [192.0.2.0/24]}", "{proxies: [192.0.2.0/24], forwarded_header: X-Real-IP}", 1):   "setting listen.forwarded_header",
+		strings.Replace(minimal, "https://id.example.fi", "http://id.localhost", 1) + "listen: {certificate_file: c}":        "listen",
 	} {
 		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\ngives %v, want %q", text, err, want)

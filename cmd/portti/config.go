@@ -2,10 +2,15 @@ package main
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/keys/pkcs11"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/server"
@@ -32,7 +37,9 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 	}
 	if s.Card != nil {
 		c.CardHost = &s.Card.URL
-		c.RevocationWaived = s.Card.Revocation.Mode == "off"
+		if c.RevocationWaived = s.Card.Revocation.Mode == settings.RevocationOff; !c.RevocationWaived {
+			c.Revocation = revocation.Mode(s.Card.Revocation.Mode)
+		}
 		c.CardMaxTLS = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[s.Card.MaxTLS]
 	}
 	return c
@@ -56,6 +63,32 @@ func newLog(c settings.Log, to io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(to, options))
 }
 
+// revocationWarnings are what is given up, and which cards nobody can answer for
+// whatever their holders do.
+func revocationWarnings(mode string, trust *card.Trust) []string {
+	if mode == settings.RevocationOff {
+		return []string{"card.revocation.mode: NOBODY IS ASKED whether a card was revoked: a lost or stolen card goes on signing in until it expires or its link is removed"}
+	}
+	var all []string
+	if mode == string(revocation.Soft) {
+		all = append(all, "card.revocation.mode: CARDS ARE LET IN WHEN NOBODY ANSWERS whether they were revoked: whoever can silence responders and lists lets lost and stolen cards in")
+	}
+	without := revocation.Unanswered(trust, revocation.Mode(mode))
+	consequence := "IS REFUSED"
+	if mode == string(revocation.Soft) {
+		consequence = "IS LET IN UNASKED"
+	}
+	accepted := slices.DeleteFunc(trust.Sources(), func(s card.Source) bool { return s.Kind == "" || s.Kind == card.CitizenCard })
+	switch { // of single CAs the bundle itself warns, as far as it knows without the mode
+	case len(without) == 0:
+	case len(without) == len(accepted):
+		all = append(all, "card.trust: EVERY CARD "+consequence+" until lists are imported: trust.yaml names nobody who answers for the cards or for the CAs that issue them")
+	case mode == string(revocation.CRLOnly):
+		all = append(all, fmt.Sprintf("card.trust: every card of %s %s until a list is imported: trust.yaml has no crl for its CA or for one above", strings.Join(without, ", "), consequence))
+	}
+	return all
+}
+
 // warnings are what an operator should know about settings that are not wrong,
 // and about the trust bundle.
 // They are logged at every start.
@@ -70,9 +103,7 @@ func warnings(s *settings.Settings, f *files, now time.Time) []string {
 	if c := s.Card; c == nil {
 		all = append(all, "card: there is no such section: nobody can sign in with a card")
 	} else {
-		when(c.Revocation.Mode == "require", "card.revocation: EVERY CARD IS REFUSED: there is no source of revocation data yet")
-		when(c.Revocation.Mode == "off", "card.revocation.mode: cards are accepted although nobody asks whether they were revoked: "+
-			"a lost or stolen card goes on signing in until it expires or its link is removed")
+		all = append(all, revocationWarnings(c.Revocation.Mode, f.trust.Trust())...)
 		when(c.Trust.AcceptTestCAs, "card.trust.accept_test_cas: cards of test CAs are accepted, which anybody may get")
 		when(!c.URL.Wildcard(), "card.url: the name has no star: a person whose first try fails may have to restart the browser")
 		when(c.MaxTLS == "1.2", "card.max_tls: with TLS 1.2 certificates of cards cross the network in clear")

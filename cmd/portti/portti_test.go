@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -284,10 +285,29 @@ func TestCardHost(t *testing.T) {
 	section := func(mode string) string {
 		return `card: {url: "https://*.card.localhost:9443", address: "127.0.0.1:0", certificate_file: card.crt, key_file: card.key, trust: {folder: cas, accept_test_cas: true}` + mode + `}`
 	}
-	for waive, loud := range map[string]string{"": "EVERY CARD IS REFUSED", ", revocation: {mode: off}": "a lost or stolen card goes on signing in"} {
-		p := f.start(with(section(waive)))
-		if !strings.Contains(p.log(), loud) {
-			t.Errorf("it does not say %q at start: %s", loud, p.log())
+	// Where to ask about cards is added to the bundle between the starts.
+	mode := func(m string) string { return ", revocation: {mode: " + m + "}" }
+	for _, c := range []struct {
+		base, mode string
+		loud       []string
+	}{
+		{"", "", []string{"EVERY CARD IS REFUSED"}},
+		{"", mode("crl_only"), []string{"EVERY CARD IS REFUSED"}},
+		{"", mode("soft"), []string{"CARDS ARE LET IN WHEN NOBODY ANSWERS", "EVERY CARD IS LET IN UNASKED"}},
+		{"", mode("off"), []string{"a lost or stolen card goes on signing in"}},
+		{"http://revocation.example", "", nil},
+		{"http://revocation.example", mode("crl_only"), nil},
+		{"http://revocation.example", mode("soft"), []string{"CARDS ARE LET IN WHEN NOBODY ANSWERS"}},
+	} {
+		pki.MoveTo(c.base)
+		if err := pki.Save(f.path("cas")); err != nil {
+			t.Fatal(err)
+		}
+		p := f.start(with(section(c.mode)))
+		for _, text := range []string{"EVERY CARD IS REFUSED", "CARDS ARE LET IN WHEN NOBODY ANSWERS", "EVERY CARD IS LET IN UNASKED", "a lost or stolen card goes on signing in"} {
+			if strings.Contains(p.log(), text) != slices.Contains(c.loud, text) {
+				t.Errorf("%+v: %q at start: %s", c, text, p.log())
+			}
 		}
 		state := f.handshake(p.address("card_address"), "abc.card.localhost", nil)
 		if !state.PeerCertificates[0].Equal(mine) || state.NegotiatedProtocol == "h2" {

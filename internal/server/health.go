@@ -20,7 +20,9 @@ func (s *Server) health(mux *http.ServeMux) {
 }
 
 // ready asks both backends at once, so that the silence of one is not taken for
-// that of the other.
+// that of the other. Responders that say whether cards were revoked are not
+// asked: every other replica would hear the same, passwords work without them,
+// and so do cards as long as there are lists.
 func (s *Server) ready(ctx context.Context) map[string]bool {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()

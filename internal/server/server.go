@@ -23,6 +23,7 @@ import (
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/card/proxied"
+	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
@@ -64,6 +65,7 @@ type Config struct {
 	CardAnyCAHost    card.Host       // where every certificate may be shown, for the card test, beside a fixed CardHost; the zero value: nowhere
 	CardNoOldTLS     bool            // cards are never tried with TLS 1.2
 	CardMaxTLS       uint16          // 0: TLS 1.3
+	Revocation       revocation.Mode // how it is found out whether a card was revoked; "": revocation.Require
 	RevocationWaived bool            // cards are let in although nobody has asked whether they were revoked; see card.Checker
 	MTLS             openid.MTLS     // where services show certificates; the zero value: nowhere
 	DPoPNonces       bool            // ask for a nonce in every DPoP proof
@@ -95,6 +97,7 @@ type Deps struct {
 	Master    *keys.Master
 	Carrier   mail.Carrier       // nil: letters wait in the outbox
 	Trust     func() *card.Trust // whose cards are accepted now
+	Lists     revocation.Lists   // of revoked certificates; nil: none
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -105,6 +108,10 @@ type Server struct {
 	Provider  *openid.Provider
 	Site      *web.Site
 	Door      *card.Door // nil without a card host; set its Certificate before serving
+
+	// Revocation asks whether cards were revoked; nil without a card host. Nobody
+	// asks it when that is waived.
+	Revocation *revocation.Checker
 
 	config  Config
 	deps    Deps
@@ -222,7 +229,8 @@ func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
 	if s.deps.Trust == nil {
 		return nil, errors.New("server: a card host needs the CAs whose cards it accepts")
 	}
-	checker := &card.Checker{Trust: s.deps.Trust, Waived: s.config.RevocationWaived, Strangers: s.deps.Store, Log: s.deps.Log}
+	s.Revocation = &revocation.Checker{Trust: s.deps.Trust, Cache: s.deps.Ephemeral, Lists: s.deps.Lists, Mode: s.config.Revocation, Log: s.deps.Log}
+	checker := &card.Checker{Trust: s.deps.Trust, Revocation: s.Revocation, Waived: s.config.RevocationWaived, Strangers: s.deps.Store, Log: s.deps.Log}
 	s.Door = &card.Door{Checker: checker, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
 		OldTLSHost: s.config.CardOldTLSHost, AnyCAHost: s.config.CardAnyCAHost, NoOldTLS: s.config.CardNoOldTLS,
 		MaxVersion: s.config.CardMaxTLS, Log: s.deps.Log, Now: s.deps.Now}

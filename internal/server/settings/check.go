@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/card/proxied"
+	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/config"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/mail"
@@ -143,8 +144,8 @@ func (c *Card) check(issuer config.URL, p *config.Problems) {
 		p.Add("card.max_tls", "%q is not one of 1.2, 1.3", c.MaxTLS)
 	}
 	p.Need("card.trust.folder", c.Trust.Folder != "", "the folder with trust.yaml and the CA certificates")
-	if c.Revocation.Mode != "require" && c.Revocation.Mode != "off" {
-		p.Add("card.revocation.mode", "%q is not one of require, off", c.Revocation.Mode)
+	if m := c.Revocation.Mode; m != RevocationOff && !slices.Contains(revocation.Modes, revocation.Mode(m)) {
+		p.Add("card.revocation.mode", "%q is not one of require, crl_only, soft, off", m)
 	}
 }
 

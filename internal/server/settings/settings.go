@@ -209,12 +209,20 @@ type Trust struct {
 
 // Revocation says how it is found out whether a card was revoked.
 type Revocation struct {
-	// Mode is require (default): a card is let in only when a responder or a list
-	// that may say so says that it was not revoked. off lets cards in although
-	// nobody has asked: a lost, stolen or withdrawn card then goes on signing in
-	// until it expires or its link is removed.
+	// Mode is one of
+	//	require (default)  the CA's responder (OCSP) is asked, and its list (CRL) is
+	//	                   looked at; without an answer the card is refused
+	//	crl_only           the list alone: for networks without a responder
+	//	soft               as require, but without an answer the card is let in: whoever
+	//	                   can silence responder and list lets revoked cards in
+	//	off                nobody is asked: a lost, stolen or withdrawn card goes on
+	//	                   signing in until it expires or its link is removed
+	// Where responders and lists are stands in trust.yaml.
 	Mode string `yaml:"mode"`
 }
+
+// RevocationOff is the mode of Revocation in which nobody is asked.
+const RevocationOff = "off"
 
 // Database is where everything is kept that must last.
 type Database struct {

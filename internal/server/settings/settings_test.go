@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/server/settings"
 )
@@ -102,6 +104,24 @@ func TestCardProxy(t *testing.T) {
 		}
 		if secrets, err := s.Card.Proxy.Secrets(); err != nil || s.Card.Proxy.SecretFile.Given() != (len(secrets) == 2) {
 			t.Errorf("%s: %d secrets, %v", proxy, len(secrets), err)
+		}
+	}
+}
+
+// TestRevocationModes: each is one that somebody implements; a misspelt one is
+// refused, and does not become another (S24).
+func TestRevocationModes(t *testing.T) {
+	section := func(mode string) string {
+		return minimal + "database: {path: portti.db}\ncard: {url: 'https://*.card.example.fi', certificate_file: c, key_file: master.key, trust: {folder: cas}, revocation: {mode: " + mode + "}}\n"
+	}
+	for _, mode := range append(slices.Clone(revocation.Modes), settings.RevocationOff) {
+		if s, err := load(t, section(string(mode))); err != nil || s.Card.Revocation.Mode != string(mode) {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	for _, mode := range []string{"crl-only", "Off", "none", "false"} {
+		if _, err := load(t, section(mode)); err == nil || !strings.Contains(err.Error(), "setting card.revocation.mode") {
+			t.Errorf("%s: %v", mode, err)
 		}
 	}
 }

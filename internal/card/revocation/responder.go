@@ -61,22 +61,33 @@ type oneResponder struct {
 
 // enter waits for a place; leave gives it back.
 func (o *oneResponder) enter(ctx context.Context, now time.Time) error {
+	if !o.mayTry(now, false) {
+		return errPaused // without waiting for those who are finding out
+	}
 	select {
 	case o.places <- struct{}{}:
 	case <-ctx.Done():
 		return errBusy
 	}
-	// Only now: it may have failed for those who were before.
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.failures >= failuresInRow {
-		if o.trying || now.Before(o.resumes) {
-			<-o.places
-			return errPaused
-		}
-		o.trying = true
+	if !o.mayTry(now, true) { // it has failed for those who were before
+		<-o.places
+		return errPaused
 	}
 	return nil
+}
+
+// mayTry tells whether the responder can be asked; with really, it is.
+func (o *oneResponder) mayTry(now time.Time, really bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failures < failuresInRow {
+		return true
+	}
+	if o.trying || now.Before(o.resumes) {
+		return false
+	}
+	o.trying = really
+	return true
 }
 
 func (o *oneResponder) leave(now time.Time, took time.Duration, how Outcome) {

@@ -98,7 +98,7 @@ func (c *Checker) askOne(ctx context.Context, left int, client *http.Client, add
 	ctx, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(left))
 	defer cancel()
 	q := asked{cert: cert, issuer: issuer, nonce: make([]byte, nonceLength), at: now,
-		list: func(d *x509.Certificate) card.Status { return c.list(issuer, d.SerialNumber, now) }}
+		list: func(d *x509.Certificate) card.Status { return c.list(d, issuer, now) }}
 	_, _ = rand.Read(q.nonce) // never fails (crypto/rand)
 	body, err := question(cert, issuer, q.nonce)
 	if err != nil {

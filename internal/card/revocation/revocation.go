@@ -54,11 +54,18 @@ type Lists interface {
 	Status(issuer *x509.Certificate, serial *big.Int, now time.Time) card.Status
 }
 
+// CertificateLists are Lists that tell more about a certificate at hand: some
+// lists are for those alone that name the list's address (RFC 5280 §6.3.3).
+type CertificateLists interface {
+	Lists
+	StatusOf(cert, issuer *x509.Certificate, now time.Time) card.Status
+}
+
 // Checker implements card.Revocation. Trust and Cache are required.
 type Checker struct {
 	Trust func() *card.Trust // the CAs, and where to ask about what they issued
 	Cache ephemeral.Store    // answers of responders, shared by the replicas
-	Lists Lists              // nil: there are none
+	Lists Lists              // nil: there are none; CertificateLists if they can
 	Mode  Mode               // "": Require
 
 	// RootCAs vouch for responders at https addresses. Nil: whom this machine
@@ -94,7 +101,7 @@ func (c *Checker) status(ctx context.Context, cert, issuer *x509.Certificate, no
 	// The list first, because it is in memory: a certificate that it holds is
 	// refused whatever a responder says. Either source may be behind the other,
 	// and a revoked card that comes in is worse than one that waits for a list.
-	list := c.list(issuer, cert.SerialNumber, now)
+	list := c.list(cert, issuer, now)
 	if c.Mode == CRLOnly || list.State == card.WasRevoked {
 		return list
 	}
@@ -113,11 +120,16 @@ func (c *Checker) status(ctx context.Context, cert, issuer *x509.Certificate, no
 	return unavailable(answer.Reason + "; " + list.Reason)
 }
 
-func (c *Checker) list(issuer *x509.Certificate, serial *big.Int, now time.Time) card.Status {
-	if c.Lists == nil {
+func (c *Checker) list(cert, issuer *x509.Certificate, now time.Time) card.Status {
+	var s card.Status
+	switch lists := c.Lists.(type) {
+	case nil:
 		return unavailable("crl: there are no lists")
+	case CertificateLists:
+		s = lists.StatusOf(cert, issuer, now)
+	default:
+		s = lists.Status(issuer, cert.SerialNumber, now)
 	}
-	s := c.Lists.Status(issuer, serial, now)
 	switch s.State {
 	case card.NotRevoked, card.WasRevoked, card.OnHold:
 		return s

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/card/crl"
 	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/ephemeral"
@@ -86,6 +87,32 @@ func TestOddListIsNoAnswer(t *testing.T) {
 			t.Errorf("%q: %+v", odd, s)
 		}
 	}
+}
+
+// Lists that can look at the certificate itself are asked with it.
+func TestListsSeeTheCertificate(t *testing.T) {
+	var _ revocation.CertificateLists = (*crl.Lists)(nil)
+	w := newWorld(t, cardtest.P256)
+	other := w.issue(&x509.Certificate{})
+	for cert, want := range map[*x509.Certificate]card.State{w.card: card.NotRevoked, other: card.Unavailable} {
+		c := w.checker(func(c *revocation.Checker) { c.Mode, c.Lists = revocation.CRLOnly, forOne{w.lists, w.card} })
+		if s := c.Status(t.Context(), cert, w.ca.Cert, noon); s.State != want {
+			t.Errorf("%+v, want %s", s, want)
+		}
+	}
+}
+
+// forOne is a list for one certificate alone.
+type forOne struct {
+	lists
+	only *x509.Certificate
+}
+
+func (l forOne) StatusOf(cert, _ *x509.Certificate, _ time.Time) card.Status {
+	if cert.Equal(l.only) {
+		return card.Status{State: card.NotRevoked, Source: "crl"}
+	}
+	return card.Status{State: card.Unavailable, Reason: "crl: for another"}
 }
 
 // Soft is loud: it says and counts what it lets in.

@@ -58,7 +58,7 @@ func TestCardWithPINInABrowser(t *testing.T) {
 			heard(t, r, "pin right", "signed")
 		})
 	}
-	if log := w.Log.String(); !strings.Contains(log, `"verdict":"all_good","tls":"TLS 1.3"`) || strings.Contains(log, `"`+pin+`"`) {
+	if log := w.Log.String(); !strings.Contains(log, `"verdict":"all_good","tls":"1.3"`) || strings.Contains(log, `"`+pin+`"`) {
 		t.Error("the handshakes were not of TLS 1.3, or the PIN was logged")
 	}
 }

@@ -37,6 +37,7 @@ type Tab struct {
 	allowed  []string
 	shots    int
 	noScript bool
+	hasty    bool // waits for no page to rest
 	patience time.Duration
 }
 
@@ -96,6 +97,14 @@ func (t *Tab) click(ctx context.Context, selector string) error {
 // error.
 func (t *Tab) TryClick(selector string) error {
 	return t.act(func(ctx context.Context) error { return t.click(ctx, selector) })
+}
+
+// WhileLoading does f to the page that shows although another was asked for, which
+// does not come: nothing in f waits for the page to rest.
+func (t *Tab) WhileLoading(f func()) {
+	t.hasty = true
+	defer func() { t.hasty = false }()
+	f()
 }
 
 // Fill replaces what a text field holds as typing does, or picks the option of

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <p11-kit/pkcs11.h>
@@ -31,8 +32,8 @@
 static CK_FUNCTION_LIST *hsm;   /* SoftHSM's functions */
 static CK_FUNCTION_LIST module; /* the same, with ours in their places */
 
-/* The sessions that are open, and the token each is with. */
-static struct { CK_SESSION_HANDLE handle; CK_SLOT_ID token; } sessions[MOST];
+/* The sessions that are open, and when the card was put in that each is with. */
+static struct { CK_SESSION_HANDLE handle; struct timespec put; } sessions[MOST];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void path_of(const char *name, char *path, size_t size) {
@@ -89,18 +90,37 @@ static void forget(CK_SESSION_HANDLE session) {
   pthread_mutex_unlock(&lock);
 }
 
-/* alive: the card with which the session was begun is in the reader still. A
- * session ends with its card (PKCS #11 §5.6), and with the last one the login. */
-static int alive(CK_SESSION_HANDLE session) {
-  CK_SLOT_ID now = 0, begun = 0;
-  int present = in_reader(&now), known = 0;
+/* put_in is when the card was put in that is in the reader; zeros without one. */
+static struct timespec put_in(void) {
+  char path[1024];
+  struct stat file = {0};
+  path_of("card", path, sizeof path);
+  if (stat(path, &file)) memset(&file, 0, sizeof file);
+  return file.st_mtim;
+}
+
+/* sweep ends the sessions of cards that were taken out, also when they were put in
+ * again: a session ends with its card (PKCS #11 v2.40 §2.6), and with the last one
+ * the login. */
+static void sweep(void) {
+  struct timespec now = put_in();
   pthread_mutex_lock(&lock);
   for (int i = 0; i < MOST; i++)
-    if (sessions[i].handle == session && session) begun = sessions[i].token, known = 1;
+    if (sessions[i].handle && (now.tv_sec != sessions[i].put.tv_sec || now.tv_nsec != sessions[i].put.tv_nsec)) {
+      hsm->C_CloseSession(sessions[i].handle);
+      sessions[i].handle = 0;
+    }
   pthread_mutex_unlock(&lock);
-  if (known && present && begun == now) return 1;
-  if (known) forget(session), hsm->C_CloseSession(session);
-  return 0;
+}
+
+/* alive: the card with which the session was begun is in the reader still. */
+static int alive(CK_SESSION_HANDLE session) {
+  int known = 0;
+  sweep();
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < MOST; i++) known |= session && sessions[i].handle == session;
+  pthread_mutex_unlock(&lock);
+  return known;
 }
 
 /* ask_pin opens the window in which the holder types the PIN, unless the card has
@@ -163,12 +183,13 @@ static CK_RV get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECH
 
 static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify, CK_SESSION_HANDLE *session) {
   NEED_CARD(slot);
+  sweep();
   CK_RV answer = hsm->C_OpenSession(token, flags, application, notify, session);
   if (answer != CKR_OK) return answer;
   pthread_mutex_lock(&lock);
   for (int i = 0; i < MOST; i++)
     if (!sessions[i].handle) {
-      sessions[i].handle = *session, sessions[i].token = token;
+      sessions[i].handle = *session, sessions[i].put = put_in();
       pthread_mutex_unlock(&lock);
       return CKR_OK;
     }
@@ -185,8 +206,7 @@ static CK_RV close_session(CK_SESSION_HANDLE session) {
 static CK_RV close_all_sessions(CK_SLOT_ID slot) {
   NEED_CARD(slot);
   pthread_mutex_lock(&lock);
-  for (int i = 0; i < MOST; i++)
-    if (sessions[i].token == token) sessions[i].handle = 0;
+  for (int i = 0; i < MOST; i++) sessions[i].handle = 0;
   pthread_mutex_unlock(&lock);
   return hsm->C_CloseAllSessions(token);
 }

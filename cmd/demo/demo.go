@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/portti-id/portti/cmd/demoservice/service"
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/keys"
@@ -48,6 +50,7 @@ type Demo struct {
 	port, cardPort int
 	parts          sync.Map // the first label of a host name → http.Handler
 	pocket         *pocket
+	lab            *cardlab.Lab
 	opened         []func() error
 	stop           context.CancelFunc
 	running        sync.WaitGroup
@@ -105,7 +108,8 @@ func listen(host string, port int, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// Origin is where a part of the demo is: "id", "services", "service", "records" or "desk".
+// Origin is where a part of the demo is: "id", "services", "service",
+// "records", "desk" or "lab".
 func (d *Demo) Origin(name string) string {
 	return "http://" + name + ".localhost:" + strconv.Itoa(d.port)
 }
@@ -130,12 +134,7 @@ func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) 
 	if err != nil {
 		return err
 	}
-	pki, err := cardtest.LoadOrNew(filepath.Join(data, "cards"), time.Now())
-	if err != nil {
-		return fmt.Errorf("virtual cards: %w", err)
-	}
-	d.pocket, err = openPocket(data, pki)
-	if err != nil {
+	if err := d.cards(o.Listen, data); err != nil {
 		return err
 	}
 	master, err := masterKey(filepath.Join(data, "master.key"))
@@ -155,7 +154,8 @@ func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) 
 		return fmt.Errorf("seed: %w", err)
 	}
 	d.parts.Store("id", provider.Handler())
-	desk, err := d.desk(d.pocket, o.Log)
+	d.parts.Store("lab", cardlab.NewSite(d.lab, "", true))
+	desk, err := d.desk(o.Log)
 	if err != nil {
 		return err
 	}
@@ -165,6 +165,39 @@ func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) 
 	d.running.Go(func() { d.failed <- web.Serve(ctx, pages, d.byName(), nil, o.Log) })
 	d.running.Go(func() { d.failed <- serveCards(ctx, provider.Door, cards) })
 	return d.apps(ctx, o, db) // they look for the provider when they start
+}
+
+// cards makes everybody's cards and those of the lab, and the trust in them.
+func (d *Demo) cards(listen, data string) error {
+	folder := filepath.Join(data, "cards")
+	base := "http://" + net.JoinHostPort(reachable(listen), strconv.Itoa(d.port)) + cardlab.Prefix
+	pki, err := cardtest.LoadOrNewAt(folder, base, time.Now())
+	if errors.Is(err, cardtest.ErrFormer) {
+		return fmt.Errorf("%w\nIts people are linked to cards that are not accepted any more. Delete the folder %s, or choose another with --data", err, data)
+	}
+	if err != nil {
+		return fmt.Errorf("virtual cards: %w", err)
+	}
+	pki.MoveTo(base) // the port may be another than last time
+	if d.pocket, err = openPocket(data, pki); err != nil {
+		return err
+	}
+	keep := func() error { return pki.Save(folder) }
+	if d.lab, err = cardlab.New(pki, time.Now, keep); err != nil {
+		return fmt.Errorf("card lab: %w", err)
+	}
+	return errors.Join(keep(), pki.SaveTrust(d.trustFolder()))
+}
+
+func (d *Demo) trustFolder() string { return cardlab.TrustFolder(filepath.Dir(d.pocket.file)) }
+
+// reachable is the address by which this machine calls what listens there. Not
+// lab.localhost: not every resolver knows such names.
+func reachable(listen string) string {
+	if a, err := netip.ParseAddr(listen); err == nil && !a.IsUnspecified() {
+		return listen
+	}
+	return "127.0.0.1"
 }
 
 // folder is where everything lies: that of --data, or one that goes with the demo.
@@ -200,7 +233,7 @@ func (d *Demo) writeSettings(data string) error {
 func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master *keys.Master) (*server.Server, error) {
 	memory := ephemeral.NewMemory(time.Now)
 	d.opened = append(d.opened, memory.Close)
-	trust, err := card.OpenBundle(filepath.Join(filepath.Dir(d.pocket.file), "cards"), true, time.Now(), o.Log)
+	trust, err := card.OpenBundle(d.trustFolder(), true, time.Now(), o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("card trust: %w", err)
 	}
@@ -276,6 +309,9 @@ func (d *Demo) byName() http.Handler {
 			host = r.Host
 		}
 		name, ours := strings.CutSuffix(host, ".localhost")
+		if _, err := netip.ParseAddr(host); err == nil && strings.HasPrefix(r.URL.Path, cardlab.Prefix+"/") {
+			name, ours = "lab", true // as the bundle names it
+		}
 		part, ok := d.parts.Load(name)
 		switch {
 		case ours && ok:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -253,6 +254,24 @@ func TestHalfADemoIsNotUsed(t *testing.T) {
 	}
 	if _, err := Start(context.Background(), options(data)); err == nil || !strings.Contains(err.Error(), "cut short") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestFolderOfBefore: a folder whose cards are not accepted any more is told, with
+// what to do, and left as it is.
+func TestFolderOfBefore(t *testing.T) {
+	data := t.TempDir()
+	file := filepath.Join(data, "cards", "pki.json")
+	const before = `{"made": "2026-01-01T00:00:00Z", "cards": []}`
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(before), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Start(context.Background(), options(data))
+	if err == nil || !strings.Contains(err.Error(), "earlier version") || !strings.Contains(err.Error(), data) || !strings.Contains(err.Error(), "--data") {
+		t.Errorf("error %v", err)
+	}
+	if is, err := os.ReadFile(file); err != nil || string(is) != before {
+		t.Errorf("the folder was changed: %s %v", is, err)
 	}
 }
 

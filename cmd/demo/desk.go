@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -15,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/mail"
@@ -31,6 +35,7 @@ var deskFiles embed.FS
 // desk serves the demo desk: the page that shows the pockets.
 type desk struct {
 	pocket  *pocket
+	lab     *cardlab.Lab
 	site    *web.Site // headers, errors, languages; its pages are not the desk's
 	origins *http.CrossOriginProtection
 	texts   *templates.Texts // the desk's own; those of the frame are the site's
@@ -42,18 +47,18 @@ type desk struct {
 
 // places are where the parts of the demo are.
 type places struct {
-	Issuer, UserServices, Service, Records string
-	CardHost                               string // host and port
+	Issuer, UserServices, Service, Records, Lab string
+	CardHost                                    string // host and port
 }
 
 // desk makes the handler of the desk's host.
-func (d *Demo) desk(p *pocket, log *slog.Logger) (http.Handler, error) {
+func (d *Demo) desk(log *slog.Logger) (http.Handler, error) {
 	own, err := fs.Sub(deskFiles, "desk")
 	if err != nil {
 		return nil, err
 	}
-	k := &desk{pocket: p, origins: http.NewCrossOriginProtection(), places: places{
-		Issuer: d.Origin("id"), UserServices: d.Origin("services"), Service: d.Origin("service"), Records: d.Origin("records"),
+	k := &desk{pocket: d.pocket, lab: d.lab, origins: http.NewCrossOriginProtection(), places: places{
+		Issuer: d.Origin("id"), UserServices: d.Origin("services"), Service: d.Origin("service"), Records: d.Origin("records"), Lab: d.Origin("lab"),
 		CardHost: strings.TrimPrefix(d.cardOrigin(), "https://"),
 	}}
 	if k.site, err = web.New(web.Settings{Brand: brand, PublicURL: d.Origin("desk"), Home: d.Origin("desk") + "/", Log: log}); err != nil {
@@ -78,6 +83,8 @@ func (d *Demo) desk(p *pocket, log *slog.Logger) (http.Handler, error) {
 	mux.Handle("POST /authenticator/remove", k.handle(k.remove))
 	mux.Handle("GET /authenticator", http.RedirectHandler("/#authenticator", http.StatusSeeOther)) // where language links lead after a wrong key
 	mux.Handle("GET /cards/{file}", k.handle(k.card))
+	mux.Handle("POST /lab/card", k.handle(k.changeCard))
+	mux.Handle("POST /lab/source", k.handle(k.changeSource))
 	mux.Handle("GET /static/desk/{file}", k.handle(k.file))
 	mux.Handle("GET /static/", k.site.Static()) // of error pages
 	return k.site.Wrap(mux), nil
@@ -107,7 +114,9 @@ type deskPage struct {
 	OlderLetters  []deskLetter
 	Accounts      []deskAccount
 	Cards         []deskCard
-	OddCards      []deskCard
+	Exhibits      []deskCard // of the lab
+	Sources       []deskSource
+	LabOpen       bool // something was switched there
 	KeyField      web.Field
 	Owner         string // chosen in the form
 }
@@ -134,6 +143,16 @@ type deskAccount struct {
 
 type deskCard struct {
 	File, Holder, About string
+	Expected            card.Verdict
+	State               string // "good", "revoked", "on_hold"; "" without a card
+	Hold, Release       bool   // what its CA could do now
+	Revoke              bool
+}
+
+// deskSource is an authority of the lab.
+type deskSource struct {
+	Name, Title        string
+	OCSPDown, ListDown bool
 }
 
 // newLetters is how many letters are seen at first.
@@ -187,6 +206,39 @@ func (k *desk) card(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// changeCard has the CA of a card revoke or suspend it, or lift that.
+func (k *desk) changeCard(w http.ResponseWriter, r *http.Request) error {
+	name := r.PostFormValue("card")
+	err := k.lab.Do(name, cardlab.Action(r.PostFormValue("do")))
+	return k.switched(w, r, err, "card-"+name)
+}
+
+// changeSource takes a responder or a list down, or brings it back. The lab's own
+// page has more ways to fail.
+func (k *desk) changeSource(w http.ResponseWriter, r *http.Request) error {
+	fault := map[bool]cardtest.Fault{true: cardtest.Down}
+	name := r.PostFormValue("source")
+	err := k.lab.Break(name, fault[r.PostFormValue("ocsp") == "down"], fault[r.PostFormValue("list") == "down"])
+	return k.switched(w, r, err, "source-"+name)
+}
+
+func (k *desk) switched(w http.ResponseWriter, r *http.Request, err error, at string) error {
+	switch {
+	case errors.Is(err, cardlab.ErrNone), errors.Is(err, cardlab.ErrNotNow):
+		return fault.New(fault.NotFound, "not_found", "That switch is not there any more.")
+	case err != nil:
+		return err
+	}
+	http.Redirect(w, r, "/?lab#"+url.PathEscape(at), http.StatusSeeOther)
+	return nil
+}
+
+// cardOn is a card as the desk shows it.
+func cardOn(row cardlab.Row, holder, about string) deskCard {
+	return deskCard{File: row.Name, Holder: holder, About: about, Expected: row.Expected, State: strings.ReplaceAll(row.State, " ", "_"),
+		Hold: row.MayHold, Release: row.MayRelease, Revoke: row.MayRevoke}
+}
+
 // render shows the desk as it is now; wrong is the text for a key that is none.
 func (k *desk) render(w http.ResponseWriter, r *http.Request, status int, wrong, owner string) error {
 	lang := k.language(w, r)
@@ -213,12 +265,18 @@ func (k *desk) render(w http.ResponseWriter, r *http.Request, status int, wrong,
 	for _, who := range people {
 		on := k.person(who, letters)
 		p.People = append(p.People, on)
-		p.Cards = append(p.Cards, deskCard{on.Card, on.Name, say("desk.cards.person", "username", who.Username, "organisation", who.employer())})
+		row, _ := k.lab.Row(on.Card)
+		p.Cards = append(p.Cards, cardOn(row, on.Name, say("desk.cards.person", "username", who.Username, "organisation", who.employer())))
 	}
 	p.Aino, p.Kai = p.People[0], p.People[1]
-	for _, name := range oddCards {
-		p.OddCards = append(p.OddCards, deskCard{name, holderName(k.pocket.pki.Card(name)), say("desk.odd." + strings.ReplaceAll(name, "-", "_"))})
+	for _, row := range k.lab.Rows() {
+		about := "desk.lab.about." + cmp.Or(strings.ReplaceAll(strings.TrimPrefix(row.Name, "lab-"), "-", "_"), "none")
+		p.Exhibits = append(p.Exhibits, cardOn(row, row.Holder, say(about)))
 	}
+	for _, source := range k.lab.Sources() {
+		p.Sources = append(p.Sources, deskSource{source.Name, source.Title, source.OCSP != cardtest.None, source.CRL != cardtest.None})
+	}
+	p.LabOpen = r.URL.Query().Has("lab")
 	now := time.Now()
 	for _, l := range letters {
 		at := l.At.Local()
@@ -270,8 +328,6 @@ func (k *desk) hasPassword(l letter) bool {
 		return l.Subject == k.text(l.Language, "mail."+string(t)+".subject")
 	})
 }
-
-func holderName(c *cardtest.Card) string { return c.Person.Given + " " + c.Person.Family }
 
 // language is the one to answer in; a choice on the page is kept.
 func (k *desk) language(w http.ResponseWriter, r *http.Request) string {

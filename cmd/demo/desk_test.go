@@ -12,6 +12,8 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/templates"
@@ -143,7 +145,12 @@ func TestDesk(t *testing.T) {
 	})
 
 	t.Run("every card can be downloaded", func(t *testing.T) {
-		names := slices.Clone(oddCards)
+		var names []string
+		for _, e := range cardlab.Exhibits() {
+			if e.Name != "" {
+				names = append(names, e.Name)
+			}
+		}
 		for _, who := range people {
 			names = append(names, cardOf(who.Username))
 		}
@@ -162,8 +169,70 @@ func TestDesk(t *testing.T) {
 		}
 	})
 
+	t.Run("the lab is switched", func(t *testing.T) {
+		state := func(name string) string { return d.pocket.pki.State(d.pocket.pki.Card(name)) }
+		press := func(want int, path string, form url.Values, header ...string) string {
+			t.Helper()
+			answer, _ := fetch(t, "POST", desk+path, form, header...)
+			if answer.StatusCode != want {
+				t.Errorf("%s %v: status %d, want %d", path, form, answer.StatusCode, want)
+			}
+			return answer.Header.Get("Location")
+		}
+		if to := press(http.StatusSeeOther, "/lab/card", url.Values{"card": {"kaisa-kortti"}, "do": {"hold"}}); to != "/?lab#card-kaisa-kortti" || state("kaisa-kortti") != "on hold" {
+			t.Errorf("hold: %s, %s", to, state("kaisa-kortti"))
+		}
+		if _, body := fetch(t, "GET", desk+"/?lab&lang=en", nil); !strings.Contains(body, `<strong class="state">Suspended</strong>`) || strings.Count(body, "<details open>") != 3 {
+			t.Errorf("the page does not show it: %d parts are open", strings.Count(body, "<details open>"))
+		}
+		press(http.StatusSeeOther, "/lab/card", url.Values{"card": {"kaisa-kortti"}, "do": {"release"}})
+		press(http.StatusSeeOther, "/lab/card", url.Values{"card": {"lab-actor"}, "do": {"revoke"}})
+		if state("kaisa-kortti") != "good" || state("lab-actor") != "revoked" {
+			t.Errorf("after: %s, %s", state("kaisa-kortti"), state("lab-actor"))
+		}
+		press(http.StatusSeeOther, "/lab/source", url.Values{"source": {"health"}, "ocsp": {"down"}})
+		health, err := d.pocket.pki.CA("health")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ocsp, crl := d.lab.Status.Faults(health); ocsp != cardtest.Down || crl != cardtest.None {
+			t.Errorf("faults %q, %q", ocsp, crl)
+		}
+		press(http.StatusSeeOther, "/lab/source", url.Values{"source": {"health"}})
+		for _, form := range []url.Values{{"card": {"lab-actor"}, "do": {"release"}}, {"card": {"nobody"}, "do": {"hold"}}, {"card": {""}, "do": {"hold"}}, {"card": {"lab-health"}}} {
+			press(http.StatusNotFound, "/lab/card", form)
+		}
+		press(http.StatusNotFound, "/lab/source", url.Values{"source": {"server"}, "ocsp": {"down"}})
+		for path, form := range map[string]url.Values{"/lab/card": {"card": {"lab-health"}, "do": {"revoke"}}, "/lab/source": {"source": {"health"}, "ocsp": {"down"}}} {
+			press(http.StatusForbidden, path, form, "Sec-Fetch-Site", "same-site")
+			press(http.StatusForbidden, path, form, "Origin", d.Origin("service"))
+		}
+		if ocsp, _ := d.lab.Status.Faults(health); ocsp != cardtest.None || state("lab-health") != "good" {
+			t.Error("another site has pressed a switch")
+		}
+
+		// Where the bundle says, and under the lab's own name.
+		if answer, _ := fetch(t, "GET", d.Origin("lab")+cardlab.Prefix+"/crl/rsa-organisation.crl", nil); answer.StatusCode != http.StatusOK {
+			t.Errorf("under the lab's name: status %d", answer.StatusCode)
+		}
+		trust, err := card.ReadTrustConfig(d.trustFolder())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range trust.Issuers {
+			answer, err := http.Get(i.CRL[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if want := map[bool]int{true: http.StatusServiceUnavailable, false: http.StatusOK}[strings.Contains(i.Name, "Remote")]; answer.StatusCode != want {
+				t.Errorf("%s: status %d, want %d", i.CRL[0], answer.StatusCode, want)
+			}
+		}
+	})
+
 	t.Run("names lead to their parts", func(t *testing.T) {
-		for _, name := range []string{"id", "services", "service", "records"} {
+		for _, name := range []string{"id", "services", "service", "records", "lab"} {
 			if _, body := fetch(t, "GET", d.Origin(name)+"/", nil); strings.Contains(body, "no part of this name") {
 				t.Errorf("%s is not there", name)
 			}
@@ -226,7 +295,7 @@ func TestEveryTextIsUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range texts.Keys() {
-		computed := slices.ContainsFunc([]string{"desk.org.", "desk.person.", "desk.odd.", "desk.cards.person", "desk.key", "desk.name"}, func(p string) bool { return strings.HasPrefix(key, p) })
+		computed := slices.ContainsFunc([]string{"desk.org.", "desk.person.", "desk.lab.about.", "desk.lab.state.", "desk.cards.person", "desk.key", "desk.name"}, func(p string) bool { return strings.HasPrefix(key, p) })
 		if !computed && !bytes.Contains(html, []byte(`"`+key+`"`)) {
 			t.Errorf("%s is not used", key)
 		}

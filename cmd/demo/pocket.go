@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/totp"
@@ -54,10 +55,7 @@ type account struct {
 }
 
 // cardPassword is the password of the files that hold cards.
-const cardPassword = "kortti"
-
-// oddCards are cards that are refused, each for another reason (cardtest.Cases).
-var oddCards = []string{"good-health", "citizen", "expired", "signature", "stranger"}
+const cardPassword = cardlab.Password
 
 var _ mail.Carrier = (*pocket)(nil)
 
@@ -81,12 +79,7 @@ func openPocket(dir string, pki *cardtest.PKI) (*pocket, error) {
 			}
 		}
 	}
-	for _, name := range oddCards {
-		if _, err := p.pki.Case(name); err != nil {
-			return nil, err
-		}
-	}
-	return p, p.pki.Save(filepath.Join(dir, "cards"))
+	return p, nil
 }
 
 // cardOf is the name of a person's card.

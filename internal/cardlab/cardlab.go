@@ -107,19 +107,35 @@ type Row struct {
 func (l *Lab) Rows() []Row {
 	var rows []Row
 	for _, e := range exhibits {
-		r := Row{Exhibit: e, Expected: e.path()}
-		if c := l.PKI.Card(e.Name); c != nil {
-			r.Holder, r.State = c.Cert.Subject.CommonName, l.PKI.State(c)
-			ca := l.PKI.IssuerOf(c)
-			// Of a card that no provider lets in, nobody asks.
-			if r.Expected == card.Good {
-				r.Expected = l.expected(ca, r.State)
-				r.MayRevoke, r.MayHold, r.MayRelease = r.State != "revoked", r.State == "good", r.State == "on hold"
-			}
-		}
-		rows = append(rows, r)
+		rows = append(rows, l.row(e))
 	}
 	return rows
+}
+
+// Row is one exhibit; or another card of the PKI, which is taken for a good one.
+// False when there is no such card.
+func (l *Lab) Row(name string) (Row, bool) {
+	if name == "" || l.PKI.Card(name) == nil {
+		return Row{}, false
+	}
+	if i := slices.IndexFunc(exhibits, func(e Exhibit) bool { return e.Name == name }); i >= 0 {
+		return l.row(exhibits[i]), true
+	}
+	return l.row(Exhibit{Name: name, Verdict: card.Good}), true
+}
+
+func (l *Lab) row(e Exhibit) Row {
+	r := Row{Exhibit: e, Expected: e.path()}
+	c := l.PKI.Card(e.Name)
+	if c == nil {
+		return r
+	}
+	r.Holder, r.State = c.Cert.Subject.CommonName, l.PKI.State(c)
+	if r.Expected == card.Good { // of others nobody asks
+		r.Expected = l.expected(l.PKI.IssuerOf(c), r.State)
+		r.MayRevoke, r.MayHold, r.MayRelease = r.State != "revoked", r.State == "good", r.State == "on hold"
+	}
+	return r
 }
 
 // expected is what comes to a card with a good path: the responder decides, then
@@ -160,11 +176,11 @@ var (
 func (l *Lab) Do(name string, a Action) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.Rows(), func(r Row) bool { return r.Name == name && name != "" })
-	if i < 0 {
+	r, known := l.Row(name)
+	if !known {
 		return ErrNone
 	}
-	r, c := l.Rows()[i], l.PKI.Card(name)
+	c := l.PKI.Card(name)
 	var err error
 	switch {
 	case a == Revoke && r.MayRevoke:

@@ -229,7 +229,8 @@ func (d *Demo) writeSettings(data string) error {
 }
 
 // provider assembles the provider, with letters that go to the mailbox and trust
-// in the demo's own cards alone, which nobody can revoke.
+// in the demo's own cards alone. Whether they were revoked the lab tells, over
+// HTTP, as CAs do.
 func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master *keys.Master) (*server.Server, error) {
 	memory := ephemeral.NewMemory(time.Now)
 	d.opened = append(d.opened, memory.Close)
@@ -247,7 +248,7 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 		return nil, err
 	}
 	s, err := server.New(ctx, server.Config{
-		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host, RevocationWaived: true,
+		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host,
 		Keys:         keys.Options{SignFor: 90 * 24 * time.Hour},
 		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "service.localhost", "records.localhost"}},
 	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust.Trust, Log: o.Log})

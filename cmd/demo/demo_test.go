@@ -175,6 +175,28 @@ func TestFirstDayWithACard(t *testing.T) {
 	tab.WaitURL(d.Origin("records") + "/records/7")
 }
 
+// TestSuspendedCardIsTold: what the lab says of a card is what the provider finds
+// out (S24). Both pages of the lab are for everybody.
+func TestSuspendedCardIsTold(t *testing.T) {
+	d := begin(t, "")
+	b := surf(t, d)
+	b.InsertCard(download(t, d, "/cards/kaisa-kortti.p12"), cardPassword, "kaisa")
+	desk, tab := b.Tab(), b.Tab()
+	desk.Open(d.Origin("desk") + "/?lang=en")
+	desk.Click("#card-kaisa-kortti button[value=hold]")
+	desk.WaitFor("#card-kaisa-kortti .state")
+	desk.Screenshot("lab")
+	desk.MustBeAccessible()
+	desk.Open(d.Origin("lab") + "/")
+	desk.WaitFor("#lab-organisation-rsa")
+	desk.Screenshot("own-page")
+	desk.MustBeAccessible()
+
+	tab.Open(d.Origin("service") + "/secret")
+	tab.Click("#card-start")
+	tab.WaitFor(`#card-failed[data-verdict="suspended"]`)
+}
+
 // TestDataIsKept: with --data a person of the last run signs in to the next, though
 // the ports are others, and nobody is seeded twice.
 func TestDataIsKept(t *testing.T) {

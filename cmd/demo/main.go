@@ -6,7 +6,7 @@
 //	demo.go     Start: the parts put together, one port, one name each
 //	seed.go     organisations, people and clients
 //	pocket.go   what people have in their pockets: letters, authenticators, cards
-//	desk.go     the demo desk: the page that shows the pockets
+//	desk.go     the demo desk: the page that shows the pockets and the card lab
 //
 // The desk exists here alone. Nothing of it is linked into the real programs.
 package main
@@ -63,7 +63,7 @@ func run(ctx context.Context, stop func(), args []string, out, errs io.Writer) e
 		return err
 	}
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
-	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("records"), d.Origin("services"), d.Origin("id"), d.cardOrigin())
+	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("records"), d.Origin("services"), d.Origin("id"), d.cardOrigin(), d.Origin("lab"))
 	err = d.Wait()
 	fmt.Fprintln(out, "Stopped.")
 	return err
@@ -82,6 +82,7 @@ Portti is ready. Play an employee's first day in ten minutes:
   User Services  %s
   Provider       %s   the issuer
   Card host      %s   your browser warns of its certificate: it is the demo's own
+  Card lab       %s   in English
 
-The demo does not check whether cards were revoked. It trusts no cards but those it has made.
+The demo trusts no cards but those it has made. The card lab on the desk revokes them.
 `

@@ -48,7 +48,7 @@ func TestStopsCleanly(t *testing.T) {
 	case err := <-ended:
 		t.Fatal(err)
 	}
-	if got := out.String(); !strings.Contains(got, "http://desk.localhost:") || !strings.Contains(got, "does not check whether cards were revoked") {
+	if got := out.String(); !strings.Contains(got, "http://desk.localhost:") || !strings.Contains(got, "trusts no cards but those it has made") {
 		t.Errorf("it said %q", got)
 	}
 	interrupt()

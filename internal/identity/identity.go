@@ -11,6 +11,7 @@
 //	password.go       verify, change, Order (S54)
 //	authenticator.go  link, verify, try, remove (S37–S47, S60)
 //	cardlink.go       link and look up (S25–S28)
+//	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)
 //	policy.go         what an employer permits and what a person may link (pure)
 //
 // It leaves the steps of a sign-in to package login and tokens to openid.

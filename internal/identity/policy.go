@@ -79,10 +79,11 @@ func (s Methods) String() string {
 // ReauthenticateAfter is how old a sign-in may be to change a way of signing in (ASVS 7.5.1).
 const ReauthenticateAfter = 5 * time.Minute
 
-// UsableCard tells whether the linked card can sign in today; an expired one
-// counts as no valid link (S30). Revocation is known only at the card's door.
+// UsableCard tells whether the linked card can sign in today; one that expired,
+// was revoked or is on hold counts as no valid link (S30). The card's door asks
+// for itself: what is known here may be minutes old.
 func (p Person) UsableCard(now time.Time) bool {
-	return p.Card != nil && now.Before(p.Card.NotAfter)
+	return p.Card != nil && now.Before(p.Card.NotAfter) && p.Card.Status == ""
 }
 
 // Permits tells whether the person's employer permits a method (S5).

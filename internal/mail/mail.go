@@ -27,11 +27,13 @@ const (
 	AuthenticatorLinked  Template = "authenticator_linked"  //
 	AuthenticatorRemoved Template = "authenticator_removed" //
 	CardLinked           Template = "card_linked"           // with the last four of the card's serial number
+	CardRevoked          Template = "card_revoked"          // as above: by its CA
+	CardSuspended        Template = "card_suspended"        // as above: by its CA, for the time being
 	AccountDisabled      Template = "account_disabled"      //
 )
 
 // Templates is every letter; a test holds the catalogues to it.
-var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, AccountDisabled}
+var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, AccountDisabled}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a

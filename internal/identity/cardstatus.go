@@ -1,0 +1,96 @@
+package identity
+
+import (
+	"context"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/mail"
+)
+
+// CheckCards asks about every active link, page by page, and notes what is new. It
+// returns how many it noted. ask must not call the Directory; it says card.Unavailable where it
+// knows nothing.
+func (d *Directory) CheckCards(ctx context.Context, page int, ask func(ctx context.Context, l CardLink) card.Status) (noted int, err error) {
+	for after := LinkID(""); ; {
+		links, err := d.Store.CardLinks(ctx, after, page)
+		if err != nil {
+			return noted, err
+		}
+		for _, l := range links {
+			if ctx.Err() != nil {
+				return noted, ctx.Err()
+			}
+			s := ask(ctx, l)
+			if _, changed := transition(l.Status, s.State); !changed {
+				continue
+			}
+			was, err := d.NoteCardStatus(ctx, l, s)
+			if err != nil {
+				return noted, err
+			}
+			if was {
+				noted++
+			}
+		}
+		if len(links) < page {
+			return noted, nil
+		}
+		after = links[len(links)-1].ID
+	}
+}
+
+// NoteCardStatus keeps what the CA says of a linked card. A card that was revoked or
+// suspended ends every session of its holder (S24), who gets a letter; the link
+// stays, closed, until an Order removes it (S30). A suspension may be lifted, a
+// revocation never. Whatever the number of callers, one notes a change, and gets
+// true.
+func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Status) (noted bool, err error) {
+	to, changed := transition(l.Status, s.State)
+	if !changed {
+		return false, nil
+	}
+	err = d.change(ctx, func(tx Tx) error {
+		noted = false
+		p, err := tx.Person(l.User)
+		if err != nil {
+			return err
+		}
+		if noted, err = tx.SetCardStatus(l, to, d.now()); err != nil || !noted {
+			return err
+		}
+		e := d.event(cardEvents[to], System.Name, "", p.User)
+		e.Method, e.Reason = MethodCard.String(), s.Source
+		tail := card.Holder{Serial: l.Serial}.Tail()
+		e.Details = map[string]string{"link": string(l.ID), "issuer": l.Issuer, "tail": tail}
+		if !s.Since.IsZero() {
+			e.Details["since"] = s.Since.UTC().Format("2006-01-02T15:04:05Z")
+		}
+		if err := tx.Record(e); err != nil || to == "" {
+			return err
+		}
+		if err := tx.EndSessions(l.User, ""); err != nil {
+			return err
+		}
+		return d.letter(tx, p, cardLetters[to], "tail", tail)
+	})
+	return noted && err == nil, err
+}
+
+var (
+	cardEvents  = map[card.State]audit.Type{card.WasRevoked: audit.CardRevoked, card.OnHold: audit.CardSuspended, "": audit.CardReinstated}
+	cardLetters = map[card.State]mail.Template{card.WasRevoked: mail.CardRevoked, card.OnHold: mail.CardSuspended}
+)
+
+// transition says what a link's status becomes when the CA says s.
+func transition(from, s card.State) (to card.State, changed bool) {
+	switch {
+	case from == card.WasRevoked:
+		return from, false
+	case s == card.WasRevoked, s == card.OnHold:
+		return s, s != from
+	case s == card.NotRevoked:
+		return "", from != ""
+	}
+	return from, false
+}

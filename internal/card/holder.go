@@ -42,7 +42,7 @@ func HolderOf(cert *x509.Certificate) Holder {
 		Fingerprint:   Fingerprint(cert),
 		SPKI:          hexDigest(cert.RawSubjectPublicKeyInfo),
 		Issuer:        clean(cert.Issuer.CommonName, longestName),
-		IssuerDN:      clean(issuerDN(cert), longestDN),
+		IssuerDN:      clean(distinguished(cert.RawIssuer), longestDN),
 		Serial:        clean(cert.SerialNumber.Text(16), longestSerial),
 		SubjectSerial: clean(cert.Subject.SerialNumber, longestSerial),
 		Name:          holderName(cert.Subject),
@@ -71,10 +71,14 @@ func attribute(name pkix.Name, id asn1.ObjectIdentifier) string {
 	return ""
 }
 
-// issuerDN keeps the order of the certificate, which pkix.Name.String does not.
-func issuerDN(cert *x509.Certificate) string {
+// SubjectDN is the name of a CA as the Holder of a card that it issued has it
+// (IssuerDN).
+func SubjectDN(ca *x509.Certificate) string { return clean(distinguished(ca.RawSubject), longestDN) }
+
+// distinguished keeps the order of the certificate, which pkix.Name.String does not.
+func distinguished(name []byte) string {
 	var rdns pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(cert.RawIssuer, &rdns); err != nil || len(rest) > 0 {
+	if rest, err := asn1.Unmarshal(name, &rdns); err != nil || len(rest) > 0 {
 		return ""
 	}
 	return rdns.String()

@@ -80,7 +80,7 @@ func (t *Trust) stranger(certs []*x509.Certificate, now time.Time) (Stranger, bo
 	}) {
 		return Stranger{}, false // a forgery, or one that a root has issued itself
 	}
-	s := Stranger{Issuer: clean(issuerDN(leaf), longestDN), KeyID: clean(hex.EncodeToString(leaf.AuthorityKeyId), longestSerial)}
+	s := Stranger{Issuer: clean(distinguished(leaf.RawIssuer), longestDN), KeyID: clean(hex.EncodeToString(leaf.AuthorityKeyId), longestSerial)}
 	if s.Issuer == "" {
 		return Stranger{}, false
 	}

@@ -18,6 +18,9 @@ func (s *Server) Run(ctx context.Context) {
 	all.Go(func() { s.Provider.Run(ctx) })
 	all.Go(func() { s.ring.Run(ctx) })
 	all.Go(func() { s.sweep(ctx) })
+	if s.Cards != nil {
+		all.Go(func() { s.Cards.run(ctx) })
+	}
 	if s.outbox != nil {
 		all.Go(func() { s.outbox.Run(ctx) })
 	}

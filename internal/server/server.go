@@ -4,6 +4,7 @@
 //	server.go    Config, Deps, New
 //	routes.go    every route on one screen
 //	health.go    /healthz and /readyz
+//	cards.go     lists of revoked certificates, and linked cards that turn up on them
 //	run.go       letters, logout notices, keys, sweeping: what happens without a request
 package server
 
@@ -23,6 +24,7 @@ import (
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/card/proxied"
+	"github.com/portti-id/portti/internal/card/crl"
 	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/identity"
@@ -86,6 +88,7 @@ type Store interface {
 	mail.Store
 	audit.Recorder
 	card.Strangers
+	Shelf() crl.Shelf
 	Ping(ctx context.Context) error
 }
 
@@ -97,7 +100,7 @@ type Deps struct {
 	Master    *keys.Master
 	Carrier   mail.Carrier       // nil: letters wait in the outbox
 	Trust     func() *card.Trust // whose cards are accepted now
-	Lists     revocation.Lists   // of revoked certificates; nil: none
+	Lists     revocation.Lists   // of revoked certificates; nil: those of Server.Cards
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -112,6 +115,10 @@ type Server struct {
 	// Revocation asks whether cards were revoked; nil without a card host. Nobody
 	// asks it when that is waived.
 	Revocation *revocation.Checker
+
+	// Cards are the lists of revoked certificates; nil without a card host, or where
+	// nobody asks whether cards were revoked.
+	Cards *Cards
 
 	config  Config
 	deps    Deps
@@ -152,7 +159,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		return nil, err
 	}
 	sessions := &session.Sessions{Store: d.Ephemeral, Now: d.Now}
-	signIn, err := s.signIn(sessions)
+	signIn, err := s.signIn(ctx, sessions)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +227,7 @@ func (s *Server) directory() error {
 }
 
 // signIn makes the sign-in, and with it the card host's door where there is one.
-func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
+func (s *Server) signIn(ctx context.Context, sessions *session.Sessions) (*login.Service, error) {
 	signIn := &login.Service{Directory: s.Directory, Sessions: sessions, Ephemeral: s.deps.Ephemeral, Throttle: s.Directory.Throttle, Audit: s.deps.Store,
 		Now: s.deps.Now, CardBack: func(tx string) string { return s.config.Issuer + "/signin/" + url.PathEscape(tx) + "/card" }}
 	if s.config.CardHost == nil {
@@ -229,7 +236,14 @@ func (s *Server) signIn(sessions *session.Sessions) (*login.Service, error) {
 	if s.deps.Trust == nil {
 		return nil, errors.New("server: a card host needs the CAs whose cards it accepts")
 	}
-	s.Revocation = &revocation.Checker{Trust: s.deps.Trust, Cache: s.deps.Ephemeral, Lists: s.deps.Lists, Mode: s.config.Revocation, Log: s.deps.Log}
+	lists := s.deps.Lists
+	if !s.config.RevocationWaived {
+		s.Cards = s.cards(ctx)
+		if lists == nil {
+			lists = s.Cards.Lists
+		}
+	}
+	s.Revocation = &revocation.Checker{Trust: s.deps.Trust, Cache: s.deps.Ephemeral, Lists: lists, Mode: s.config.Revocation, Log: s.deps.Log}
 	checker := &card.Checker{Trust: s.deps.Trust, Revocation: s.Revocation, Waived: s.config.RevocationWaived, Strangers: s.deps.Store, Log: s.deps.Log}
 	s.Door = &card.Door{Checker: checker, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
 		OldTLSHost: s.config.CardOldTLSHost, AnyCAHost: s.config.CardAnyCAHost, NoOldTLS: s.config.CardNoOldTLS,

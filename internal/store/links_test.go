@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -263,6 +264,65 @@ func TestChangesOfOnePersonDoNotDeadlock(t *testing.T) {
 		})
 		if n := tally(t, errs); n[""] != 50 {
 			t.Errorf("got %v, want 50 successes", n)
+		}
+	})
+}
+
+// Of any number of callers one records a change of what a card's CA says.
+func TestCardStatusIsSetOnce(t *testing.T) {
+	replicas(t, func(t *testing.T, s [2]*store.Store) {
+		u := someone(t, s[0])
+		link := card(u.ID, "f1")
+		must(t, s[0].Change(t.Context(), func(tx identity.Tx) error { return tx.AddCardLink(link) }))
+		var set atomic.Int32
+		for _, err := range race(50, func(i int) error {
+			return s[i%2].Change(t.Context(), func(tx identity.Tx) error {
+				ok, err := tx.SetCardStatus(link, "revoked", noon)
+				if ok {
+					set.Add(1)
+				}
+				return err
+			})
+		}) {
+			must(t, err)
+		}
+		if got := person(t, s[1], u.ID).Card; set.Load() != 1 || got.Status != "revoked" || !got.StatusAt.Equal(noon) {
+			t.Errorf("set %d times: %+v", set.Load(), got)
+		}
+	})
+}
+
+func TestCardLinksComeInPages(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		want := map[identity.LinkID]bool{}
+		for i := range 7 {
+			l := card(someone(t, s).ID, fmt.Sprint("f", i))
+			must(t, s.Change(t.Context(), func(tx identity.Tx) error { return tx.AddCardLink(l) }))
+			want[l.ID] = true
+		}
+		gone := someone(t, s)
+		must(t, s.Change(t.Context(), func(tx identity.Tx) error {
+			if err := tx.AddCardLink(card(gone.ID, "gone")); err != nil {
+				return err
+			}
+			_, err := tx.RemoveCardLink(gone.ID, "order")
+			return err
+		}))
+		after := identity.LinkID("")
+		for n := 3; n == 3; {
+			page, err := s.CardLinks(t.Context(), after, 3)
+			must(t, err)
+			for _, l := range page {
+				if !want[l.ID] || l.ID <= after {
+					t.Errorf("%s comes again, or should not come", l.ID)
+				}
+				delete(want, l.ID)
+				after = l.ID
+			}
+			n = len(page)
+		}
+		if len(want) != 0 {
+			t.Errorf("missing: %v", want)
 		}
 	})
 }

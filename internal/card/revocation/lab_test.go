@@ -27,7 +27,7 @@ func TestResponderOfTheLab(t *testing.T) {
 	maija := p.TestCard(t, "maija", cardtest.Person{Given: "Maija", Family: "Meikäläinen"})
 	for _, f := range append(slices.Clone(cardtest.OCSPFaults), cardtest.None, cardtest.Direct, cardtest.NoNonce, cardtest.NoNextUpdate, cardtest.NoCheckMissing) {
 		responder.FailOCSP(p.Organisation, f)
-		c := &revocation.Checker{Trust: func() *card.Trust { return trust }, Cache: ephemeral.NewMemory(time.Now)}
+		c := &revocation.Checker{Trust: func() *card.Trust { return trust }, Cache: ephemeral.NewMemory(time.Now), Timeout: time.Minute}
 		if f == cardtest.Slow {
 			c.Timeout = 50 * time.Millisecond
 		}

@@ -572,6 +572,7 @@ func (w *world) host() string { return strings.TrimPrefix(w.server.URL, "http://
 // The second address is asked when the first does not answer, in the time of one
 // question.
 func TestNextAddress(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, cardtest.P256)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -579,7 +580,7 @@ func TestNextAddress(t *testing.T) {
 	}))
 	defer silent.Close()
 	w.trust = w.trusting(func(c *card.TrustConfig) { c.Issuers[0].OCSP = []string{silent.URL, w.server.URL} })
-	if s := w.status(func(c *revocation.Checker) { c.Timeout = 2 * time.Second }); s.State != card.NotRevoked {
+	if s := w.status(func(c *revocation.Checker) { c.Timeout = 4 * time.Second }); s.State != card.NotRevoked {
 		t.Errorf("%+v", s)
 	}
 }

@@ -1,6 +1,10 @@
 package signin
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -9,19 +13,74 @@ import (
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/login"
+	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/web"
 )
 
+// cardForm is what pages have that send the browser to the card host.
+type cardForm struct {
+	CardStart  string
+	CardState  string   // for the script that asks how it goes
+	CardFailed string   // for the person who says that it did not work
+	Trouble    *Trouble // nil when there is nothing to tell of an attempt
+}
+
+// Trouble is what became of an attempt whose person has come back, from an error
+// page of the browser or by a change of mind (S35).
+type Trouble struct {
+	Verdict string
+	Tail    string
+	Silent  bool   // see login.CardState
+	OldTLS  bool   // TLS 1.2 may help, and is offered
+	Outcome string // the page that says it at length
+}
+
+// cardForm also looks for what became of the flow's last attempt, unless the page
+// has something else to say.
+func (p *Pages) cardForm(ctx context.Context, in *waiting, f login.Flow, wrong []*fault.Fault) (cardForm, error) {
+	c := in.cardForm()
+	if len(wrong) > 0 {
+		return c, nil
+	}
+	s, err := p.Login.LastCard(ctx, f)
+	if err != nil {
+		return cardForm{}, err
+	}
+	if verdict, ok := p.verdict(s.Code); ok && s.Phase == login.Decided {
+		c.Trouble = &Trouble{Verdict: verdict, Tail: s.Tail, Silent: s.Silent && verdict != string(card.NeverReached), OldTLS: p.oldTLS(verdict), Outcome: in.outcome(verdict, s.Tail)}
+	}
+	return c, nil
+}
+
+func (in *waiting) cardForm() cardForm {
+	return cardForm{CardStart: in.path("card"), CardState: in.path("card", "state"), CardFailed: in.path("card", "failed")}
+}
+
+// outcome is the address of the page of a card that did not sign in.
+func (in *waiting) outcome(verdict, tail string) string {
+	return in.path("card") + "?" + url.Values{"refused": {verdict}, "tail": {tail}}.Encode()
+}
+
+// oldTLS tells whether another try with TLS 1.2 makes sense.
+func (p *Pages) oldTLS(verdict string) bool {
+	return verdict == string(card.HandshakeBroken) && p.Login.Offers(card.OldTLS)
+}
+
 // cardPage says that only the card will do, and how to use it (S3, S31).
 type cardPage struct {
 	servicePage
-	CardStart, Restart, Cancel, Order string
-	Reason                            string // account, stepup or linked; see signin/card.html
+	cardForm
+	Restart, Cancel, Order string
+	Reason                 string // account, stepup or linked; see signin/card.html
 }
 
 func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, status int, wrong []*fault.Fault) error {
-	page := &cardPage{servicePage: in.page(), CardStart: in.path("card"), Restart: in.path("over"), Cancel: in.path("cancel"), Order: in.path("order"), Reason: "account"}
+	form, err := p.cardForm(r.Context(), in, f, wrong)
+	if err != nil {
+		return err
+	}
+	page := &cardPage{servicePage: in.page(), cardForm: form, Restart: in.path("over"), Cancel: in.path("cancel"), Order: in.path("order"), Reason: "account"}
 	if in.CardOnly && in.session != nil && in.session.Level == session.Full {
 		page.Restart = "" // a step-up: no other method is enough
 	}
@@ -35,9 +94,10 @@ func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f 
 	return p.render(w, r, in, status, "signin/card", page)
 }
 
-// cardStart begins an attempt and sends the browser to the card host.
+// cardStart begins an attempt, in the mode that the form asks for, and sends the
+// browser to the card host.
 func (p *Pages) cardStart(w http.ResponseWriter, r *http.Request, in *waiting) error {
-	to, err := p.Login.BeginCard(r.Context(), in.demand, card.Strict)
+	to, err := p.Login.BeginCard(r.Context(), in.demand, card.Mode(r.PostFormValue("mode")))
 	if err == nil {
 		return see(w, to)
 	}
@@ -70,7 +130,54 @@ func (p *Pages) cardResult(w http.ResponseWriter, r *http.Request, in *waiting, 
 	if !ok {
 		return err
 	}
-	return see(w, in.path("card")+"?"+url.Values{"refused": {verdict}, "tail": {holder.Tail()}}.Encode())
+	return see(w, in.outcome(verdict, holder.Tail()))
+}
+
+// cardFailed takes the person's word that the card did not work.
+func (p *Pages) cardFailed(w http.ResponseWriter, r *http.Request, in *waiting) error {
+	s, err := p.Login.CardFailed(r.Context(), in.demand)
+	if _, ok := fault.Of(err); ok {
+		return p.answer(w, r, in, login.Flow{}, err)
+	}
+	if err != nil {
+		return err
+	}
+	if verdict, ok := p.verdict(s.Code); ok {
+		return see(w, in.outcome(verdict, s.Tail))
+	}
+	return see(w, in.path())
+}
+
+// cardState is what the script of an open page asks for every second and a half.
+type cardState struct {
+	State   login.Phase `json:"state"`
+	Verdict string      `json:"verdict,omitempty"` // of the catalogue
+	To      string      `json:"to,omitempty"`      // the page of the outcome
+	Result  bool        `json:"result,omitempty"`  // see login.CardState
+	Silent  bool        `json:"silent,omitempty"`
+}
+
+// cardState answers from the flow alone: neither the request nor the session is
+// read, because this comes often. The flow knows its browser.
+func (p *Pages) cardState(w http.ResponseWriter, r *http.Request) error {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+		return fault.New(fault.NotFound, "not_found", "There is no such page.") // for our own scripts only
+	}
+	bound := sha256.Sum256([]byte(p.Site.ReadCookie(r, bindingCookie)))
+	in := &waiting{Request: openid.Request{ID: r.PathValue("tx")}}
+	s, err := p.Login.CardState(r.Context(), login.Demand{TX: in.ID, Browser: hex.EncodeToString(bound[:])})
+	if err != nil {
+		return err
+	}
+	answer := cardState{State: s.Phase, Result: s.Result, Silent: s.Silent}
+	if s.Phase == login.Decided {
+		answer.To = in.path()
+		if verdict, ok := p.verdict(s.Code); ok {
+			answer.Verdict, answer.To = verdict, in.outcome(verdict, s.Tail)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(answer)
 }
 
 // movedOn is nil for a fault: the page of the step says more than a spent code.
@@ -100,9 +207,11 @@ var (
 // cardFailedPage says what happened, what to do and who can help (S71).
 type cardFailedPage struct {
 	servicePage
-	Verdict                   string
-	Tail                      string // of the card that was read (S33)
-	CardStart, Restart, Order string
+	cardForm
+	Verdict                string
+	Tail                   string // of the card that was read (S33)
+	OldTLS                 bool   // TLS 1.2 may help, and is offered
+	Restart, Cancel, Order string
 }
 
 func (p *Pages) cardRefused(w http.ResponseWriter, r *http.Request, in *waiting, why, last string) error {
@@ -110,7 +219,7 @@ func (p *Pages) cardRefused(w http.ResponseWriter, r *http.Request, in *waiting,
 	if !ok || !tail.MatchString(last) {
 		return see(w, in.path())
 	}
-	page := &cardFailedPage{servicePage: in.page(), Verdict: verdict, Tail: last, CardStart: in.path("card"), Restart: in.path("over"), Order: in.path("order")}
+	page := &cardFailedPage{servicePage: in.page(), cardForm: in.cardForm(), Verdict: verdict, Tail: last, OldTLS: p.oldTLS(verdict), Restart: in.path("over"), Cancel: in.path("cancel"), Order: in.path("order")}
 	page.Here = in.path("card")
 	status := http.StatusForbidden
 	if verdict == string(card.RevocationUnavailable) {

@@ -11,19 +11,23 @@ import (
 // this person may use is not told before a proof (S7).
 type loginPage struct {
 	servicePage
-	Action, Cancel, CardStart, Order string
-	Username                         string
-	Password                         bool
-	PasswordFirst                    bool // it was used last in this browser (S6)
-	Again                            bool // the service wants a fresh sign-in of somebody who is signed in
-	Account                          string
+	cardForm
+	Action, Cancel, Order string
+	Username              string
+	Password              bool
+	PasswordFirst         bool // it was used last in this browser (S6)
+	Again                 bool // the service wants a fresh sign-in of somebody who is signed in
+	Account               string
 }
 
 func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, status int, wrong []*fault.Fault) error {
 	page := &loginPage{servicePage: in.page(), Action: in.path("password"), Cancel: in.path("cancel"), Order: in.path("order"),
 		Username: f.Username, Password: true, PasswordFirst: p.passwordFirst(r), Again: in.Fresh && in.session != nil, Account: p.Account}
 	if len(p.CardHosts) > 0 {
-		page.CardStart = in.path("card")
+		var err error
+		if page.cardForm, err = p.cardForm(r.Context(), in, f, wrong); err != nil {
+			return err
+		}
 	}
 	page.Wrong(wrong...)
 	page.showLogo(w)

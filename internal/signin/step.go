@@ -112,11 +112,16 @@ func required(field string) *fault.Fault {
 	return fault.New(fault.Invalid, "required", "Fill in this field.").In(field)
 }
 
+// toStep is GET at the address of a form that only shows where the sign-in stands.
+func (p *Pages) toStep(w http.ResponseWriter, r *http.Request) error {
+	return see(w, signInPath(r.PathValue("tx")))
+}
+
 // back is GET at the address of a form: a reload, or an address that was typed.
 func (p *Pages) back(w http.ResponseWriter, r *http.Request) error {
 	switch r.PathValue("form") {
 	case "password", "code", "change", "over", "cancel", "deny":
-		return see(w, signInPath(r.PathValue("tx")))
+		return p.toStep(w, r)
 	}
 	return fault.New(fault.NotFound, "not_found", "There is no such page.")
 }

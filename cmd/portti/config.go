@@ -36,7 +36,7 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 		c.MTLS = openid.MTLS{URL: s.MTLS.URL.String(), ClientCAs: f.clientCAs}
 	}
 	if s.Card != nil {
-		c.CardHost = &s.Card.URL
+		c.CardHost, c.CardOldTLSHost, c.CardAnyCAHost, c.CardNoOldTLS = &s.Card.URL, s.Card.TLS12URL, s.Card.AnyURL, s.Card.NoTLS12
 		if c.RevocationWaived = s.Card.Revocation.Mode == settings.RevocationOff; !c.RevocationWaived {
 			c.Revocation = revocation.Mode(s.Card.Revocation.Mode)
 		}
@@ -106,6 +106,7 @@ func warnings(s *settings.Settings, f *files, now time.Time) []string {
 		all = append(all, revocationWarnings(c.Revocation.Mode, f.trust.Trust())...)
 		when(c.Trust.AcceptTestCAs, "card.trust.accept_test_cas: cards of test CAs are accepted, which anybody may get")
 		when(!c.URL.Wildcard(), "card.url: the name has no star: a person whose first try fails may have to restart the browser")
+		when(!c.URL.Wildcard() && c.TLS12URL.IsZero() && !c.NoTLS12 && c.MaxTLS != "1.2", "card.tls12_url: it is missing: people whose card software cannot do TLS 1.3 have no other way; no_tls12 says that this is meant")
 		when(c.MaxTLS == "1.2", "card.max_tls: with TLS 1.2 certificates of cards cross the network in clear")
 	}
 	if f.trust != nil {

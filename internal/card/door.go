@@ -131,7 +131,7 @@ type Door struct {
 // offered.
 func (d *Door) Place(m Mode) (Place, bool) {
 	h := d.hostOf(m)
-	if h.name == "" {
+	if h.IsZero() {
 		return Place{}, false
 	}
 	p := h.place(m)

@@ -79,6 +79,12 @@ func (h Host) String() string { return h.origin(h.name) }
 // Wildcard tells whether every attempt gets a name of its own.
 func (h Host) Wildcard() bool { return strings.HasPrefix(h.name, "*.") }
 
+// IsZero tells whether no host was given.
+func (h Host) IsZero() bool { return h.name == "" }
+
+// Name is the DNS name, lower case, with the star where there is one.
+func (h Host) Name() string { return h.name }
+
 // Matches tells whether the DNS name is one of ours. The star stands for
 // exactly one label.
 func (h Host) Matches(name string) bool {

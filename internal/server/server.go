@@ -166,7 +166,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	pages := &signin.Pages{Site: s.Site, Login: signIn, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
 	if s.Door != nil {
 		pages.CardHosts = []string{c.CardHost.String()}
-		if !c.CardHost.Wildcard() && s.Door.OldTLSHost != (card.Host{}) {
+		if !c.CardHost.Wildcard() && !c.CardOldTLSHost.IsZero() {
 			pages.CardHosts = append(pages.CardHosts, c.CardOldTLSHost.String())
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/card/proxied"
 	"github.com/portti-id/portti/internal/card/revocation"
 	"github.com/portti-id/portti/internal/config"
@@ -140,6 +141,7 @@ func (c *Card) check(issuer config.URL, p *config.Problems) {
 			p.Add("card.max_tls", "behind card.proxy the proxy decides that")
 		}
 	}
+	c.checkModes(issuer, p)
 	if c.MaxTLS != "1.2" && c.MaxTLS != "1.3" {
 		p.Add("card.max_tls", "%q is not one of 1.2, 1.3", c.MaxTLS)
 	}
@@ -192,6 +194,37 @@ func (c *CardProxy) Secrets() ([]string, error) {
 func somebody(setting string, prefix netip.Prefix, p *config.Problems) {
 	if !prefix.IsValid() || prefix.Bits() == 0 {
 		p.Add(setting, "%s is everybody's address: name the proxies' own", prefix)
+	}
+}
+
+// checkModes looks at the names beside a fixed one: the name alone tells the card
+// host how to ask.
+func (c *Card) checkModes(issuer config.URL, p *config.Problems) {
+	taken := map[string]string{c.URL.Name(): "card.url"}
+	if !issuer.IsZero() {
+		taken[issuer.URL().Hostname()] = "issuer"
+	}
+	for _, m := range []struct {
+		setting string
+		host    card.Host
+	}{{"card.tls12_url", c.TLS12URL}, {"card.any_url", c.AnyURL}} {
+		switch other, same := taken[m.host.Name()]; {
+		case m.host.IsZero():
+		case c.URL.Wildcard():
+			p.Add(m.setting, "card.url has a star, and this is under it already; take it out")
+		case m.host.Wildcard():
+			p.Add(m.setting, "it must be one name, as card.url is")
+		case same:
+			p.Add(m.setting, "it needs a name of its own: %s is that of %s", m.host.Name(), other)
+		default:
+			taken[m.host.Name()] = m.setting
+		}
+	}
+	if c.NoTLS12 && !c.TLS12URL.IsZero() {
+		p.Add("card.no_tls12", "it takes TLS 1.2 away, but card.tls12_url is given")
+	}
+	if c.NoTLS12 && c.MaxTLS == "1.2" {
+		p.Add("card.no_tls12", "it takes TLS 1.2 away, but card.max_tls is 1.2")
 	}
 }
 

@@ -111,6 +111,18 @@ type Card struct {
 	// restart the browser.
 	URL card.Host `yaml:"url"`
 
+	// TLS12URL and AnyURL go with a url that has no star, and need names of their own
+	// beside it: with a star they are under it. At TLS12URL people whose card software
+	// cannot do TLS 1.3 try again with TLS 1.2; at AnyURL the card test asks for every
+	// certificate, also of unknown CAs. Absent: that is not offered.
+	TLS12URL card.Host `yaml:"tls12_url"`
+	AnyURL   card.Host `yaml:"any_url"`
+
+	// NoTLS12 takes away that people whose card could not sign with TLS 1.3 may try
+	// TLS 1.2. With TLS 1.2 the certificate, which is personal data, crosses the
+	// network in clear; without it older card software signs nobody in.
+	NoTLS12 bool `yaml:"no_tls12"`
+
 	// Address is the address and port to listen on. Default ":9443".
 	Address string `yaml:"address"`
 
@@ -119,9 +131,9 @@ type Card struct {
 	CertificateFile config.Path       `yaml:"certificate_file"`
 	KeyFile         config.SecretFile `yaml:"key_file"`
 
-	// MaxTLS is "1.3" (default) or "1.2". With 1.2 old card software works that
-	// cannot do RSA-PSS; but then certificates, which are personal data, cross the
-	// network in clear.
+	// MaxTLS is "1.3" (default) or "1.2". With 1.2 old card software works at once
+	// that cannot do RSA-PSS; but then everybody's certificates, which are personal
+	// data, cross the network in clear.
 	MaxTLS string `yaml:"max_tls"`
 
 	// MaxConnections and MaxConnectionsPerAddress bound the connections at a time;

@@ -242,3 +242,22 @@ func typeName(e ast.Expr) string {
 	}
 	return ""
 }
+
+// The name alone tells the card host how to ask for the card.
+func TestModesNeedNamesOfTheirOwn(t *testing.T) {
+	for text, want := range map[string]string{
+		"url: 'https://c.example.fi', tls12_url: 'https://c.example.fi:8443'":                             "card.tls12_url",
+		"url: 'https://c.example.fi', tls12_url: 'https://*.c.example.fi'":                                "card.tls12_url",
+		"url: 'https://c.example.fi', tls12_url: 'https://id.example.fi'":                                 "card.tls12_url",
+		"url: 'https://c.example.fi', tls12_url: 'https://d.example.fi', any_url: 'https://d.example.fi'": "card.any_url",
+		"url: 'https://c.example.fi', tls12_url: 'https://d.example.fi', no_tls12: true":                  "card.no_tls12",
+		"url: 'https://c.example.fi', max_tls: '1.2', no_tls12: true":                                     "card.no_tls12",
+		"url: 'https://*.c.example.fi', any_url: 'https://d.example.fi'":                                  "card.any_url",
+		"url: 'https://c.example.fi', tls12_url: 'https://d.example.fi', any_url: 'https://e.example.fi'": "",
+	} {
+		_, err := load(t, minimal+"database: {path: x}\ncard: {certificate_file: c, key_file: master.key, trust: {folder: .}, "+text+"}")
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), "setting "+want)) {
+			t.Errorf("%s\ngives %v, want %q", text, err, want)
+		}
+	}
+}

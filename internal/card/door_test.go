@@ -14,8 +14,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -730,3 +732,134 @@ type fakeConn struct {
 
 func (c *fakeConn) RemoteAddr() net.Addr { return c.from }
 func (c *fakeConn) Close() error         { return nil }
+
+// handshake is one of the client's own making for a place, and what was asked
+// in it.
+func (b *bench) handshake(name string, c *cardtest.Card, change ...func(*tls.Config)) (hints [][]byte, state tls.ConnectionState, err error) {
+	config := &tls.Config{ServerName: name, GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		hints = r.AcceptableCAs
+		if c == nil {
+			return &tls.Certificate{}, nil
+		}
+		return c.TLS(), nil
+	}}
+	for _, f := range change {
+		f(config)
+	}
+	conn, err := b.dial(config)
+	if err != nil {
+		return nil, tls.ConnectionState{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	return hints, conn.ConnectionState(), nil
+}
+
+// S34, S66: the name says how the card is asked for.
+func TestModesByName(t *testing.T) {
+	b := open(t)
+	for mode, want := range map[card.Mode]struct {
+		prefix  string
+		version uint16
+		hints   int
+	}{card.Strict: {"", tls.VersionTLS13, 2}, card.OldTLS: {"t12-", tls.VersionTLS12, 2}, card.AnyCA: {"any-", tls.VersionTLS13, 0}} {
+		place := b.place(mode)
+		label, _, _ := strings.Cut(place.Name, ".")
+		if !strings.HasPrefix(label, want.prefix) || len(label) != len(want.prefix)+26 || !place.Own || !strings.HasPrefix(place.URL("x"), "https://"+place.Name+":") {
+			t.Errorf("mode %q: %+v", mode, place)
+		}
+		hints, state, err := b.handshake(place.Name, nil)
+		if err != nil || state.Version != want.version || len(hints) != want.hints {
+			t.Errorf("mode %q: %v, TLS %x, %d hints", mode, err, state.Version, len(hints))
+		}
+		for _, name := range []string{"good-p384", "good-rsa2048"} { // with TLS 1.2 also PKCS #1 v1.5
+			id := string(mode) + name
+			if res := b.get(t, b.pki.TestCase(t, name), b.place(mode).URL(b.ticket(id))); res.StatusCode != http.StatusSeeOther {
+				t.Errorf("%s: %d", id, res.StatusCode)
+			}
+			if r, _ := b.attempts.result(id); r.Verdict != card.Good || r.Mode != mode || r.TLS != strings.TrimPrefix(tls.VersionName(want.version), "TLS ") {
+				t.Errorf("%s: %+v", id, r)
+			}
+		}
+	}
+	if _, _, err := b.handshake(b.place(card.OldTLS).Name, nil, func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }); err == nil {
+		t.Error("TLS 1.3 where TLS 1.2 is promised")
+	}
+	if _, ok := b.Place("x"); ok {
+		t.Error("there is no such mode")
+	}
+	// The store is asked for the ticket together with the name of the handshake.
+	place := b.place(card.AnyCA)
+	r := must(http.NewRequest(http.MethodGet, place.URL(b.ticket("named")), nil))
+	r.Host = strings.ToUpper(r.Host)
+	b.do(t, b.pki.Client(nil, b.addr), r)
+	if names := b.attempts.names; names[len(names)-1] != place.Name {
+		t.Errorf("asked for %q, not %q", names[len(names)-1], place.Name)
+	}
+}
+
+// Whoever does not want certificates in clear has no TLS 1.2 host, whatever name
+// is asked for.
+func TestNoOldTLS(t *testing.T) {
+	b := open(t)
+	name := b.place(card.OldTLS).Name
+	b.NoOldTLS = true
+	if _, ok := b.Place(card.OldTLS); ok {
+		t.Error("the mode is offered")
+	}
+	if _, state, err := b.handshake(name, nil); err != nil || state.Version != tls.VersionTLS13 {
+		t.Errorf("%v, TLS %x", err, state.Version)
+	}
+	res := b.get(t, nil, "https://"+name+":"+b.addr[strings.LastIndex(b.addr, ":")+1:]+"/attempt/"+b.ticket("x"))
+	if res.StatusCode != http.StatusMisdirectedRequest || b.attempts.opened != 0 {
+		t.Errorf("answer %d", res.StatusCode)
+	}
+}
+
+// Without a star each mode has a name of its own or none, and no handshake is
+// anybody's sign.
+func TestFixedNames(t *testing.T) {
+	b := open(t, func(d *card.Door) {
+		port := d.Host.String()[strings.LastIndex(d.Host.String(), ":"):]
+		d.Host = must(card.ParseHost("https://card.example.test" + port))
+		d.OldTLSHost = must(card.ParseHost("https://old.card.example.test" + port))
+	})
+	if place := b.place(card.Strict); place.Name != "card.example.test" || place.Own {
+		t.Errorf("%+v", place)
+	}
+	if _, ok := b.Place(card.AnyCA); ok {
+		t.Error("a mode without a name is offered")
+	}
+	if _, state, err := b.handshake(b.place(card.OldTLS).Name, nil); err != nil || state.Version != tls.VersionTLS12 {
+		t.Errorf("%v, TLS %x", err, state.Version)
+	}
+	res := b.get(t, b.pki.TestCase(t, "good-p256"), b.place(card.OldTLS).URL(b.ticket("old")))
+	if r, _ := b.attempts.result("old"); res.StatusCode != http.StatusSeeOther || r.Mode != card.OldTLS {
+		t.Errorf("%d %+v", res.StatusCode, r)
+	}
+	if len(b.attempts.signs) != 0 {
+		t.Errorf("signs %v", b.attempts.signs)
+	}
+}
+
+// A trust that was read again counts in the next handshake.
+func TestHintsFollowTheTrust(t *testing.T) {
+	var trust atomic.Pointer[card.Trust]
+	b := open(t, func(d *card.Door) {
+		trust.Store(d.Checker.Trust())
+		d.Checker.Trust = trust.Load
+	})
+	count := func(want int) {
+		t.Helper()
+		hints, _, err := b.handshake(b.place(card.Strict).Name, nil)
+		mustOK(t, err)
+		if len(hints) != want {
+			t.Errorf("%d hints, want %d", len(hints), want)
+		}
+	}
+	count(2)
+	trust.Store(b.pki.TestTrust(t, func(c *card.TrustConfig) {
+		c.Issuers = slices.DeleteFunc(c.Issuers, func(i card.Issuer) bool { return i.Kind == card.HealthProfessionalCard })
+	}))
+	count(1)
+	b.expect(t, b.pki.TestCase(t, "good-p256"), "after", card.Good)
+}

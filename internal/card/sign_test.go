@@ -106,7 +106,7 @@ func TestSignsOfAHandshake(t *testing.T) {
 			}
 		}, []card.Sign{card.Began, card.Broke}},
 		"an old version": {func(t *testing.T, p card.Place) {
-			if _, _, err := b.handshake(p.Name, nil, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS11 }); err == nil {
+			if _, _, err := b.handshake(p.Name, nil, func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }); err == nil {
 				t.Error("a handshake")
 			}
 		}, []card.Sign{card.Began, card.Broke}},

@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -101,6 +102,7 @@ func (t *Trust) allowed(address string) bool {
 	if err != nil || checkAddress(address) != nil {
 		return false
 	}
-	host := strings.ToLower(u.Host)
-	return slices.Contains(t.hosts, host) || slices.Contains(t.hosts, strings.ToLower(u.Hostname()))
+	name, standard := strings.ToLower(u.Hostname()), map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	port := cmp.Or(u.Port(), standard)
+	return slices.Contains(t.hosts, net.JoinHostPort(name, port)) || port == standard && slices.Contains(t.hosts, name)
 }

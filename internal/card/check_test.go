@@ -237,33 +237,55 @@ func TestExpiredAuthority(t *testing.T) {
 	}
 }
 
-// S23: an RSA tree works as an elliptic one does, and MD5 is refused in it.
+// S23: an RSA tree is judged as an elliptic one, each card against its own CA.
 func TestRSATree(t *testing.T) {
 	now := time.Now()
 	p := cardtest.ForTest(t)
-	root := must(cardtest.NewCA("rsa-root", "Portti TEST RSA Root", cardtest.RSA2048, nil, now))
-	ca := must(cardtest.NewCA("rsa", "Portti TEST RSA Cards", cardtest.RSA2048, root, now))
-	ca.Policy = cardtest.OrganisationPolicy
-	trust := trustIn(t, now, root, ca)
-
-	good := p.TestCard(t, "rsa-tree", maija, cardtest.From(ca), cardtest.WithKey(cardtest.RSA2048))
-	pss := p.TestCard(t, "rsa-pss", maija, cardtest.From(ca), cardtest.Change(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA256WithRSAPSS }))
-	sha1 := p.TestCard(t, "rsa-sha1", maija, cardtest.From(ca), cardtest.Change(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA1WithRSA }))
-	md5 := must(cardtest.Rebuild(good.Cert, ca.Key, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 4}, crypto.MD5, nil))
+	ca := p.TestCA(t, "rsa-organisation")
+	p.TestCA(t, "rsa-citizen")
+	trust := p.TestTrust(t) // in both trees
+	rsa := func(name string, options ...cardtest.Option) *x509.Certificate {
+		return p.TestCard(t, name, maija, append([]cardtest.Option{cardtest.From(ca)}, options...)...).Cert
+	}
+	signed := func(a x509.SignatureAlgorithm) cardtest.Option {
+		return cardtest.Change(func(c *x509.Certificate) { c.SignatureAlgorithm = a })
+	}
+	good := rsa("rsa-good", cardtest.WithKey(cardtest.RSA2048))
+	impostor := must(cardtest.NewCA("impostor", "x", cardtest.RSA2048, nil, now, func(c *x509.Certificate) {
+		c.RawSubject, c.SubjectKeyId = ca.Cert.RawSubject, ca.Cert.SubjectKeyId
+	}))
+	impostor.Policy = ca.Policy
+	elliptic := must(cardtest.NewCA("elliptic", "x", cardtest.P384, nil, now, func(c *x509.Certificate) { c.RawSubject = ca.Cert.RawSubject }))
+	elliptic.Policy = ca.Policy
+	md5 := must(cardtest.Rebuild(good, ca.Key, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 4}, crypto.MD5, nil))
 	if md5.SignatureAlgorithm != x509.MD5WithRSA {
 		t.Fatalf("made a certificate with %s", md5.SignatureAlgorithm)
 	}
 	for name, want := range map[string]struct {
 		cert *x509.Certificate
 		card.Verdict
+		failed card.Check
 	}{
-		"PKCS #1": {good.Cert, card.Good},
-		"PSS":     {pss.Cert, card.Good},
-		"SHA-1":   {sha1.Cert, card.WeakOrMalformed},
-		"MD5":     {md5, card.WeakOrMalformed},
+		"PKCS #1":                  {good, card.Good, ""},
+		"PSS":                      {rsa("rsa-pss", signed(x509.SHA256WithRSAPSS)), card.Good, ""},
+		"elliptic key":             {rsa("rsa-p384"), card.Good, ""},
+		"SHA-1":                    {rsa("rsa-sha1", signed(x509.SHA1WithRSA)), card.WeakOrMalformed, card.CheckStrength},
+		"MD5":                      {md5, card.WeakOrMalformed, card.CheckStrength},
+		"RSA 1024":                 {rsa("rsa-1024", cardtest.WithKey(cardtest.RSA1024)), card.WeakOrMalformed, card.CheckStrength},
+		"expired":                  {rsa("rsa-old", cardtest.Valid(now.Add(-400*day), now.Add(-day))), card.Expired, card.CheckValidity},
+		"not yet":                  {rsa("rsa-young", cardtest.Valid(now.Add(day), now.Add(400*day))), card.NotYetValid, card.CheckValidity},
+		"signature":                {rsa("rsa-signature", cardtest.SignatureOnly()), card.SignatureCertificate, card.CheckPurpose},
+		"for servers":              {rsa("rsa-server", cardtest.Purposes(x509.KeyUsageDigitalSignature, x509.ExtKeyUsageServerAuth)), card.WeakOrMalformed, card.CheckPurpose},
+		"the elliptic CA's policy": {rsa("rsa-ecc-policy", cardtest.Policies(cardtest.OrganisationPolicy)), card.KindNotAccepted, card.CheckKind},
+		"citizen":                  {p.TestCard(t, "rsa-citizen-card", maija, cardtest.From(p.TestCA(t, "rsa-citizen"))).Cert, card.KindNotAccepted, card.CheckKind},
+		"unlisted CA of that root": {p.TestCard(t, "rsa-service", maija, cardtest.From(p.TestCA(t, "rsa-services")), cardtest.Policies(ca.Policy)).Cert, card.UntrustedIssuer, card.CheckIssuer},
+		"of the root":              {p.TestCard(t, "rsa-of-root", maija, cardtest.From(p.TestCA(t, "rsa-root")), cardtest.Policies(ca.Policy)).Cert, card.UntrustedIssuer, card.CheckIssuer},
+		"another key":              {p.TestCard(t, "rsa-forged", maija, cardtest.From(impostor)).Cert, card.UntrustedIssuer, card.CheckIssuer},
+		"a key of another kind":    {p.TestCard(t, "rsa-elliptic", maija, cardtest.From(elliptic)).Cert, card.UntrustedIssuer, card.CheckIssuer},
+		"an elliptic CA's with it": {p.TestCard(t, "ecc-rsa-policy", maija, cardtest.Policies(ca.Policy)).Cert, card.KindNotAccepted, card.CheckKind},
 	} {
-		if got, _, reason := check(trust, []*x509.Certificate{want.cert}, now); got != want.Verdict {
-			t.Errorf("%s: verdict %s (%s), want %s", name, got, reason, want.Verdict)
+		if r := trust.Check([]*x509.Certificate{want.cert}, now); r.Verdict != want.Verdict || r.Failed != want.failed {
+			t.Errorf("%s: verdict %s at %q (%s), want %s at %q", name, r.Verdict, r.Failed, r.Reason, want.Verdict, want.failed)
 		}
 	}
 }

@@ -51,6 +51,9 @@ func HolderOf(cert *x509.Certificate) Holder {
 	}
 }
 
+// AuthorityName is a CA's common name, fit to be shown.
+func AuthorityName(ca *x509.Certificate) string { return clean(ca.Subject.CommonName, longestName) }
+
 // holderName is "Given Family" where both are told, otherwise the common name.
 func holderName(subject pkix.Name) string {
 	given := clean(attribute(subject, oidGivenName), longestName)

@@ -103,7 +103,7 @@ func (t *Trust) rootOf(ca *x509.Certificate, now time.Time) string {
 	}
 	for _, chain := range chains {
 		if mayIssue(chain) {
-			return clean(chain[len(chain)-1].Subject.CommonName, longestName)
+			return AuthorityName(chain[len(chain)-1])
 		}
 	}
 	return ""

@@ -38,9 +38,9 @@ type TrustConfig struct {
 	// also when that CA stands below one of the roots.
 	Issuers []Issuer `yaml:"issuers"`
 
-	// RevocationHosts are the hosts (name, or name:port) that may be asked whether
-	// a certificate was revoked when their address stands in the certificate
-	// itself. Addresses in this file need no entry.
+	// RevocationHosts are the hosts (name for ports 80 and 443, or name:port) that
+	// may be asked whether a certificate was revoked when their address stands in
+	// the certificate itself. Addresses in this file need no entry.
 	RevocationHosts []string `yaml:"revocation_hosts,omitempty"`
 
 	// AcceptTestCAs lets CAs be configured whose name has the word "test" in

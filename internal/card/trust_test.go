@@ -367,6 +367,8 @@ func TestWarnings(t *testing.T) {
 		"hosts for cards":  {nil, func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
 		"hosts for both":   {inCertificate("http://A.test/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, nil},
 		"hosts with port":  {inCertificate("http://a.test:8080/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test:8080"} }, 0, nil},
+		"own port":         {inCertificate("https://a.test:443/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, nil},
+		"other port":       {inCertificate("http://a.test:8080/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
 		"other hosts":      {inCertificate("http://b.test/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
 		"LDAP in the card": {inCertificate("ldap://a.test/x"), func(c *card.TrustConfig) { c.RevocationHosts = []string{"a.test"} }, 0, []string{"Portti TEST root: " + nowhere}},
 		"citizen cards":    {nil, func(c *card.TrustConfig) { ocsp(c); c.Issuers[1].Kind = card.CitizenCard }, 0, nil},

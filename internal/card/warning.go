@@ -16,7 +16,7 @@ const expiresSoon = 90 * 24 * time.Hour
 func (t *Trust) Warnings(now time.Time) []string {
 	var all []string
 	warn := func(ca *x509.Certificate, format string, a ...any) {
-		all = append(all, clean(ca.Subject.CommonName, longestName)+": "+fmt.Sprintf(format, a...))
+		all = append(all, AuthorityName(ca)+": "+fmt.Sprintf(format, a...))
 	}
 	for _, s := range t.sources {
 		if left := s.CA.NotAfter.Sub(now); left < 0 {
@@ -29,13 +29,13 @@ func (t *Trust) Warnings(now time.Time) []string {
 			warn(s.CA, "no configured CA whose cards are accepted stands below this root")
 		}
 		if len(below) > 0 && !t.canAsk(s, below) {
-			warn(s.CA, "nothing says where to ask whether what it issued was revoked (ocsp, crl, or revocation_hosts for the addresses in certificates): "+
+			warn(s.CA, "nothing says where to ask whether what it issued was revoked (ocsp, crl, or revocation_hosts for the responders that certificates name): "+
 				"unless its list is imported, every card below it is refused while card.revocation.mode is require")
 		}
 		if s.Kind != "" && s.Kind != CitizenCard {
 			for _, oid := range t.issuers[string(s.CA.Raw)].policies {
 				if by := t.forbids(s, oid); by != nil {
-					warn(s.CA, "the policy %s is accepted, but %q may issue only %s: cards with it break RFC 5280 §6.1", oid, clean(by.Subject.CommonName, longestName), listed(by.Policies))
+					warn(s.CA, "the policy %s is accepted, but %q may issue only %s: cards with it break RFC 5280 §6.1", oid, AuthorityName(by), listed(by.Policies))
 				}
 			}
 		}
@@ -65,8 +65,8 @@ func (t *Trust) above(s Source) []*x509.Certificate {
 }
 
 // canAsk tells whether there is an address for what s issued and a card needs:
-// its own, or those in the certificates. Those of cards are not known before they
-// come; those of CAs are.
+// its own, or those of responders in the certificates. What cards name is not
+// known before they come; what CAs name is.
 func (t *Trust) canAsk(s Source, below []Source) bool {
 	if len(s.OCSP)+len(s.CRL) > 0 {
 		return true
@@ -77,7 +77,7 @@ func (t *Trust) canAsk(s Source, below []Source) bool {
 		if i == 0 && len(t.hosts) == 0 {
 			return false
 		}
-		if i > 0 && !slices.ContainsFunc(slices.Concat(path[i-1].OCSPServer, path[i-1].CRLDistributionPoints), t.allowed) {
+		if i > 0 && !slices.ContainsFunc(path[i-1].OCSPServer, t.allowed) {
 			return false
 		}
 	}

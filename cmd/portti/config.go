@@ -90,8 +90,7 @@ func revocationWarnings(mode string, trust *card.Trust) []string {
 }
 
 // warnings are what an operator should know about settings that are not wrong,
-// and about the trust bundle.
-// They are logged at every start.
+// and about the trust bundle. They are logged at every start.
 func warnings(s *settings.Settings, f *files, now time.Time) []string {
 	var all []string
 	when := func(is bool, text string) {

@@ -117,7 +117,7 @@ func TestTrustVerify(t *testing.T) {
 	}
 
 	// That of the settings is verified as they say.
-	dir = b.bundle("trust")
+	b.bundle("trust")
 	b.install("trust", "true")
 	b.ok("trust", "verify")
 }

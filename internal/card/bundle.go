@@ -107,7 +107,7 @@ func (b *Bundle) Look(ctx context.Context, now time.Time) {
 		}
 		b.warn(ctx, now)
 	case settled:
-		b.try(ctx, s, now)
+		_ = b.try(ctx, s, now) // which has logged it
 	}
 }
 

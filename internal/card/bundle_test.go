@@ -333,3 +333,44 @@ func TestSurveyShowsWhatIsNotInOrder(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// The example of deploy is understood, and nothing but its files is missing.
+func TestTheExampleIsUnderstood(t *testing.T) {
+	text := must(os.ReadFile(filepath.Join("..", "..", "deploy", "trust.example.yaml")))
+	dir := t.TempDir()
+	mustOK(t, os.WriteFile(filepath.Join(dir, card.BundleFile), text, 0o600))
+	c, err := card.ReadTrustConfig(dir)
+	mustOK(t, err)
+	if len(c.Roots) != 2 || len(c.Issuers) != 3 || len(c.RevocationHosts) != 1 {
+		t.Errorf("%+v", c)
+	}
+	s := card.SurveyBundle(dir, false, time.Now())
+	if s.Problem == nil {
+		t.Fatal("there are certificates beside the example")
+	}
+	problems := strings.Split(s.Problem.Error(), "\n")
+	if len(problems) != 5 {
+		t.Errorf("%d problems, want the five files:\n%v", len(problems), s.Problem)
+	}
+	for _, p := range problems {
+		if !strings.Contains(p, "no such file") {
+			t.Errorf("more than a missing file: %s", p)
+		}
+	}
+	// With certificates in their place it is in order.
+	now := time.Now()
+	var roots []*cardtest.CA
+	for i, r := range c.Roots {
+		roots = append(roots, must(cardtest.NewCA("root", r.Name, cardtest.P256, nil, now, inProduction(r.Name))))
+		mustOK(t, os.WriteFile(filepath.Join(dir, r.File), roots[i].PEM(), 0o600))
+	}
+	for i, issuer := range c.Issuers {
+		ca := must(cardtest.NewCA("ca", issuer.Name, cardtest.P256, roots[i%2], now, inProduction(issuer.Name)))
+		mustOK(t, os.WriteFile(filepath.Join(dir, issuer.File), ca.PEM(), 0o600))
+	}
+	s = card.SurveyBundle(dir, false, now)
+	mustOK(t, s.Problem)
+	if w := s.Trust.Warnings(now); len(w) != 1 || !strings.Contains(w[0], "G3 ECC: no configured CA whose cards") {
+		t.Errorf("warnings %q", w)
+	}
+}

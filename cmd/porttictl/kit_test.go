@@ -102,7 +102,8 @@ func (k *kit) state() string {
 	events, err5 := k.db.AuditEvents(ctx, store.Trail{Limit: 10_000})
 	letters, err6 := k.db.LeaseLetters(ctx, 1000, time.Now(), -time.Hour) // handed back at once
 	tokens, err7 := k.db.RegistrationTokens(ctx)
-	for _, err := range []error{err7, err1, err2, err3, err4, err5, err6} {
+	strangers, err8 := k.db.Strangers(ctx)
+	for _, err := range []error{err8, err7, err1, err2, err3, err4, err5, err6} {
 		if err != nil {
 			k.t.Fatal(err)
 		}
@@ -111,7 +112,7 @@ func (k *kit) state() string {
 		letters[i].Attempts = 0
 	}
 	slices.SortFunc(letters, func(a, b mail.Queued) int { return strings.Compare(a.ID, b.ID) }) // a lease has no order
-	raw, err := json.Marshal([]any{organisations, people, clients, tokens, signing, events, letters})
+	raw, err := json.Marshal([]any{organisations, people, clients, tokens, strangers, signing, events, letters})
 	if err != nil {
 		k.t.Fatal(err)
 	}

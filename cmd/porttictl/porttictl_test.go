@@ -54,6 +54,7 @@ var changes = []struct {
 	{first: func(k *kit) { k.promotedBefore(keys.RSA2048, 8*24*time.Hour) }, args: words("key retire RSA-2048"), event: audit.KeyMoved},
 	{args: words("key replace P-256"), event: audit.KeyMoved},
 	{args: words("key replace Ed25519 --keep-former"), event: audit.KeyMoved},
+	{first: func(k *kit) { k.stranger("ab12") }, args: words("trust strangers ab12 --forget"), event: audit.CardIssuerForgotten},
 	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
 	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
 }
@@ -146,10 +147,10 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 // the list above.
 func everyCommandIsIn(t *testing.T, done map[string]bool) {
 	t.Helper()
-	readers := []string{"list", "show", "export"}
+	readers := []string{"list", "show", "export", "trust verify", "trust diff"}
 	for _, group := range newRoot(os.Stdout, os.Stderr).Commands() {
 		for _, c := range group.Commands() {
-			if name := group.Name() + " " + c.Name(); !slices.Contains(readers, c.Name()) && !done[name] {
+			if name := group.Name() + " " + c.Name(); !slices.Contains(readers, c.Name()) && !slices.Contains(readers, name) && !done[name] {
 				t.Errorf("no test rehearses %q", name)
 			}
 		}

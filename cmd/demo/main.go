@@ -42,14 +42,14 @@ func run(ctx context.Context, stop func(), args []string, out, errs io.Writer) e
 	flags.StringVar(&o.Listen, "listen", "127.0.0.1", "`address` to listen on; whoever reaches it can be everybody in the demo")
 	flags.IntVar(&o.CardPort, "card-port", 8443, "`port` of the card host")
 	flags.StringVar(&o.Data, "data", "", "`folder` that keeps people, keys and cards; none: everything is forgotten at the end")
-	verbose := flags.Bool("verbose", false, "log every request")
+	verbose := flags.Bool("verbose", false, "log every request, and warnings")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	level := slog.LevelWarn
+	level := slog.LevelError // warnings are daily life where responders and lists are taken down for play
 	if *verbose {
 		level = slog.LevelInfo
 	}

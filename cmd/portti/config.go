@@ -106,6 +106,8 @@ func warnings(s *settings.Settings, f *files, now time.Time) []string {
 		when(c.Trust.AcceptTestCAs, "card.trust.accept_test_cas: cards of test CAs are accepted, which anybody may get")
 		when(!c.URL.Wildcard(), "card.url: the name has no star: a person whose first try fails may have to restart the browser")
 		when(!c.URL.Wildcard() && c.TLS12URL.IsZero() && !c.NoTLS12 && c.MaxTLS != "1.2", "card.tls12_url: it is missing: people whose card software cannot do TLS 1.3 have no other way; no_tls12 says that this is meant")
+		when(c.Proxy != nil, "card.proxy: certificates come by a proxy's word: whoever can speak for it signs in with any card; nobody can say why a handshake broke")
+		when(c.PlainHTTP(), "card.proxy.secret_file: the card host speaks plain http: secret and certificates cross the network to the proxy in clear")
 		when(c.MaxTLS == "1.2", "card.max_tls: with TLS 1.2 certificates of cards cross the network in clear")
 	}
 	if f.trust != nil {

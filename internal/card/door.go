@@ -241,14 +241,15 @@ func (d *Door) Server() *http.Server {
 
 // Listener bounds the connections that l hands out.
 func (d *Door) Listener(l net.Listener) net.Listener {
-	if len(d.Balancers) > 0 {
+	behind := len(d.Balancers) > 0 && d.Proxy == nil // a proxy is known by its own address
+	if behind {
 		l = &relayed{Listener: l, from: d.Balancers, log: d.Log}
 	}
 	bounded := &limited{
 		Listener: l,
 		total:    bound(d.MaxConns, defaultMaxConns),
 		each:     bound(d.MaxConnsPerAddress, defaultMaxConnsPerAddress),
-		late:     len(d.Balancers) > 0,
+		late:     behind,
 		log:      d.Log,
 		ended:    d.ends,
 		from:     map[netip.Prefix]int{},

@@ -17,7 +17,9 @@ var carries = set(
 	"ssl-client-cert",             // Apache, the ingress of nginx
 	"ssl-client-certificate",
 	"x-ssl-client-cert", "x-ssl-client-cert-chain", "x-ssl-client-certificate", "x-ssl-cert", "x-ssl-client-der", "x-ssl-client-chain",
+	"ssl-client-escaped-cert", "x-ssl-client-escaped-cert", "x-forwarded-ssl-client-cert",
 	"x-client-cert", "x-client-certificate", "x-client-cert-chain", "x-arr-clientcert",
+	"cf-client-cert-der-base64",
 	"x-amzn-mtls-clientcert", "x-amzn-mtls-clientcert-leaf", "x-amzn-mtls-clientcert-chain",
 )
 

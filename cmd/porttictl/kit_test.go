@@ -103,7 +103,8 @@ func (k *kit) state() string {
 	letters, err6 := k.db.LeaseLetters(ctx, 1000, time.Now(), -time.Hour) // handed back at once
 	tokens, err7 := k.db.RegistrationTokens(ctx)
 	strangers, err8 := k.db.Strangers(ctx)
-	for _, err := range []error{err8, err7, err1, err2, err3, err4, err5, err6} {
+	shelf, err9 := k.db.Shelf().Shelved(ctx)
+	for _, err := range []error{err9, err8, err7, err1, err2, err3, err4, err5, err6} {
 		if err != nil {
 			k.t.Fatal(err)
 		}
@@ -112,7 +113,7 @@ func (k *kit) state() string {
 		letters[i].Attempts = 0
 	}
 	slices.SortFunc(letters, func(a, b mail.Queued) int { return strings.Compare(a.ID, b.ID) }) // a lease has no order
-	raw, err := json.Marshal([]any{organisations, people, clients, tokens, strangers, signing, events, letters})
+	raw, err := json.Marshal([]any{organisations, people, clients, tokens, strangers, shelf, signing, events, letters})
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -55,6 +55,9 @@ var changes = []struct {
 	{args: words("key replace P-256"), event: audit.KeyMoved},
 	{args: words("key replace Ed25519 --keep-former"), event: audit.KeyMoved},
 	{first: func(k *kit) { k.stranger("ab12") }, args: words("trust strangers ab12 --forget"), event: audit.CardIssuerForgotten},
+	{first: func(k *kit) { k.withCards() }, args: words("crl import FOLDER/organisation.crl"), event: audit.CRLImported},
+	{args: words("crl fetch"), event: audit.CRLFetched},
+	{args: append(words("crl forget"), organisationCA), event: audit.CRLForgotten},
 	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
 	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
 }

@@ -54,6 +54,9 @@ const (
 	ClientEnabled        Type = "client.enabled"
 	RegisterTokenMade    Type = "client.token_made"
 	RegisterTokenRevoked Type = "client.token_revoked"
+	CRLImported          Type = "crl.imported"
+	CRLFetched           Type = "crl.fetched" // by hand
+	CRLForgotten         Type = "crl.forgotten"
 	KeyCreated           Type = "key.created"
 	KeyMoved             Type = "key.moved"
 	KeysResealed         Type = "key.resealed" // the master key changed

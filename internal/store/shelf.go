@@ -102,6 +102,15 @@ func (h shelf) NoteChecked(ctx context.Context, l crl.Shelved) error {
 	})
 }
 
+func (h shelf) Forget(ctx context.Context, ca crl.Authority) (gone bool, err error) {
+	err = h.s.tell(ctx, "forget the lists of a CA", func(db *gorm.DB) error {
+		r := db.Exec("delete from crl_lists where ca = ?", string(ca))
+		gone = r.RowsAffected > 0
+		return r.Error
+	})
+	return gone, err
+}
+
 func (h shelf) DropParts(ctx context.Context, parts string) error {
 	return h.s.tell(ctx, "drop parts of a list", func(db *gorm.DB) error {
 		return db.Exec("delete from crl_parts where parts = @parts and not exists (select 1 from crl_lists l where l.parts = @parts)", args{"parts": parts}).Error

@@ -64,6 +64,9 @@ type Shelf interface {
 	// Digest are those of s, and leaves a later Checked alone.
 	NoteChecked(ctx context.Context, s Shelved) error
 
+	// Forget takes the lists of a CA from the shelf; false: there were none.
+	Forget(ctx context.Context, ca Authority) (bool, error)
+
 	// DropParts deletes parts that are not on the shelf.
 	DropParts(ctx context.Context, parts string) error
 }

@@ -28,13 +28,15 @@ func load(t *testing.T) *Texts {
 
 // families are keys that are put together while the program runs, and how.
 var families = []string{
-	"fault.",        // web: "fault." + the code of a fault, with ".title", ".do" and the field
-	"error.",        // web: the family of a kind of fault
-	"doctor.cause.", // templates: print "doctor.cause." .Cause
-	"verdict.",      // templates: print "verdict." .Verdict ".title"
-	"mail.",         // mail: "mail." + the letter
-	"scope.",        // web: the function scope
-	"claim.",        // web: the function claim
+	"fault.",         // web: "fault." + the code of a fault, with ".title", ".do" and the field
+	"error.",         // web: the family of a kind of fault
+	"doctor.cause.",  // templates: print "doctor.cause." .Cause
+	"card.kind.",     // templates: print "card.kind." .Kind
+	"us.card.state.", // templates: print "us.card.state." .State
+	"verdict.",       // templates: print "verdict." .Verdict ".title"
+	"mail.",          // mail: "mail." + the letter
+	"scope.",         // web: the function scope
+	"claim.",         // web: the function claim
 }
 
 var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)
@@ -96,7 +98,7 @@ var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "ident
 var inside = []string{
 	"ephemeral_conflict", "ephemeral_not_found", "device_codes_spent", "poll_too_soon", "method_unknown", "card_", // card_ + verdict: package signin shows the verdict's page
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
-	"consent_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
+	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
 	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
 }
 
@@ -128,7 +130,7 @@ func TestEveryFaultThatReachesAPersonHasItsText(t *testing.T) {
 func TestEveryVerdictHasItsTexts(t *testing.T) {
 	texts := load(t)
 	verdicts := constants(t, "internal/card/card.go", "Verdict")
-	verdicts = append(verdicts, "handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent")
+	verdicts = append(verdicts, "handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent", "card_awaits_approval", "card_holder_differs")
 	if len(verdicts) < 18 {
 		t.Errorf("only %v", verdicts)
 	}
@@ -172,7 +174,7 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 	if len(letters) < 7 {
 		t.Errorf("only %v", letters)
 	}
-	given := []string{"name", "username", "organisation", "support", "password", "tail"}
+	given := []string{"name", "username", "organisation", "support", "password", "tail", "date"}
 	for _, l := range letters {
 		for _, part := range []string{"subject", "body"} {
 			if k := "mail." + l + "." + part; !texts.Has(k) {

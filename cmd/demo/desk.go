@@ -377,6 +377,7 @@ func (k *desk) parse(lang string, own fs.FS) (*template.Template, error) {
 		// Of pages that the desk does not have: the parts are read all the same.
 		"scope": func(name string) string { return name },
 		"claim": func(name string) string { return name },
+		"date":  func(t time.Time) string { return t.Format(time.DateOnly) },
 	}).ParseFS(templates.Pages(), "layout.html", "partials.html")
 	if err != nil {
 		return nil, err

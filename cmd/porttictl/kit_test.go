@@ -146,6 +146,27 @@ func (k *kit) linkAuthenticator(username string) {
 	}
 }
 
+// ownPassword gives a person one that is not temporary.
+func (k *kit) ownPassword(username string) {
+	k.t.Helper()
+	if err := k.db.Change(k.t.Context(), func(tx identity.Tx) error {
+		return tx.SetPassword(k.person(username).User.ID, identity.Password{Hash: "none", Changed: time.Now()})
+	}); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// askForCard has a card wait that a person has read after a sign-in with a code.
+func (k *kit) askForCard(username, id string) {
+	k.t.Helper()
+	now := time.Now()
+	a := identity.CardApproval{Card: identity.CardLink{ID: identity.LinkID(id), User: k.person(username).User.ID, Fingerprint: "f-" + id, SPKI: "s", Issuer: "CA", IssuerDN: "CN=CA", Serial: "0a1b2c",
+		HolderName: "ALKU AINA", NotAfter: now.AddDate(1, 0, 0)}, Proved: identity.MethodApp, Asked: now, Expires: now.Add(identity.ApprovalLasts)}
+	if err := k.db.Change(k.t.Context(), func(tx identity.Tx) error { return tx.AddCardApproval(a) }); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
 // decode reads what --json printed.
 func decode[T any](t *testing.T, out string) T {
 	t.Helper()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -19,13 +20,15 @@ type organisationView struct {
 	SharedWorkstations bool      `json:"shared_workstations"`
 	Delivery           string    `json:"delivery"`
 	ITContact          string    `json:"it_contact,omitempty"`
+	HolderRule         string    `json:"card_holder"`
+	CardNames          string    `json:"card_names,omitempty"`
 	Created            time.Time `json:"created,omitzero"`
 	Disabled           time.Time `json:"disabled,omitzero"`
 }
 
 func viewOrganisation(o identity.Organisation) organisationView {
 	return organisationView{ID: string(o.ID), Name: o.Name, State: state(o.Disabled), Methods: methodNames(o.Methods), PersonalPhones: o.PersonalPhones,
-		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, Created: o.Created, Disabled: o.Disabled}
+		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(cmp.Or(o.HolderRule, identity.HolderApproved)), CardNames: o.CardNames, Created: o.Created, Disabled: o.Disabled}
 }
 
 func methodNames(set identity.Methods) []string {
@@ -39,6 +42,7 @@ func methodNames(set identity.Methods) []string {
 // organisationFlags are the settings of an organisation, for create and change.
 type organisationFlags struct {
 	name, delivery, itContact          string
+	holderRule, cardNames              string
 	methods                            []string
 	personalPhones, sharedWorkstations bool
 }
@@ -50,6 +54,8 @@ func (f *organisationFlags) add(c *cobra.Command) {
 	flags.BoolVar(&f.personalPhones, "personal-phones", false, "employees may use an app on their own phones")
 	flags.BoolVar(&f.sharedWorkstations, "shared-workstations", false, "shorter idle limit of sessions")
 	flags.StringVar(&f.delivery, "delivery", string(identity.ByHandover), "how temporary passwords reach people: letter or handover")
+	flags.StringVar(&f.holderRule, "card-holder", string(identity.HolderApproved), "a card whose holder's name is not exactly the person's: `approve` (it waits for somebody to look), refuse, or accept (linked with a warning)")
+	flags.StringVar(&f.cardNames, "card-names", "", "what its cards call it besides --name, apart by semicolons; without `names` the organisation on a card is not compared")
 	flags.StringVar(&f.itContact, "it-contact", "", "own IT support, shown when a sign-in fails")
 }
 
@@ -75,6 +81,12 @@ func (f *organisationFlags) edit(c *cobra.Command, all bool) (func(o *identity.O
 		}
 		if given("delivery") {
 			o.Delivery = identity.Delivery(f.delivery)
+		}
+		if given("card-holder") {
+			o.HolderRule = identity.HolderRule(f.holderRule)
+		}
+		if given("card-names") {
+			o.CardNames = f.cardNames
 		}
 		if given("it-contact") {
 			o.ITContact = f.itContact

@@ -34,6 +34,9 @@ var changes = []struct {
 	{args: words("user role aino.alku --give operator"), event: audit.UserRolesChanged},
 	{args: words("user order AINO.alku --reason card-replaced"), event: audit.PasswordOrdered},
 	{first: func(k *kit) { k.linkAuthenticator("aino.alku") }, args: words("user remove-authenticator aino.alku --reason new-phone"), event: audit.AuthenticatorRemoved},
+	{first: func(k *kit) { k.ownPassword("aino.alku"); k.askForCard("aino.alku", "ask1") }, args: words("user card refuse ask1 --reason somebody-elses"), event: audit.CardApprovalRefused},
+	{first: func(k *kit) { k.askForCard("aino.alku", "ask2") }, args: words("user card approve ask2 --reason saw-it"), event: audit.CardLinked},
+	{args: words("organisation change kuntala --card-holder refuse --card-names Vanda"), event: audit.OrganisationChanged},
 	{args: words("user disable aino.alku --reason left"), event: audit.UserDisabled},
 	{args: words("user enable aino.alku"), event: audit.UserEnabled},
 	{args: words("client create records --name en=Records --name fi=Rekisteri --redirect-uris https://records.example.fi/callback --grant-types authorization_code,refresh_token"), event: audit.ClientCreated},
@@ -293,6 +296,9 @@ func TestWrongInput(t *testing.T) {
 		{"user create AINO.ALKU --organisation kuntala --given-name M --family-name M", exitConflict, "taken"},
 		{"user order aino.alku", exitInvalid, "reason: give a value"},
 		{"user remove-authenticator aino.alku", exitInvalid, "reason: give a value"}, // S60
+		{"user card approve ask1", exitInvalid, "reason: give a value"},
+		{"user card approve ask1 --reason x", exitNotFound, "No such card waits"},
+		{"organisation change kuntala --card-holder perhaps", exitInvalid, "card-holder:"},
 		{"user disable aino.alku", exitInvalid, "reason: give a value"},
 		{"user enable aino.alku", exitConflict, "not disabled"},
 		{"user order nobody --reason x", exitNotFound, "no such user"},
@@ -484,6 +490,16 @@ func TestListsAndFilters(t *testing.T) {
 	}
 	if v := decode[clientView](t, k.ok("client", "show", "records", "--json")); !v.RequirePKCE || v.Algorithm != keys.RS256 || v.AuthMethod != "client_secret_basic" {
 		t.Errorf("defaults of a client: %+v", v)
+	}
+	k.askForCard("aino.alku", "ask1")
+	if v := decode[[]approvalView](t, k.ok("user", "card", "list", "--organisation", "kuntala", "--json")); len(v) != 1 || v[0].ID != "ask1" || v[0].Username != "aino.alku" || v[0].Name != "Aino Alku" || v[0].Holder != "ALKU AINA" || v[0].Proved != "app" {
+		t.Errorf("cards that wait: %+v", v)
+	}
+	if out := k.ok("user", "card", "list", "--organisation", "saaristo"); strings.Contains(out, "ask1") {
+		t.Errorf("another organisation's: %s", out)
+	}
+	if v := decode[organisationView](t, k.ok("organisation", "show", "saaristo", "--json")); v.HolderRule != "approve" {
+		t.Errorf("the default is %q", v.HolderRule)
 	}
 	all := decode[[]eventView](t, k.ok("audit", "list", "--json"))
 	aino := decode[[]eventView](t, k.ok("audit", "list", "--user", "aino.alku", "--json"))

@@ -109,6 +109,7 @@ func (a *API) operations() []operation {
 		self(a, "POST /api/v1/me/card/seen", "Redeem the code that the browser came back with from the card host", a.seenCard),
 		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
 		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),
+		self(a, "POST /api/v1/me/order", "Order a new password because the card was replaced: the card link is removed, every session ends, a letter brings a temporary password", a.order),
 		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
 		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
 

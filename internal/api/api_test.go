@@ -201,7 +201,7 @@ func TestLinkAnAuthenticator(t *testing.T) {
 	token, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
 	me, err := w.Me(ctx, token)
 	w.must(err)
-	if me.Full || !slices.Equal(me.Organisation.Methods, []portti.Method{portti.Card, portti.App}) || me.May != (portti.May{Token: "policy_denied"}) {
+	if me.Full || !slices.Equal(me.Organisation.Methods, []portti.Method{portti.Card, portti.App}) || me.May != (portti.May{Token: "policy_denied", Order: "full_signin_required"}) {
 		t.Errorf("%+v", me)
 	}
 	if me.Waiting == nil || me.Waiting.Service["en"] != "The Service" || me.Waiting.Resume != "https://id.example/signin/resume" {

@@ -7,6 +7,7 @@ import (
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/pkg/portti"
 )
 
@@ -24,30 +25,44 @@ func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, err
 			Card:  fault.Code(identity.MayLink(p, self, identity.MethodCard, now)),
 			App:   fault.Code(identity.MayLink(p, self, identity.MethodApp, now)),
 			Token: fault.Code(identity.MayLink(p, self, identity.MethodToken, now)),
+			Order: fault.Code(identity.MayOrder(p, self, now)),
 		},
 	}
 	for _, m := range p.Organisation.Methods.List() {
 		me.Organisation.Methods = append(me.Organisation.Methods, portti.Method(m.String()))
 	}
 	if c := p.Card; c != nil {
-		me.Card = &portti.LinkedCard{Holder: c.HolderName, Organisation: c.HolderOrg, Issuer: c.Issuer, Tail: card.Holder{Serial: c.Serial}.Tail(),
-			NotAfter: c.NotAfter, Expired: !p.UsableCard(now), Linked: c.Linked}
+		me.Card = &portti.LinkedCard{Holder: c.HolderName, Organisation: c.HolderOrg, Issuer: c.Issuer, Tail: c.Tail(),
+			NotAfter: c.NotAfter, Expired: !p.UsableCard(now), State: c.State(now), ExpiresSoon: c.ExpiresSoon(now), Linked: c.Linked, Used: c.Used}
+	} else if me.Asked, err = a.asked(r, self, now); err != nil {
+		return portti.Me{}, err
 	}
 	if l := p.Authenticator; l != nil {
 		me.App = &portti.Authenticator{Kind: portti.Method(l.Kind.String()), Linked: l.Linked, Permitted: p.Permits(l.Kind)}
 	}
-	me.Waiting, err = a.waiting(r, self, now)
+	s, err := a.Sessions.Use(r.Context(), self.Session)
+	if err != nil && !fault.Is(err, fault.Unauthenticated) {
+		return portti.Me{}, err
+	}
+	me.Session.Idle = int(s.Idle)
+	me.Waiting, err = a.waiting(r, s, now)
 	return me, err
 }
 
-// waiting finds the service whose sign-in waits for this person (S20).
-func (a *API) waiting(r *http.Request, self identity.Self, now time.Time) (*portti.Waiting, error) {
-	s, err := a.Sessions.ByID(r.Context(), self.Session)
-	if fault.Is(err, fault.Unauthenticated) || err == nil && (s.Waiting == "" || !now.Before(s.WaitingUntil)) {
-		return nil, nil
-	}
-	if err != nil {
+// asked finds the person's card that waits for an approval (S29).
+func (a *API) asked(r *http.Request, self identity.Self, now time.Time) (*portti.AskedCard, error) {
+	all, err := a.Directory.Store.CardApprovals(r.Context(), identity.ApprovalsOf{User: self.User}, now)
+	if err != nil || len(all) == 0 {
 		return nil, err
+	}
+	c := all[0].Card
+	return &portti.AskedCard{Holder: c.HolderName, Issuer: c.Issuer, Tail: c.Tail(), Asked: all[0].Asked, Expires: all[0].Expires}, nil
+}
+
+// waiting finds the service whose sign-in waits for the person of a session (S20).
+func (a *API) waiting(r *http.Request, s session.Session, now time.Time) (*portti.Waiting, error) {
+	if s.Waiting == "" || !now.Before(s.WaitingUntil) {
+		return nil, nil
 	}
 	req, err := a.Requests.Peek(r.Context(), s.Waiting)
 	if fault.Is(err, fault.NotFound) || err == nil && req.Done {
@@ -103,8 +118,12 @@ func (a *API) seenCard(r *http.Request, self identity.Self, in oneCode) (portti.
 		return portti.SeenCard{}, err
 	}
 	h := seen.Holder
-	return portti.SeenCard{Fingerprint: h.Fingerprint, Card: portti.LinkedCard{Holder: h.Name, Organisation: h.Organisation, Issuer: h.Issuer,
-		Tail: h.Tail(), NotAfter: h.NotAfter}}, nil
+	j, err := a.Directory.Judge(r.Context(), self, h)
+	if err != nil {
+		return portti.SeenCard{}, err
+	}
+	return portti.SeenCard{Fingerprint: h.Fingerprint, Match: string(j.Match), Waits: j.Waits, Card: portti.LinkedCard{Holder: h.Name, Organisation: h.Organisation, Issuer: h.Issuer,
+		Kind: string(seen.Kind), Tail: h.Tail(), NotAfter: h.NotAfter}}, nil
 }
 
 type oneCard struct {
@@ -122,4 +141,8 @@ type newPassword struct {
 
 func (a *API) changePassword(r *http.Request, self identity.Self, in newPassword) (nothing, error) {
 	return nothing{}, a.Directory.ChangePassword(r.Context(), self, in.Current, in.New)
+}
+
+func (a *API) order(r *http.Request, self identity.Self, _ struct{}) (nothing, error) {
+	return nothing{}, a.Directory.OrderOwn(r.Context(), self)
 }

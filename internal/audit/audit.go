@@ -34,10 +34,12 @@ const (
 	CardLinked           Type = "card.linked"
 	CardLinkRemoved      Type = "card.link_removed"
 	CardRefused          Type = "card.refused"
-	CardRevoked          Type = "card.revoked"    // by its CA, and linked
-	CardSuspended        Type = "card.suspended"  // by its CA, and linked
-	CardReinstated       Type = "card.reinstated" // the suspension was lifted
+	CardRevoked          Type = "card.revoked"          // by its CA, and linked
+	CardSuspended        Type = "card.suspended"        // by its CA, and linked
+	CardReinstated       Type = "card.reinstated"       // the suspension was lifted
 	CardIssuerForgotten  Type = "card.issuer_forgotten" // one that was met and is not configured
+	CardApprovalAsked    Type = "card.approval_asked"
+	CardApprovalRefused  Type = "card.approval_refused"
 	SignInSucceeded      Type = "signin.succeeded"
 	SignInRefused        Type = "signin.refused"
 	EnrolStarted         Type = "signin.enrol_started"

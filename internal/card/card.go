@@ -87,8 +87,10 @@ type Holder struct {
 	Serial        string    `json:"serial"`         // the certificate's serial number, lower-case hex
 	SubjectSerial string    `json:"subject_serial"` // subject serialNumber (2.5.4.5): the person within one issuer
 	Name          string    `json:"name"`           // "Given Family", or the common name
-	Organisation  string    `json:"organisation"`   // subject O
-	NotAfter      time.Time `json:"not_after"`      // UTC
+	GivenName     string    `json:"given_name,omitempty"`
+	FamilyName    string    `json:"family_name,omitempty"`
+	Organisation  string    `json:"organisation"` // subject O
+	NotAfter      time.Time `json:"not_after"`    // UTC
 }
 
 // Tail is the end of the certificate's serial number, which may be shown to

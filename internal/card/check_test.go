@@ -352,6 +352,8 @@ func TestHolderIsReadFromTheCertificate(t *testing.T) {
 		Serial:        c.Cert.SerialNumber.Text(16),
 		SubjectSerial: "99912345678",
 		Name:          "Liisa Marjatta Öhman",
+		GivenName:     "Liisa Marjatta",
+		FamilyName:    "Öhman",
 		Organisation:  "Esimerkkisairaala",
 		NotAfter:      c.Cert.NotAfter.UTC(),
 	}

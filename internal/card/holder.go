@@ -46,6 +46,8 @@ func HolderOf(cert *x509.Certificate) Holder {
 		Serial:        clean(cert.SerialNumber.Text(16), longestSerial),
 		SubjectSerial: clean(cert.Subject.SerialNumber, longestSerial),
 		Name:          holderName(cert.Subject),
+		GivenName:     clean(attribute(cert.Subject, oidGivenName), longestName),
+		FamilyName:    clean(attribute(cert.Subject, oidSurname), longestName),
 		Organisation:  clean(strings.Join(cert.Subject.Organization, ", "), longestName),
 		NotAfter:      cert.NotAfter.UTC(),
 	}

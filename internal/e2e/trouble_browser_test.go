@@ -224,6 +224,18 @@ func TestRefusedCardsInABrowser(t *testing.T) {
 			s.Click("#change-submit")
 			s.Click("#link-card")
 			s.Click("#card-start")
+			s.WaitFor(`#card-failed[data-verdict="card_holder_differs"]`) // S29
+			s.look("link card, somebody else's", "#card-start")
+			s.says("verdict.card_holder_differs.do")
+
+			namesake := w.Newcomer("kaisa-kaisa.kortti", "saaristo")
+			s = open(t)
+			s.login(namesake.Username, namesake.Temporary)
+			s.Fill("#new", ownSecret)
+			s.Fill("#repeat", ownSecret)
+			s.Click("#change-submit")
+			s.Click("#link-card")
+			s.Click("#card-start")
 			s.Click("#card-confirm")
 			s.look("link card, linked elsewhere", "#problems")
 			s.says("fault.card_linked_elsewhere")

@@ -16,8 +16,9 @@ import (
 const HandshakeFresh = 5 * time.Minute
 
 // LinkCard binds the card to the person's username, after the person has seen
-// what it is and confirmed (S25–S28). seen is what this browser's own handshake
-// came to.
+// what it is and confirmed (S25–S29). seen is what this browser's own handshake
+// came to. A card whose holder is not exactly the person may have to wait: the
+// fault card_awaits_approval says so, or card_holder_differs that it is refused.
 func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) error {
 	now := d.now()
 	if seen.Verdict != card.Good || seen.Holder.Fingerprint == "" {
@@ -29,12 +30,22 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 	h := seen.Holder
 	link := CardLink{ID: LinkID(rand.Text()), User: self.User, Fingerprint: h.Fingerprint, SPKI: h.SPKI, Issuer: h.Issuer, IssuerDN: h.IssuerDN,
 		Serial: h.Serial, SubjectSerial: h.SubjectSerial, HolderName: h.Name, HolderOrg: h.Organisation, NotAfter: h.NotAfter, Linked: now}
-	return d.change(ctx, func(tx Tx) error {
+	var judged Judgement
+	err := d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(self.User)
 		if err != nil {
 			return err
 		}
 		if err := mayAdd(p, self, MethodCard, now); err != nil {
+			return err
+		}
+		if judged, err = judge(p, h); err != nil {
+			return err
+		}
+		if judged.Waits {
+			return d.ask(tx, p, self, link, now)
+		}
+		if _, err := tx.RemoveCardApproval(self.User); err != nil {
 			return err
 		}
 		if err := tx.AddCardLink(link); err != nil {
@@ -45,15 +56,38 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 		}
 		e := d.event(audit.CardLinked, self.actor(), self.Address, p.User)
 		e.Method, e.Session = MethodCard.String(), self.Session
-		e.Details = map[string]string{"link": string(link.ID), "issuer": h.Issuer, "tail": h.Tail()}
+		e.Details = map[string]string{"link": string(link.ID), "issuer": h.Issuer, "tail": h.Tail(), "holder": string(judged.Match)}
 		return tx.Record(e)
 	})
+	switch {
+	case err != nil && fault.Code(err) == errHolder.Code:
+		return d.holderRefused(ctx, self, err)
+	case err == nil && judged.Waits:
+		return errAwaits
+	}
+	return err
 }
 
 // CardHolder returns the person to whose username a good card is linked (S2).
 // The match is the certificate's fingerprint and nothing else. Faults:
-// card_not_linked, card_link_removed_by_order, account_disabled.
+// card_not_linked, card_awaits_approval, card_link_removed_by_order,
+// account_disabled.
 func (d *Directory) CardHolder(ctx context.Context, h card.Holder) (Person, error) {
+	p, err := d.linkedTo(ctx, h)
+	if err == nil || fault.Code(err) != errNotLinked.Code && fault.Code(err) != errByOrder.Code {
+		return p, err
+	}
+	waiting, werr := d.Store.CardApprovals(ctx, ApprovalsOf{Fingerprint: h.Fingerprint}, d.now())
+	switch {
+	case werr != nil:
+		return Person{}, werr
+	case len(waiting) > 0:
+		return Person{}, errAwaits
+	}
+	return Person{}, err
+}
+
+func (d *Directory) linkedTo(ctx context.Context, h card.Holder) (Person, error) {
 	link, err := d.Store.CardLink(ctx, h.Fingerprint)
 	if err != nil {
 		return Person{}, err // card_not_linked
@@ -61,7 +95,7 @@ func (d *Directory) CardHolder(ctx context.Context, h card.Holder) (Person, erro
 	switch {
 	case link.Removed.IsZero():
 	case link.RemovedReason == "order":
-		return Person{}, fault.New(fault.Denied, "card_link_removed_by_order", "A new password was ordered, which removed the link to this card. Sign in with your username and password and link the card again.")
+		return Person{}, errByOrder
 	case link.RemovedReason == "user_disabled":
 		p, err := d.Store.Person(ctx, link.User)
 		if err != nil {
@@ -87,7 +121,13 @@ func (d *Directory) CardHolder(ctx context.Context, h card.Holder) (Person, erro
 	return p, nil
 }
 
-var errNotLinked = fault.New(fault.NotFound, "card_not_linked", "The card works, but it has not been linked to a username.")
+var (
+	errNotLinked = fault.New(fault.NotFound, "card_not_linked", "The card works, but it has not been linked to a username.")
+	errByOrder   = fault.New(fault.Denied, "card_link_removed_by_order", "A new password was ordered, which removed the link to this card. Sign in with your username and password and link the card again.")
+)
+
+// Tail is the end of the certificate's serial number (card.Holder.Tail).
+func (l CardLink) Tail() string { return card.Holder{Serial: l.Serial}.Tail() }
 
 // CardRefused puts a refused card into the trail: its verdict, and nothing of its content.
 func (d *Directory) CardRefused(ctx context.Context, user UserID, reason, client, from string) error {

@@ -19,7 +19,7 @@ import (
 func (h *house) withCard(id identity.UserID, fingerprint string) identity.CardLink {
 	h.t.Helper()
 	h.must(h.LinkCard(h.t.Context(), h.enrol(id), card.Result{Verdict: card.Good, At: h.now(),
-		Holder: card.Holder{Fingerprint: fingerprint, Issuer: "CA", IssuerDN: "CN=CA", Serial: "abcd1234", NotAfter: h.now().AddDate(2, 0, 0)}}))
+		Holder: card.Holder{Fingerprint: fingerprint, Issuer: "CA", IssuerDN: "CN=CA", Serial: "abcd1234", Name: "Liisa Meikäläinen", NotAfter: h.now().AddDate(2, 0, 0)}}))
 	return *h.person(id).Card
 }
 

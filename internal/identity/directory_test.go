@@ -141,7 +141,7 @@ var app = identity.Statement{Kind: identity.MethodApp, OwnDevice: true}
 
 func (h *house) seen(fingerprint string) card.Result {
 	return card.Result{Verdict: card.Good, At: h.now(), Holder: card.Holder{Fingerprint: fingerprint, SPKI: "s", Issuer: "CA", IssuerDN: "CN=CA", Serial: "0123456789",
-		SubjectSerial: "1", Name: "Liisa", Organisation: "Org", NotAfter: h.now().Add(1000 * time.Hour)}}
+		SubjectSerial: "1", Name: "Liisa Meikäläinen", Organisation: "Org", NotAfter: h.now().Add(1000 * time.Hour)}}
 }
 
 func (h *house) events(t audit.Type) []audit.Event {
@@ -167,6 +167,16 @@ func (h *house) letters() map[mail.Template]int {
 		}
 	}
 	return n
+}
+
+// clearLetters sends what waits.
+func (h *house) clearLetters() {
+	h.t.Helper()
+	queued, err := h.db.LeaseLetters(h.t.Context(), 1000, time.Now().Add(time.Hour), time.Nanosecond)
+	h.must(err)
+	for _, q := range queued {
+		h.must(h.db.LetterSent(h.t.Context(), q.ID))
+	}
 }
 
 // S13, S16: the temporary password is shown once, stored as a hash, and dies by time.

@@ -12,6 +12,8 @@
 //	authenticator.go  link, verify, try, remove (S37–S47, S60)
 //	cardlink.go       link and look up (S25–S28)
 //	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)
+//	holder.go         whether a card's holder is the person (S29, pure)
+//	approval.go       cards that wait until somebody has looked (S29)
 //	policy.go         what an employer permits and what a person may link (pure)
 //
 // It leaves the steps of a sign-in to package login and tokens to openid.
@@ -47,11 +49,13 @@ type Methods uint8
 type Organisation struct {
 	ID                 OrganisationID
 	Name               string
-	Methods            Methods  // what it permits
-	PersonalPhones     bool     // may employees use their own phones (S10)
-	SharedWorkstations bool     // shorter idle limit (S72)
-	Delivery           Delivery // how temporary passwords reach people (S55)
-	ITContact          string   // own IT or responsible user, shown on failures; "" when not told
+	Methods            Methods    // what it permits
+	PersonalPhones     bool       // may employees use their own phones (S10)
+	SharedWorkstations bool       // shorter idle limit (S72)
+	Delivery           Delivery   // how temporary passwords reach people (S55)
+	ITContact          string     // own IT or responsible user, shown on failures; "" when not told
+	HolderRule         HolderRule // what becomes of a card whose holder is nearly the person (S29); "": HolderApproved
+	CardNames          string     // what its cards call it besides Name, apart by semicolons; "": the organisation on a card is not compared
 	Disabled           time.Time
 	Created            time.Time
 	Version            int64 // for compare-and-swap saves
@@ -110,6 +114,8 @@ type CardLink struct {
 	HolderOrg     string
 	NotAfter      time.Time
 	Linked        time.Time
+	Used          time.Time // last sign-in, as far as a sign-in within an hour before did not note it already; zero before the first
+	Noticed       int       // the last notice of its end: 60, 30 or 7 days before; 0 for none yet
 	Removed       time.Time // zero while active
 	RemovedReason string    // "order", "user_disabled"
 

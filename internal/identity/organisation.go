@@ -1,8 +1,10 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,14 +22,15 @@ func (d *Directory) CreateOrganisation(ctx context.Context, by Actor, o Organisa
 	if err := o.check(); err != nil {
 		return Organisation{}, err
 	}
-	o.Name, o.ITContact = strings.TrimSpace(o.Name), strings.TrimSpace(o.ITContact)
+	o.Name, o.ITContact, o.CardNames = strings.TrimSpace(o.Name), strings.TrimSpace(o.ITContact), strings.TrimSpace(o.CardNames)
+	o.HolderRule = cmp.Or(o.HolderRule, HolderApproved)
 	o.Created, o.Disabled, o.Version = d.now(), time.Time{}, 1
 	err := d.change(ctx, func(tx Tx) error {
 		if err := tx.AddOrganisation(o); err != nil {
 			return err
 		}
 		return tx.Record(audit.Event{At: o.Created, Type: audit.OrganisationCreated, Actor: by.Name, Organisation: string(o.ID), Address: by.Address,
-			Details: map[string]string{"methods": o.Methods.String()}})
+			Details: map[string]string{"methods": o.Methods.String(), "card_holder": string(o.HolderRule)}})
 	})
 	return o, err
 }
@@ -46,6 +49,7 @@ func (d *Directory) ChangeOrganisation(ctx context.Context, by Actor, id Organis
 		}
 		before := o
 		edit(&o)
+		o.HolderRule = cmp.Or(o.HolderRule, HolderApproved)
 		o.ID, o.Created, o.Disabled, o.Version = before.ID, before.Created, before.Disabled, before.Version
 		if err := o.check(); err != nil {
 			return err
@@ -55,7 +59,7 @@ func (d *Directory) ChangeOrganisation(ctx context.Context, by Actor, id Organis
 			return err
 		}
 		return tx.Record(audit.Event{At: d.now(), Type: audit.OrganisationChanged, Actor: by.Name, Organisation: string(id), Address: by.Address,
-			Details: map[string]string{"methods_before": before.Methods.String(), "methods": o.Methods.String()}})
+			Details: map[string]string{"methods_before": before.Methods.String(), "methods": o.Methods.String(), "card_holder": string(o.HolderRule)}})
 	})
 	return after, err
 }
@@ -102,8 +106,11 @@ func (o Organisation) check() error {
 	if o.Methods == 0 || o.Methods&^MethodsOf(AllMethods...) != 0 {
 		return fault.New(fault.Invalid, "methods_empty", "methods: permit at least one of card, app, token.").In("methods")
 	}
+	if !slices.Contains([]HolderRule{"", HolderApproved, HolderRefused, HolderAccepted}, o.HolderRule) {
+		return fault.New(fault.Invalid, "holder_rule_unknown", "card-holder: %q is not one of approve, refuse, accept.", o.HolderRule).In("card-holder")
+	}
 	if o.Delivery != ByLetter && o.Delivery != ByHandover {
 		return fault.New(fault.Invalid, "delivery_unknown", "delivery: %q is not one of letter, handover.", o.Delivery).In("delivery")
 	}
-	return first(text("name", o.Name, 200, false), text("it-contact", o.ITContact, 300, true))
+	return first(text("name", o.Name, 200, false), text("it-contact", o.ITContact, 300, true), text("card-names", o.CardNames, 500, true))
 }

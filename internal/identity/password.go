@@ -181,13 +181,45 @@ func (d *Directory) setPassword(ctx context.Context, p Person, pw, keep, from st
 
 // Order gives the person a new temporary password, with everything that goes
 // with it in one transaction (S54): the old password is dead, the card link is
-// removed, every session and token ends, the authenticator link stays. The
-// temporary password is returned once; the letter carries it where the
-// organisation has letters carry it.
+// removed, and a card that waits, every session and token ends, the authenticator
+// link stays. The temporary password is returned once; the letter carries it where
+// the organisation has letters carry it.
 func (d *Directory) Order(ctx context.Context, by Actor, id UserID, reason string) (string, error) {
 	if err := first(by.must("order a new password for another"), text("reason", reason, 500, false)); err != nil {
 		return "", err
 	}
+	return d.order(ctx, id, order{By: by.Name, Address: by.Address, Reason: reason})
+}
+
+// OrderOwn is an Order by the person herself, whose card was replaced (S58). She
+// has just proved who she is by a full sign-in, or she would only have to steal a
+// browser to strip somebody of a card. The password goes by letter, and where it
+// does not, or the letter would go to an address that is new (S55), to somebody
+// else: the fault order_by_support says so. The session that orders ends with the
+// others.
+func (d *Directory) OrderOwn(ctx context.Context, self Self) error {
+	p, err := d.Store.Person(ctx, self.User)
+	if err != nil {
+		return err
+	}
+	if err := MayOrder(p, self, d.now()); err != nil {
+		return err
+	}
+	if err := d.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.AskPerAccount, Subject: "own|" + string(self.User)}); err != nil {
+		return err
+	}
+	_, err = d.order(ctx, self.User, order{By: self.actor(), Address: self.Address, Session: self.Session, Reason: "card_replaced",
+		Still: func(p Person) error { return MayOrder(p, self, d.now()) }})
+	return err
+}
+
+// order is who orders and why.
+type order struct {
+	By, Address, Session, Reason string
+	Still                        func(p Person) error // asked again in the transaction; nil: nothing to ask
+}
+
+func (d *Directory) order(ctx context.Context, id UserID, o order) (string, error) {
 	temporary, stored, err := d.temporary(ctx, OrderedPasswordLasts)
 	if err != nil {
 		return "", err
@@ -200,11 +232,19 @@ func (d *Directory) Order(ctx context.Context, by Actor, id UserID, reason strin
 		if !p.Enabled() {
 			return errDisabled
 		}
+		if o.Still != nil {
+			if err := o.Still(p); err != nil {
+				return err
+			}
+		}
 		if err := tx.SetPassword(id, stored); err != nil {
 			return err
 		}
 		removed, err := tx.RemoveCardLink(id, "order")
 		if err != nil {
+			return err
+		}
+		if _, err := tx.RemoveCardApproval(id); err != nil {
 			return err
 		}
 		if err := tx.EndSessions(id, ""); err != nil {
@@ -214,12 +254,12 @@ func (d *Directory) Order(ctx context.Context, by Actor, id UserID, reason strin
 			return err
 		}
 		if removed {
-			if err := tx.Record(d.event(audit.CardLinkRemoved, by.Name, by.Address, p.User)); err != nil {
+			if err := tx.Record(d.event(audit.CardLinkRemoved, o.By, o.Address, p.User)); err != nil {
 				return err
 			}
 		}
-		e := d.event(audit.PasswordOrdered, by.Name, by.Address, p.User)
-		e.Reason = reason
+		e := d.event(audit.PasswordOrdered, o.By, o.Address, p.User)
+		e.Reason, e.Session = o.Reason, o.Session
 		return tx.Record(e)
 	})
 	if err != nil {
@@ -228,6 +268,9 @@ func (d *Directory) Order(ctx context.Context, by Actor, id UserID, reason strin
 	return temporary, nil
 }
 
+// cardUseNoted is how often it is noted that a card is in use.
+const cardUseNoted = time.Hour
+
 // SignedIn notes a finished sign-in by card: the first one opens the account's
 // history (S14), and the trail tells of each. Sign-ins by code are noted with
 // the code, in its transaction.
@@ -235,6 +278,11 @@ func (d *Directory) SignedIn(ctx context.Context, p Person, m Method, client, fr
 	return d.change(ctx, func(tx Tx) error {
 		if err := tx.NoteSignIn(p.User.ID); err != nil {
 			return err
+		}
+		if p.Card != nil && at.Sub(p.Card.Used) >= cardUseNoted {
+			if err := tx.NoteCardUse(p.Card.User, p.Card.ID, at); err != nil {
+				return err
+			}
 		}
 		e := d.event(audit.SignInSucceeded, "user:"+string(p.User.ID), from, p.User)
 		e.At, e.Method, e.Client = at, m.String(), client

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 )
 
@@ -79,11 +80,24 @@ func (s Methods) String() string {
 // ReauthenticateAfter is how old a sign-in may be to change a way of signing in (ASVS 7.5.1).
 const ReauthenticateAfter = 5 * time.Minute
 
-// UsableCard tells whether the linked card can sign in today; one that expired,
-// was revoked or is on hold counts as no valid link (S30). The card's door asks
-// for itself: what is known here may be minutes old.
+// UsableCard tells whether the linked card can sign in today; one that has
+// expired, or that its CA has revoked or suspended as far as we have heard, counts
+// as no valid link (S30). What is true this minute is known at the card's door.
 func (p Person) UsableCard(now time.Time) bool {
-	return p.Card != nil && now.Before(p.Card.NotAfter) && p.Card.Status == ""
+	return p.Card != nil && p.Card.State(now) == ""
+}
+
+// State says why a link is no good any more: expired, revoked or suspended; "" when it is good.
+func (l CardLink) State(now time.Time) string {
+	switch {
+	case l.Status == card.WasRevoked:
+		return "revoked"
+	case !now.Before(l.NotAfter):
+		return "expired"
+	case l.Status != "":
+		return "suspended"
+	}
+	return ""
 }
 
 // Permits tells whether the person's employer permits a method (S5).
@@ -101,6 +115,27 @@ func MayLink(p Person, self Self, m Method, now time.Time) error {
 		return err
 	}
 	if self.Full && now.Sub(self.AuthTime) > ReauthenticateAfter {
+		return errReauth
+	}
+	return nil
+}
+
+// NewAddress is how long a contact that has changed is not trusted with a
+// temporary password (S55).
+const NewAddress = 72 * time.Hour
+
+// MayOrder says whether the person may order a new password alone now; nil when
+// so (S55, S58).
+func MayOrder(p Person, self Self, now time.Time) error {
+	changed := p.User.Updated.After(p.User.Created) && now.Sub(p.User.Updated) < NewAddress // the address, or something else of the account
+	switch {
+	case !p.Enabled():
+		return errDisabled
+	case !self.Full || p.Password.Temporary:
+		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to order a new password.")
+	case p.Organisation.Delivery != ByLetter || p.User.Email == "" || changed:
+		return fault.New(fault.Denied, "order_by_support", "A new password cannot be sent to you. Order it from user support.")
+	case now.Sub(self.AuthTime) > ReauthenticateAfter:
 		return errReauth
 	}
 	return nil

@@ -33,6 +33,14 @@ type Store interface {
 	// their order; "" is before all of them.
 	CardLinks(ctx context.Context, after LinkID, n int) ([]CardLink, error)
 
+	// CardApprovals lists the cards that wait and have not expired by now, the
+	// longest first (S29).
+	CardApprovals(ctx context.Context, of ApprovalsOf, now time.Time) ([]CardApproval, error)
+
+	// ExpiringCards lists up to n active links of open accounts whose next notice
+	// (Notices) is due, those that end first before the others.
+	ExpiringCards(ctx context.Context, now time.Time, n int) ([]CardLink, error)
+
 	// Change runs f in one transaction: everything that f did through tx, or
 	// nothing. It commits when f returns nil, and hands f's error back as it
 	// is. On SQLite writers queue for the one writing connection. f must be quick
@@ -58,12 +66,19 @@ type Tx interface {
 	// not belong to keep, and queues the logout notices of what it ended.
 	EndSessions(id UserID, keep string) error
 
-	AddCardLink(l CardLink) error                          // fault.Conflict "card_already_linked" (this user has a card) or "card_linked_elsewhere" (another user has this card)
-	RemoveCardLink(id UserID, reason string) (bool, error) // false when there was none
 	// SetCardStatus sets Status and StatusAt of an active link whose Status is still
 	// the one in l. Of any number of parallel callers one gets true; the others,
 	// and those who come when the link is gone, get false and change nothing.
 	SetCardStatus(l CardLink, status card.State, at time.Time) (bool, error)
+	AddCardLink(l CardLink) error                             // fault.Conflict "card_already_linked" (this user has a card) or "card_linked_elsewhere" (another user has this card)
+	NoteCardUse(user UserID, link LinkID, at time.Time) error // sets Used
+	NoteCardNotice(user UserID, link LinkID, days int) error  // sets Noticed
+	RemoveCardLink(id UserID, reason string) (bool, error)    // false when there was none
+
+	CardApproval(id LinkID) (CardApproval, error) // fault.NotFound "card_approval_not_found"
+	AddCardApproval(a CardApproval) error         // takes the place of the user's former one; fault.Conflict "card_linked_elsewhere" (another user has this card, or asks for it)
+	RemoveCardApproval(id UserID) (bool, error)   // false when there was none
+
 	AddAuthenticator(a Authenticator) error                     // fault.Conflict "totp_already_linked"
 	RemoveAuthenticator(id UserID, reason string) (bool, error) // false when there was none
 

@@ -143,6 +143,9 @@ func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason
 		if _, err := tx.RemoveCardLink(id, "user_disabled"); err != nil {
 			return err
 		}
+		if _, err := tx.RemoveCardApproval(id); err != nil {
+			return err
+		}
 		if _, err := tx.RemoveAuthenticator(id, "user_disabled"); err != nil {
 			return err
 		}

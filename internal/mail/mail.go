@@ -29,11 +29,14 @@ const (
 	CardLinked           Template = "card_linked"           // with the last four of the card's serial number
 	CardRevoked          Template = "card_revoked"          // as above: by its CA
 	CardSuspended        Template = "card_suspended"        // as above: by its CA, for the time being
+	CardWaits            Template = "card_waits"            // it is linked when somebody has approved it
+	CardNotApproved      Template = "card_not_approved"     //
+	CardExpires          Template = "card_expires"          // with the date
 	AccountDisabled      Template = "account_disabled"      //
 )
 
 // Templates is every letter; a test holds the catalogues to it.
-var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, AccountDisabled}
+var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a

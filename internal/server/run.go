@@ -38,6 +38,9 @@ func (s *Server) sweep(ctx context.Context) {
 			if err := s.deps.Store.Sweep(ctx, s.deps.Now()); err != nil && ctx.Err() == nil {
 				s.deps.Log.WarnContext(ctx, "sweep", "error", err)
 			}
+			if _, err := s.Directory.NoticeExpiringCards(ctx); err != nil && ctx.Err() == nil {
+				s.deps.Log.WarnContext(ctx, "letters on cards that expire", "error", err)
+			}
 		}
 	}
 }

@@ -126,7 +126,23 @@ func (s *Sessions) Find(ctx context.Context, secret string) (Session, error) {
 	if secret == "" {
 		return Session{}, errNone
 	}
-	key := ephemeral.Key("session", secret)
+	return s.use(ctx, ephemeral.Key("session", secret))
+}
+
+// Use is Find by the public ID: what a person does at a relying party of ours,
+// which asks us in her name, is use of the session too (S72).
+func (s *Sessions) Use(ctx context.Context, id string) (Session, error) {
+	key, err := s.Store.Get(ctx, "sid:"+id)
+	if fault.Is(err, fault.NotFound) {
+		return Session{}, errNone
+	}
+	if err != nil {
+		return Session{}, err
+	}
+	return s.use(ctx, string(key))
+}
+
+func (s *Sessions) use(ctx context.Context, key string) (Session, error) {
 	n, raw, err := s.get(ctx, key)
 	if err != nil {
 		return Session{}, err

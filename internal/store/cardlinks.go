@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -24,6 +25,8 @@ type cardLinkRow struct {
 	HolderOrg     string
 	NotAfter      moment
 	Linked        moment
+	Used          moment
+	Noticed       int64
 	Removed       moment
 	RemovedReason string
 	Status        string
@@ -35,7 +38,7 @@ func (cardLinkRow) TableName() string { return "card_links" }
 func (r cardLinkRow) link() identity.CardLink {
 	return identity.CardLink{ID: identity.LinkID(r.ID), User: identity.UserID(r.UserID), Fingerprint: r.Fingerprint, SPKI: r.SPKI,
 		Issuer: r.Issuer, IssuerDN: r.IssuerDN, Serial: r.Serial, SubjectSerial: r.SubjectSerial, HolderName: r.HolderName, HolderOrg: r.HolderOrg,
-		NotAfter: r.NotAfter.t, Linked: r.Linked.t, Removed: r.Removed.t, RemovedReason: r.RemovedReason,
+		NotAfter: r.NotAfter.t, Linked: r.Linked.t, Used: r.Used.t, Noticed: int(r.Noticed), Removed: r.Removed.t, RemovedReason: r.RemovedReason,
 		Status: card.State(r.Status), StatusAt: r.StatusAt.t}
 }
 
@@ -87,7 +90,7 @@ func (c *change) AddCardLink(l identity.CardLink) error {
 	}
 	row := cardLinkRow{ID: string(l.ID), UserID: string(l.User), Fingerprint: l.Fingerprint, SPKI: l.SPKI,
 		Issuer: l.Issuer, IssuerDN: l.IssuerDN, Serial: l.Serial, SubjectSerial: l.SubjectSerial, HolderName: l.HolderName, HolderOrg: l.HolderOrg,
-		NotAfter: at(l.NotAfter), Linked: at(l.Linked), Removed: at(l.Removed), RemovedReason: l.RemovedReason}
+		NotAfter: at(l.NotAfter), Linked: at(l.Linked), Used: at(l.Used), Noticed: int64(l.Noticed), Removed: at(l.Removed), RemovedReason: l.RemovedReason}
 	r := c.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&row)
 	if r.Error != nil || r.RowsAffected > 0 {
 		return c.did("add card link", r.Error)
@@ -100,6 +103,47 @@ func (c *change) AddCardLink(l identity.CardLink) error {
 		return errCardIs
 	}
 	return errCardElsewhere
+}
+
+// ExpiringCards compares what was told with what there is to tell: each notice
+// is due from its day on, unless it or a later one has gone out.
+func (s *Store) ExpiringCards(ctx context.Context, now time.Time, n int) ([]identity.CardLink, error) {
+	due, a := "", args{"now": at(now), "n": n}
+	for i, days := range identity.Notices {
+		day, told := fmt.Sprint("day", i), fmt.Sprint("told", i)
+		due += " or not_after <= @" + day + " and (noticed = 0 or noticed > @" + told + ")"
+		a[day], a[told] = at(now.AddDate(0, 0, days)), days
+	}
+	var rows []cardLinkRow
+	err := s.ask(ctx, "list expiring cards", func(db *gorm.DB) error {
+		return db.Raw(selectCardLink+`where removed is null and not_after > @now and (1 = 0`+due+`)
+			and user_id in (select u.id from users u join organisations o on o.id = u.organisation where u.disabled is null and o.disabled is null)
+			order by not_after, id limit @n`, a).Find(&rows).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]identity.CardLink, len(rows))
+	for i, row := range rows {
+		list[i] = row.link()
+	}
+	return list, nil
+}
+
+func (c *change) NoteCardUse(user identity.UserID, link identity.LinkID, when time.Time) error {
+	if err := c.hold(user); err != nil {
+		return err
+	}
+	_, err := c.exec("note use of card", "update card_links set used = ? where id = ? and user_id = ?", at(when), string(link), string(user))
+	return err
+}
+
+func (c *change) NoteCardNotice(user identity.UserID, link identity.LinkID, days int) error {
+	if err := c.hold(user); err != nil {
+		return err
+	}
+	_, err := c.exec("note notice of card", "update card_links set noticed = ? where id = ? and user_id = ?", days, string(link), string(user))
+	return err
 }
 
 func (c *change) RemoveCardLink(id identity.UserID, reason string) (bool, error) {

@@ -31,6 +31,7 @@ var (
 	errChanged             = fault.New(fault.Conflict, "changed_meanwhile", "Somebody else changed this meanwhile. Look at it again.")
 	errCardIs              = fault.New(fault.Conflict, "card_already_linked", "A card is linked to this username already.")
 	errCardElsewhere       = fault.New(fault.Conflict, "card_linked_elsewhere", "This card is linked to another username.")
+	errNoCardApproval      = fault.New(fault.NotFound, "card_approval_not_found", "No such card waits for an approval: it was decided already, or its time has run out.")
 	errAuthenticatorIs     = fault.New(fault.Conflict, "totp_already_linked", "An authenticator is linked to this username already.")
 	errKeyIs               = fault.New(fault.Conflict, "signing_key_exists", "There is a signing key of this kind in this state already.")
 	errKeysMoved           = fault.New(fault.Conflict, "signing_keys_moved", "Another replica rotated the signing keys first.")

@@ -17,6 +17,8 @@ type organisationRow struct {
 	SharedWorkstations bool
 	Delivery           string
 	ITContact          string
+	HolderRule         string
+	CardNames          string
 	Disabled           moment
 	Created            moment
 	Version            int64
@@ -26,13 +28,13 @@ func (organisationRow) TableName() string { return "organisations" }
 
 func rowOfOrganisation(o identity.Organisation) organisationRow {
 	return organisationRow{ID: string(o.ID), Name: o.Name, Methods: int64(o.Methods), PersonalPhones: o.PersonalPhones,
-		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact,
+		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(o.HolderRule), CardNames: o.CardNames,
 		Disabled: at(o.Disabled), Created: at(o.Created), Version: o.Version}
 }
 
 func (r organisationRow) organisation() identity.Organisation {
 	return identity.Organisation{ID: identity.OrganisationID(r.ID), Name: r.Name, Methods: identity.Methods(r.Methods), PersonalPhones: r.PersonalPhones,
-		SharedWorkstations: r.SharedWorkstations, Delivery: identity.Delivery(r.Delivery), ITContact: r.ITContact,
+		SharedWorkstations: r.SharedWorkstations, Delivery: identity.Delivery(r.Delivery), ITContact: r.ITContact, HolderRule: identity.HolderRule(r.HolderRule), CardNames: r.CardNames,
 		Disabled: r.Disabled.t, Created: r.Created.t, Version: r.Version}
 }
 

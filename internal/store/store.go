@@ -10,7 +10,7 @@
 //	faults.go     what a database error means to people
 //	columns.go    column types that the two databases share
 //	change.go     Change and the inside of it: identity.Tx
-//	organisations.go users.go cardlinks.go authenticators.go
+//	organisations.go users.go cardlinks.go cardapprovals.go authenticators.go
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
 //	strangers.go CAs that nobody has configured, whose cards were shown
 //	shelf.go     the CAs' lists of revoked certificates: crl.Shelf

@@ -9,6 +9,7 @@ import (
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
 )
 
 // Linking a card (S26):
@@ -27,9 +28,11 @@ type cardPage struct {
 
 type confirmCardPage struct {
 	web.Page
-	Username, Holder, Organisation, Issuer, Tail string
-	Expires                                      time.Time
-	Hidden                                       []hidden
+	Username, Name                           string // of the account
+	Holder, Organisation, Issuer, Kind, Tail string
+	Expires                                  time.Time
+	Near, Waits                              bool // the holder is not quite the person (S29); and linking waits for an approval
+	Hidden                                   []hidden
 }
 
 type hidden struct{ Name, Value string }
@@ -39,12 +42,20 @@ type cardFailedPage struct {
 	Verdict, Tail, CardStart string
 }
 
+type cardWaitsPage struct {
+	web.Page
+	Asked *askedCard
+}
+
 type cardLinkedPage struct {
 	web.Page
 	Tail, Service string
 }
 
-const cardPath = "/card"
+const (
+	cardPath      = "/card"
+	cardWaitsPath = "/card/waiting"
+)
 
 // startCard lets this page's form lead to the card host.
 func (p *Pages) startCard(w http.ResponseWriter, v *visit) web.Page {
@@ -91,8 +102,12 @@ func (p *Pages) cardSeen(w http.ResponseWriter, r *http.Request, v *visit) error
 		return p.cardRefused(w, r, v, refused(err))
 	}
 	c := seen.Card
-	return p.show(w, r, http.StatusOK, "card_confirm", &confirmCardPage{Page: p.startCard(w, v), Username: v.me.Username, Holder: c.Holder, Organisation: c.Organisation,
-		Issuer: c.Issuer, Tail: c.Tail, Expires: c.NotAfter, Hidden: []hidden{{"fingerprint", seen.Fingerprint}, {"tail", c.Tail}}})
+	kind := c.Kind
+	if !p.site.Texts().Has("card.kind." + kind) {
+		kind = ""
+	}
+	return p.show(w, r, http.StatusOK, "card_confirm", &confirmCardPage{Page: p.startCard(w, v), Username: v.me.Username, Name: v.me.Name, Holder: c.Holder, Organisation: c.Organisation,
+		Issuer: c.Issuer, Kind: kind, Tail: c.Tail, Expires: c.NotAfter, Near: seen.Match != "exact", Waits: seen.Waits, Hidden: []hidden{{"fingerprint", seen.Fingerprint}, {"tail", c.Tail}}})
 }
 
 // cardAgain is for who comes back to the confirmation later: the card is read anew.
@@ -109,7 +124,19 @@ func (p *Pages) confirmCard(w http.ResponseWriter, r *http.Request, v *visit) er
 	if v.me.Card != nil && p.sinceThen(v.me.Card.Linked) < time.Minute && v.me.Card.Tail == r.PostFormValue("tail") {
 		return p.goOn(w, r, v, p.card, "/card/linked") // a double click: the first one linked it
 	}
+	if portti.Code(err) == "card_awaits_approval" {
+		return see(w, r, cardWaitsPath)
+	}
 	return p.cardRefused(w, r, v, refused(err))
+}
+
+// cardWaits says that the card was taken and waits until somebody has looked (S29).
+func (p *Pages) cardWaits(w http.ResponseWriter, r *http.Request, v *visit) error {
+	asked := p.asked(v.me)
+	if asked == nil {
+		return see(w, r, homePath) // it has been decided
+	}
+	return p.show(w, r, http.StatusOK, "card_waits", &cardWaitsPage{Page: p.startCard(w, v), Asked: asked})
 }
 
 // cardRefused shows what became of a card: the page of its verdict, or the start

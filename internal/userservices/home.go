@@ -14,6 +14,7 @@ type homePage struct {
 	web.Page
 	Name, Username, Organisation      string
 	Card                              *cardLink
+	Asked                             *askedCard // waits for an approval; nil for none
 	Authenticator                     *authenticatorLink
 	Account                           string
 	CanLinkCard, CanLinkAuthenticator bool
@@ -21,9 +22,16 @@ type homePage struct {
 }
 
 type cardLink struct {
-	Holder, Issuer, Tail string
-	Expires, Linked      time.Time
-	Expired, Permitted   bool
+	Holder, Issuer, Tail   string
+	Expires, Linked, Used  time.Time
+	State                  string // why it is no good any more: expired, revoked, suspended, untrusted; "" when it is
+	ExpiresSoon, Permitted bool
+}
+
+// askedCard is a card that is not linked until somebody has looked (S29).
+type askedCard struct {
+	Holder, Issuer, Tail, Contact string
+	Since, Until                  time.Time
 }
 
 type authenticatorLink struct {
@@ -37,6 +45,8 @@ type choosePage struct {
 	Organisation     string
 	Card, App, Token bool
 	Blocked          string
+	Linked           *cardLink  // the card that is no good any more (S30); nil otherwise
+	Asked            *askedCard // waits for an approval; nil for none
 }
 
 // home shows one's own links; in an enrol session, what to link first.
@@ -47,13 +57,34 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 	me := v.me
 	page := &homePage{Page: web.Page{Client: v.service()}, Name: me.Name, Username: me.Username, Organisation: me.Organisation.Name, Account: p.config.Account,
 		CanLinkCard: possible(me.May.Card), CanLinkAuthenticator: possible(me.May.App) || possible(me.May.Token), Service: p.resume(v)}
-	if c := me.Card; c != nil {
-		page.Card = &cardLink{Holder: c.Holder, Issuer: c.Issuer, Tail: c.Tail, Expires: c.NotAfter, Linked: c.Linked, Expired: c.Expired, Permitted: permits(me, portti.Card)}
-	}
+	page.Card, page.Asked = p.linkedCard(me), p.asked(me)
 	if a := me.App; a != nil {
 		page.Authenticator = &authenticatorLink{Kind: string(a.Kind), Linked: a.Linked, Permitted: a.Permitted}
 	}
 	return p.show(w, r, http.StatusOK, "home", page)
+}
+
+// linkedCard is the person's card, nil when none is linked.
+func (p *Pages) linkedCard(me portti.Me) *cardLink {
+	c := me.Card
+	if c == nil {
+		return nil
+	}
+	link := &cardLink{Holder: c.Holder, Issuer: c.Issuer, Tail: c.Tail, Expires: c.NotAfter, Linked: c.Linked, Used: c.Used, ExpiresSoon: c.ExpiresSoon, Permitted: permits(me, portti.Card)}
+	switch {
+	case p.site.Texts().Has("us.card.state." + c.State):
+		link.State = c.State
+	case c.Expired:
+		link.State = "expired"
+	}
+	return link
+}
+
+func (p *Pages) asked(me portti.Me) *askedCard {
+	if me.Asked == nil {
+		return nil
+	}
+	return &askedCard{Holder: me.Asked.Holder, Issuer: me.Asked.Issuer, Tail: me.Asked.Tail, Contact: me.Organisation.ITContact, Since: me.Asked.Asked, Until: me.Asked.Expires}
 }
 
 // possible tells whether a link can be added, if need be after signing in again.
@@ -65,7 +96,7 @@ func permits(me portti.Me, m portti.Method) bool { return slices.Contains(me.Org
 // A person who has linked something already goes on to prove it (S20).
 func (p *Pages) choose(w http.ResponseWriter, r *http.Request, v *visit) error {
 	me := v.me
-	page := &choosePage{Page: web.Page{Client: v.service()}, Organisation: me.Organisation.Name, Card: me.May.Card == "", App: me.May.App == "", Token: me.May.Token == ""}
+	page := &choosePage{Page: web.Page{Client: v.service()}, Asked: p.asked(me), Organisation: me.Organisation.Name, Card: me.May.Card == "", App: me.May.App == "", Token: me.May.Token == ""}
 	if page.Card || page.App || page.Token {
 		return p.show(w, r, http.StatusOK, "choose", page)
 	}
@@ -80,7 +111,7 @@ func (p *Pages) choose(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return barred(code)
 	}
 	if me.Card != nil && me.Card.Expired {
-		page.Tell(web.Warning, "us.card.expired") // S30
+		page.Linked = p.linkedCard(me) // S30
 	}
 	return p.show(w, r, http.StatusOK, "choose", page)
 }

@@ -53,7 +53,7 @@ func TestAnExpiredCardClosesLinking(t *testing.T) {
 		me.May = portti.May{Card: "link_closed", App: "link_closed", Token: "link_closed"}
 	})
 	b := k.browser()
-	b.get("/").want(200, "/", "blocked").without("link-card", "link-authenticator", "service").says("The card has expired", "Order a new password", "020 343 433")
+	b.get("/").want(200, "/", "blocked").without("link-card", "link-authenticator", "service").says("The card expired on", "Before a new card can be linked", "Order a new password", "020 343 433")
 	b.get("/card").want(403, "/card", "error").says("Order a new password")
 	b.get("/authenticator").want(403, "/authenticator", "error")
 	b.get("/continue").want(200, "/", "blocked")
@@ -80,12 +80,12 @@ func TestOverview(t *testing.T) {
 	k := newKit(t)
 	b := k.browser()
 	b.get("/").want(200, "/", "try", "change-password", "logout").without("link-card", "link-authenticator").
-		says("Maija Meikäläinen", "maija", "Esimerkkivirasto", "9f31", "Test CA", "Portti-1 TOTP-2FA", "You cannot remove the link yourself", "My card was replaced", "020 343 433")
+		says("Maija Meikäläinen", "maija", "Esimerkkivirasto", "9f31", "Test CA", "Portti-1 TOTP-2FA", "You cannot remove the link yourself", "My card was replaced")
 	k.api.set(func(me *portti.Me) {
 		me.Organisation.Methods = []portti.Method{portti.Token}
 		me.App.Permitted, me.Card.Expired = false, true
 	})
-	b.get("/").says("Your employer no longer permits this login method", "The card has expired")
+	b.get("/").says("Your employer no longer permits this login method", "The card expired on")
 	k.api.set(func(me *portti.Me) {
 		me.Card, me.App, me.May = nil, nil, portti.May{Card: "policy_denied", App: "policy_denied", Token: "policy_denied"}
 	})

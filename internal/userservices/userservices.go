@@ -10,7 +10,7 @@
 //	home.go            one's own links, or the first day's choice
 //	authenticator.go   linking an app or a token      try.go   trying its code
 //	card.go            linking a card
-//	password.go        changing the password
+//	password.go        changing the password      order.go   ordering one, for a card that was replaced
 //	consents.go        services of third parties that may use one's data
 //	leave.go           signed out; a sign-in that failed
 //	language.go        the person's registered language as a fallback
@@ -171,6 +171,10 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /card/confirm":           p.cardAgain,
 		"POST /card/confirm":          p.confirmCard,
 		"GET /card/linked":            p.cardLinked,
+		"GET " + cardWaitsPath:        p.cardWaits,
+		"GET " + orderPath:            p.order,
+		"POST " + orderPath:           p.placeOrder,
+		"GET /session":                p.stay,
 		"GET /password":               p.password,
 		"POST /password":              p.changePassword,
 		"GET /password/changed":       p.passwordChanged,

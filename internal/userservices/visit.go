@@ -1,6 +1,7 @@
 package userservices
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,10 +31,19 @@ func (p *Pages) signedIn(h func(w http.ResponseWriter, r *http.Request, v *visit
 		v := &visit{}
 		err := p.meet(w, r, v)
 		if err == nil {
-			err = h(w, r, v)
+			err = h(w, r.WithContext(context.WithValue(r.Context(), visiting{}, v)), v)
 		}
 		return p.settle(w, r, v, err)
 	})
+}
+
+type visiting struct{}
+
+// stay is what the page's script asks when the person wants to go on (S72): to
+// have asked is to have used the session.
+func (p *Pages) stay(w http.ResponseWriter, _ *http.Request, _ *visit) error {
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // meet finds out who is asking, and how their account stands now.
@@ -149,8 +159,12 @@ func barred(code string) error {
 	return fault.New(fault.Denied, code, "This cannot be linked now.")
 }
 
-// show renders a page.
+// show renders a page. One of a signed-in person knows when the session ends
+// unused.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, content web.Content) error {
+	if v, ok := r.Context().Value(visiting{}).(*visit); ok {
+		content.EndsAfter(time.Duration(v.me.Session.Idle) * time.Second)
+	}
 	return p.site.Render(w, r, status, "userservices/"+name, content)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/portti-id/portti/internal/fault"
 )
@@ -26,6 +27,7 @@ type Page struct {
 	Problems  []Problem      // what is wrong with what was sent
 	Notices   []Notice       // what else there is to say
 	Reference string         // finds this request in the log
+	Idle      int            // seconds after which a session that nobody uses ends, for the warning before; 0 for none
 
 	token func() string
 }
@@ -68,6 +70,9 @@ func (p *Page) Tell(kind NoticeKind, key string, pairs ...string) {
 	p.Notices = append(p.Notices, Notice{Kind: kind, key: key, pairs: pairs})
 }
 
+// EndsAfter says when the session of this page's reader ends if it is not used.
+func (p *Page) EndsAfter(idle time.Duration) { p.Idle = int(idle.Seconds()) }
+
 // CSRF is the token for a form of this page. The browser gets its binding
 // cookie with the first one.
 func (p *Page) CSRF() string {
@@ -80,7 +85,10 @@ func (p *Page) CSRF() string {
 func (p *Page) page() *Page { return p }
 
 // Content is a pointer to a struct that embeds Page.
-type Content interface{ page() *Page }
+type Content interface {
+	page() *Page
+	EndsAfter(idle time.Duration)
+}
 
 // Render writes the page of that name, e.g. "signin/login", with a status. It is
 // made in a buffer first: when it fails, nothing has been sent and the error is

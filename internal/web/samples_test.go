@@ -132,9 +132,29 @@ type failurePage struct {
 }
 
 type cardLink struct {
-	Holder, Issuer, Tail string
-	Expires, Linked      time.Time
-	Expired, Permitted   bool
+	Holder, Issuer, Tail, State string
+	Expires, Linked, Used       time.Time
+	ExpiresSoon, Permitted      bool
+}
+
+type askedCard struct {
+	Holder, Issuer, Tail, Contact string
+	Since, Until                  time.Time
+}
+
+func asked(w string) *askedCard {
+	return &askedCard{Holder: "MEIKALAINEN MATTI" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Contact: "it@example.test" + w, Since: day, Until: day.AddDate(0, 0, 14)}
+}
+
+type cardWaitsPage struct {
+	web.Page
+	Asked *askedCard
+}
+
+type orderedPage struct {
+	web.Page
+	Can     bool
+	Contact string
 }
 
 type authenticator struct {
@@ -147,6 +167,7 @@ type homePage struct {
 	web.Page
 	Name, Username, Organisation, Account, Service string
 	Card                                           *cardLink
+	Asked                                          *askedCard
 	Authenticator                                  *authenticator
 	CanLinkCard, CanLinkAuthenticator              bool
 }
@@ -155,6 +176,8 @@ type choosePage struct {
 	web.Page
 	Organisation, Blocked string
 	Card, App, Token      bool
+	Linked                *cardLink
+	Asked                 *askedCard
 }
 
 type authenticatorPage struct {
@@ -188,9 +211,10 @@ type linkCardPage struct {
 
 type confirmCardPage struct {
 	web.Page
-	Username, Holder, Organisation, Issuer, Tail string
-	Expires                                      time.Time
-	Hidden                                       []hidden
+	Username, Name, Holder, Organisation, Issuer, Kind, Tail string
+	Expires                                                  time.Time
+	Near, Waits                                              bool
+	Hidden                                                   []hidden
 }
 
 type cardLinkedPage struct {
@@ -326,14 +350,14 @@ func samples() []sample {
 		}},
 		{"userservices/home", "linked", []string{"try", "change-password", "logout", "service"}, func(w string) web.Content {
 			return &homePage{Page: web.Page{Client: "Testipalvelu" + w}, Name: "Matti Meikäläinen" + w, Username: "matti" + w, Organisation: "Esimerkkivirasto" + w, Account: "PORTTI-1 TOTP-2FA" + w, Service: "https://id.example.test/signin/TX" + w,
-				Card:          &cardLink{Holder: "Matti Meikäläinen" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Linked: day, Expired: true},
+				Card:          &cardLink{Holder: "Matti Meikäläinen" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Linked: day, Used: day, State: "expired"},
 				Authenticator: &authenticator{Kind: "app", Linked: day}}
 		}},
 		{"userservices/home", "empty", []string{"link-card", "link-authenticator"}, func(w string) web.Content {
-			return &homePage{Name: w, Username: w, Organisation: w, CanLinkCard: true, CanLinkAuthenticator: true}
+			return &homePage{Name: w, Username: w, Organisation: w, CanLinkCard: true, CanLinkAuthenticator: true, Asked: asked(w)}
 		}},
 		{"userservices/home", "in order", []string{"try"}, func(w string) web.Content {
-			return &homePage{Name: w, Username: w, Organisation: w, Account: w, Card: &cardLink{Permitted: true, Expires: day, Linked: day, Holder: w}, Authenticator: &authenticator{Kind: "token", Linked: day, Permitted: true}}
+			return &homePage{Name: w, Username: w, Organisation: w, Account: w, Card: &cardLink{Permitted: true, Expires: day, ExpiresSoon: true, Linked: day, Holder: w}, Authenticator: &authenticator{Kind: "token", Linked: day, Permitted: true}}
 		}},
 		{"userservices/choose", "all", []string{"link-card", "link-authenticator"}, func(w string) web.Content {
 			return &choosePage{Page: web.Page{Client: "Testipalvelu" + w}, Organisation: "Esimerkkivirasto" + w, Card: true, App: true, Token: true}
@@ -341,7 +365,12 @@ func samples() []sample {
 		{"userservices/choose", "card", []string{"link-card"}, func(w string) web.Content { return &choosePage{Organisation: w, Card: true} }},
 		{"userservices/choose", "app", []string{"link-authenticator"}, func(w string) web.Content { return &choosePage{Organisation: w, App: true} }},
 		{"userservices/choose", "token", []string{"link-authenticator"}, func(w string) web.Content { return &choosePage{Organisation: w, Token: true} }},
-		{"userservices/choose", "blocked", []string{"blocked"}, func(w string) web.Content { return &choosePage{Organisation: w, Blocked: "link_closed"} }},
+		{"userservices/choose", "blocked", []string{"blocked", "card-state"}, func(w string) web.Content {
+			return &choosePage{Organisation: w, Blocked: "link_closed", Linked: &cardLink{State: "revoked", Expires: day}}
+		}},
+		{"userservices/choose", "asked", []string{"asked", "link-card"}, func(w string) web.Content {
+			return &choosePage{Organisation: w, Card: true, Asked: asked(w)}
+		}},
 		{"userservices/authenticator", "work phones", []string{"kind-app", "kind-token", "own_device", "work_phone", "model", "serial", "authenticator-start"}, func(w string) web.Content {
 			p := &authenticatorPage{App: true, Token: true, Model: w, Serial: w}
 			p.Wrong(fault.New(fault.Invalid, "kind_required", "kind").In("kind"), fault.New(fault.Invalid, "own_device_required", "own").In("own_device"), fault.New(fault.Invalid, "work_phone_required", "work").In("work_phone"))
@@ -367,7 +396,16 @@ func samples() []sample {
 		{"userservices/authenticator_linked", "token", []string{"linked", "try"}, func(w string) web.Content { return &linkedPage{Kind: "token", Account: w} }},
 		{"userservices/card", "", []string{"card-start"}, func(w string) web.Content { return &linkCardPage{CardStart: "/card" + w} }},
 		{"userservices/card_confirm", "", []string{"card-confirm", "card-again", "tail", "holder"}, func(w string) web.Content {
-			return &confirmCardPage{Username: "matti" + w, Holder: "Matti Meikäläinen" + w, Organisation: "Esimerkkivirasto" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Hidden: []hidden{{"fingerprint", w}}}
+			return &confirmCardPage{Username: "matti" + w, Name: "Matti" + w, Kind: "organisation", Near: true, Waits: true, Holder: "Matti Meikäläinen" + w, Organisation: "Esimerkkivirasto" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Hidden: []hidden{{"fingerprint", w}}}
+		}},
+		{"userservices/card_waits", "", []string{"waits", "card-again"}, func(w string) web.Content { return &cardWaitsPage{Asked: asked(w)} }},
+		{"userservices/order", "", []string{"order", "order-submit"}, func(w string) web.Content { return &orderedPage{Can: true, Contact: w} }},
+		{"userservices/order", "ask", []string{"order", "order-ask"}, func(w string) web.Content { return &orderedPage{Contact: w} }},
+		{"userservices/ordered", "", []string{"ordered"}, func(w string) web.Content { return &plainPage{} }},
+		{"userservices/home", "warned", []string{"session-warning", "session-continue", "session-logout"}, func(w string) web.Content {
+			p := &homePage{Name: w, Username: w, Organisation: w}
+			p.EndsAfter(15 * time.Minute)
+			return p
 		}},
 		{"userservices/card_linked", "", []string{"linked", "service"}, func(w string) web.Content {
 			return &cardLinkedPage{Page: web.Page{Client: "Testipalvelu" + w}, Tail: "9f31" + w, Service: "https://id.example.test/signin/TX" + w}

@@ -1,7 +1,8 @@
 // Package portti is the typed client of Portti's JSON API, and its wire types.
 //
 // The API serves a signed-in person's own account: what is linked, linking an
-// authenticator or a card, trying a code, changing the password, what third
+// authenticator or a card, trying a code, changing the password
+// or ordering one, what third
 // parties' services were allowed. A caller holds
 // an access token with scope "us" (a full sign-in) or "us.enrol" (a password
 // alone, before anything is linked). For operators, people with that role and
@@ -44,11 +45,13 @@ type Me struct {
 	Organisation Organisation   `json:"organisation"`
 	Full         bool           `json:"full"` // false in an enrol session
 	Card         *LinkedCard    `json:"card,omitempty"`
+	Asked        *AskedCard     `json:"card_approval,omitempty"` // a card that waits until somebody has approved it
 	App          *Authenticator `json:"authenticator,omitempty"`
 	Password     Password       `json:"password"`
 	May          May            `json:"may"`
 	Waiting      *Waiting       `json:"waiting,omitempty"` // the service that waits for the first sign-in to finish
-	Support      string         `json:"support"`           // the help desk's phone
+	Session      SessionLimits  `json:"session"`
+	Support      string         `json:"support"` // the help desk's phone
 }
 
 // Organisation is the person's employer and what it permits.
@@ -64,10 +67,29 @@ type LinkedCard struct {
 	Holder       string    `json:"holder"`
 	Organisation string    `json:"organisation"`
 	Issuer       string    `json:"issuer"`
-	Tail         string    `json:"tail"` // the end of the certificate's serial number
+	Tail         string    `json:"tail"`           // the end of the certificate's serial number
+	Kind         string    `json:"kind,omitempty"` // of a card about to be linked: organisation, health_professional, personnel, actor, temporary
 	NotAfter     time.Time `json:"not_after"`
-	Expired      bool      `json:"expired"`
+	Expired      bool      `json:"expired"`         // it is no good any more; State says why
+	State        string    `json:"state,omitempty"` // expired, revoked, suspended or untrusted; "" when it is good
+	ExpiresSoon  bool      `json:"expires_soon"`    // within 60 days
 	Linked       time.Time `json:"linked,omitzero"`
+	Used         time.Time `json:"used,omitzero"` // last sign-in, to the hour
+}
+
+// AskedCard is a card that was confirmed and is not linked yet: its holder's name
+// is not exactly the person's, and somebody has to look.
+type AskedCard struct {
+	Holder  string    `json:"holder"`
+	Issuer  string    `json:"issuer"`
+	Tail    string    `json:"tail"`
+	Asked   time.Time `json:"asked"`
+	Expires time.Time `json:"expires"` // of the waiting
+}
+
+// SessionLimits are those of the person's session at the provider.
+type SessionLimits struct {
+	Idle int `json:"idle"` // seconds without use after which it ends; 0: by its absolute limit alone
 }
 
 // Authenticator is the active authenticator link. Its key is never shown again.
@@ -83,12 +105,13 @@ type Password struct {
 	Min     int       `json:"min"` // the least number of characters of a new one
 }
 
-// May says for each link why it cannot be added now, as a fault code; "" when it
-// can be.
+// May says for each link why it cannot be added now, and why no new password can
+// be ordered, as a fault code; "" when it can be.
 type May struct {
 	Card  string `json:"card"`
 	App   string `json:"app"`
 	Token string `json:"token"`
+	Order string `json:"order"` // order a new password, because the card was replaced
 }
 
 // Waiting is the protected service whose sign-in waits while the person enrols.
@@ -126,6 +149,8 @@ type CardAttempt struct {
 type SeenCard struct {
 	Card        LinkedCard `json:"card"`
 	Fingerprint string     `json:"fingerprint"`
+	Match       string     `json:"match"` // how well its holder fits the person: exact or near
+	Waits       bool       `json:"waits"` // linking it would wait for an approval
 }
 
 // Consents is what the person has allowed third parties' services.
@@ -205,7 +230,8 @@ func (c *Client) SeenCard(ctx context.Context, token, code string) (SeenCard, er
 	return s, err
 }
 
-// LinkCard links the card that SeenCard showed.
+// LinkCard links the card that SeenCard showed. Error "card_awaits_approval" says
+// that somebody has to look at it first, and that nothing is linked yet.
 func (c *Client) LinkCard(ctx context.Context, token, fingerprint string) error {
 	return c.do(ctx, token, "POST", "/api/v1/me/card/link", map[string]string{"fingerprint": fingerprint}, nil)
 }
@@ -213,6 +239,13 @@ func (c *Client) LinkCard(ctx context.Context, token, fingerprint string) error 
 // ChangePassword sets a new password; the person's other sessions end.
 func (c *Client) ChangePassword(ctx context.Context, token, current, replacement string) error {
 	return c.do(ctx, token, "POST", "/api/v1/me/password", map[string]string{"current": current, "new": replacement}, nil)
+}
+
+// Order orders a new password for the person herself, by letter: the card link is
+// removed and every session ends, the caller's with them. Error "order_by_support"
+// when it could not be delivered so.
+func (c *Client) Order(ctx context.Context, token string) error {
+	return c.do(ctx, token, "POST", "/api/v1/me/order", struct{}{}, nil)
 }
 
 // Consents lists what the person has allowed third parties' services.

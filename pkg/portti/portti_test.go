@@ -55,6 +55,7 @@ func TestCallsSendWhatTheyAreGiven(t *testing.T) {
 		"seen":     {func(c *Client) error { _, err := c.SeenCard(t.Context(), "t", "code"); return err }, "/api/v1/me/card/seen", `{"code":"code"}`},
 		"link":     {func(c *Client) error { return c.LinkCard(t.Context(), "t", "ff") }, "/api/v1/me/card/link", `{"fingerprint":"ff"}`},
 		"password": {func(c *Client) error { return c.ChangePassword(t.Context(), "t", "old", "new") }, "/api/v1/me/password", `{"current":"old","new":"new"}`},
+		"order":    {func(c *Client) error { return c.Order(t.Context(), "t") }, "/api/v1/me/order", "{}"},
 	} {
 		c, asked := answering(t, 200, `{}`)
 		if err := one.call(c); err != nil {

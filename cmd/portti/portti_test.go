@@ -431,4 +431,8 @@ func TestExample(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "the settings are right") {
 		t.Errorf("%v: %s", err, out)
 	}
+	// What the trust bundle has to say is told as well.
+	if want := "note: card.trust: Portti TEST Organisation Cards: nothing says where to ask"; !strings.Contains(string(out), want) {
+		t.Errorf("no %q in %s", want, out)
+	}
 }

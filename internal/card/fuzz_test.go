@@ -37,6 +37,8 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			return
 		}
+		met(t, trust, now, cert, p.Stranger.Cert)
+		met(t, trust, now, cert, cert)
 		if got := fuzzed(t, trust, cert, now); got == card.Good {
 			t.Error("good, though our CA never signed it")
 		}
@@ -48,6 +50,20 @@ func FuzzCheck(f *testing.F) {
 			t.Error("good, against the rules")
 		}
 	})
+}
+
+// met checks what is noted of an unknown issuer.
+func met(t *testing.T, trust *card.Trust, now time.Time, certs ...*x509.Certificate) {
+	n := &notebook{}
+	(&card.Checker{Trust: trusting(trust), Strangers: n}).Check(t.Context(), certs, now)
+	for _, s := range n.met {
+		if len(s.ID) != 64 || s.Issuer == "" || !utf8.ValidString(s.Issuer+s.KeyID) || utf8.RuneCountInString(s.Issuer) > 500 || len(s.KeyID) > 64 || len(s.Certificate) > 32<<10 || s.Root != "" {
+			t.Errorf("noted %+v", s)
+		}
+		if s.Certificate != "" && !strings.Contains(s.Certificate, "BEGIN CERTIFICATE") {
+			t.Errorf("noted %q", s.Certificate)
+		}
+	}
 }
 
 func fuzzed(t *testing.T, trust *card.Trust, cert *x509.Certificate, now time.Time) card.Verdict {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 )
 
@@ -57,6 +58,30 @@ func TestMayLink(t *testing.T) {
 		}
 		if got := fault.Code(MayLink(p, c.self, c.method, now)); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// S28: a password alone adds nothing to any link, whatever has become of it.
+func TestAPasswordAloneAddsToNoLink(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	cards := map[string]*CardLink{"no card": nil, "active": {NotAfter: now.Add(time.Hour)}, "expired": {NotAfter: now.Add(-time.Hour)},
+		"revoked": {NotAfter: now.Add(time.Hour), Status: card.WasRevoked}, "suspended": {NotAfter: now.Add(time.Hour), Status: card.OnHold}}
+	apps := map[string]*Authenticator{"no authenticator": nil, "app": {Kind: MethodApp}, "token": {Kind: MethodToken}, "blocked": {Kind: MethodApp, BlockedUntil: now.AddDate(100, 0, 0)}}
+	for card, c := range cards {
+		for app, a := range apps {
+			for set := Methods(1); set <= MethodsOf(AllMethods...); set++ {
+				for _, m := range AllMethods {
+					p := Person{Organisation: Organisation{Methods: set}, Card: c, Authenticator: a}
+					err := MayLink(p, Self{AuthTime: now}, m, now)
+					if open := c == nil && a == nil && set.Has(m); (err == nil) != open {
+						t.Errorf("%s, %s, permitted %s, adding %s: %v", card, app, set, m, err)
+					}
+				}
+			}
+		}
+		if p := (Person{Card: c}); p.UsableCard(now) != (card == "active") {
+			t.Errorf("%s: usable %v", card, p.UsableCard(now))
 		}
 	}
 }

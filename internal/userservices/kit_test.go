@@ -186,7 +186,7 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Scopes: []string{"openid", "email", "reports"}, Claims: []string{"birthdate"}, Given: time.Now().AddDate(-1, 0, 0), Changed: time.Now()}}}
 	case "DELETE /consents/outsider":
 		w.WriteHeader(http.StatusNoContent)
-	case "POST /authenticator/confirm", "POST /authenticator/trial", "POST /card/link", "POST /password":
+	case "POST /authenticator/confirm", "POST /authenticator/trial", "POST /card/link", "POST /password", "POST /order":
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		a.t.Errorf("the API has no %s", path)

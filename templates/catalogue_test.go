@@ -28,15 +28,18 @@ func load(t *testing.T) *Texts {
 
 // families are keys that are put together while the program runs, and how.
 var families = []string{
-	"fault.",         // web: "fault." + the code of a fault, with ".title", ".do" and the field
-	"error.",         // web: the family of a kind of fault
-	"doctor.cause.",  // templates: print "doctor.cause." .Cause
-	"card.kind.",     // templates: print "card.kind." .Kind
-	"us.card.state.", // templates: print "us.card.state." .State
-	"verdict.",       // templates: print "verdict." .Verdict ".title"
-	"mail.",          // mail: "mail." + the letter
-	"scope.",         // web: the function scope
-	"claim.",         // web: the function claim
+	"fault.",          // web: "fault." + the code of a fault, with ".title", ".do" and the field
+	"error.",          // web: the family of a kind of fault
+	"doctor.cause.",   // templates: print "doctor.cause." .Cause
+	"card.kind.",      // templates: print "card.kind." .Kind
+	"us.card.state.",  // templates: print "us.card.state." .State
+	"cardtest.check.", // templates: what a card test tells
+	"cardtest.state.",
+	"cardtest.way.",
+	"verdict.", // templates: print "verdict." .Verdict ".title"
+	"mail.",    // mail: "mail." + the letter
+	"scope.",   // web: the function scope
+	"claim.",   // web: the function claim
 }
 
 var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)
@@ -124,6 +127,31 @@ func TestEveryFaultThatReachesAPersonHasItsText(t *testing.T) {
 	})
 	if found < 30 {
 		t.Errorf("only %d faults found: has their form changed?", found)
+	}
+}
+
+// S66: the card test page can name every check, kind of card and way of testing.
+func TestTheCardTestHasItsTexts(t *testing.T) {
+	texts := load(t)
+	for family, values := range map[string][]string{
+		"cardtest.check.": constants(t, "internal/card/card.go", "Check"),
+		"card.kind.":      constants(t, "internal/card/trust.go", "Kind"),
+		"cardtest.way.":   {"strict", "tls12", "any"},
+		"cardtest.state.": {"passed", "failed", "notmade"},
+	} {
+		if len(values) < 3 {
+			t.Errorf("%s: only %v", family, values)
+		}
+		for _, v := range values {
+			if !texts.Has(family + v) {
+				t.Errorf("there is no %s%s", family, v)
+			}
+		}
+		for _, k := range texts.Keys() {
+			if v, ok := strings.CutPrefix(k, family); ok && !slices.Contains(values, v) {
+				t.Errorf("%s is of nothing", k)
+			}
+		}
 	}
 }
 

@@ -136,6 +136,7 @@ is there, 5 the database does not answer.`,
 		group("trust", "Trust bundles: whose cards are accepted",
 			t.trustShow(), t.trustVerify(), t.trustDiff(), t.trustStrangers()),
 		group("crl", "The CAs' lists of revoked certificates", t.crlList(), t.crlImport(), t.crlFetch(), t.crlForget()),
+		group("card", "Certificate cards: what a card test came to", t.cardTest()),
 		group("audit", "The audit trail", t.auditList()),
 		t.lab(),
 	)

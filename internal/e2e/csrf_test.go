@@ -24,6 +24,7 @@ const (
 var posts = map[string]string{
 	"signin /signin/{tx}/password": byForm, "signin /signin/{tx}/code": byForm, "signin /signin/{tx}/change": byForm, "signin /signin/{tx}/card": byForm,
 	"signin /signin/{tx}/over": byForm, "signin /signin/{tx}/cancel": byForm, "signin /end_session/confirm": byForm,
+	"signin /card-test": byForm, "signin /card-test/failed": byForm,
 	"signin /signin/{tx}/consent": byForm, "signin /signin/{tx}/deny": byForm, "userservices /consents": byForm,
 	"signin /device": byForm, "signin /device/{visit}/signin": byForm, "signin /device/{visit}/allow": byForm, "signin /device/{visit}/deny": byForm, "openid /device_authorization": byKey,
 	"signin /end_session": byPage, "openid /authorize": byPage, "openid /token": byKey, "openid /userinfo": byKey,

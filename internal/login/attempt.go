@@ -90,6 +90,12 @@ func (s *Service) Offers(m card.Mode) bool {
 	return err == nil
 }
 
+// OffersTest tells whether a card can be tested in this mode.
+func (s *Service) OffersTest(m card.Mode) bool {
+	_, err := s.place(forTest, m)
+	return err == nil
+}
+
 // place is where an attempt goes. AnyCA is for tests alone: there a browser may
 // show certificates that have nothing to do with us.
 func (s *Service) place(k kind, m card.Mode) (card.Place, error) {

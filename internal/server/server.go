@@ -89,6 +89,7 @@ type Store interface {
 	audit.Recorder
 	card.Strangers
 	Shelf() crl.Shelf
+	signin.CardTests
 	Ping(ctx context.Context) error
 }
 
@@ -141,7 +142,11 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	c.UserServices.ClientID = cmp.Or(c.UserServices.ClientID, "user-services")
 	s := &Server{config: c, deps: d}
 	var err error
-	s.Site, err = web.New(web.Settings{Brand: c.Brand, Pages: []string{"signin"}, PublicURL: c.Issuer, SupportPhone: c.SupportPhone, Home: c.UserServices.URL, Footer: c.Footer,
+	cardTest := ""
+	if c.CardHost != nil {
+		cardTest = c.Issuer + signin.CardTestPath
+	}
+	s.Site, err = web.New(web.Settings{Brand: c.Brand, Pages: []string{"signin"}, PublicURL: c.Issuer, SupportPhone: c.SupportPhone, CardTest: cardTest, Home: c.UserServices.URL, Footer: c.Footer,
 		Proxies: c.Proxies, Forwarded: c.Forwarded, Log: d.Log})
 	if err != nil {
 		return nil, err
@@ -163,7 +168,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages := &signin.Pages{Site: s.Site, Login: signIn, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
+	pages := &signin.Pages{Site: s.Site, Login: signIn, CardTests: d.Store, Unrevoked: c.RevocationWaived, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
 	if s.Door != nil {
 		pages.CardHosts = []string{c.CardHost.String()}
 		if !c.CardHost.Wildcard() && !c.CardOldTLSHost.IsZero() {

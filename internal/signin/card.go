@@ -160,20 +160,41 @@ type cardState struct {
 // cardState answers from the flow alone: neither the request nor the session is
 // read, because this comes often. The flow knows its browser.
 func (p *Pages) cardState(w http.ResponseWriter, r *http.Request) error {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
-		return fault.New(fault.NotFound, "not_found", "There is no such page.") // for our own scripts only
-	}
-	bound := sha256.Sum256([]byte(p.Site.ReadCookie(r, bindingCookie)))
-	in := &waiting{Request: openid.Request{ID: r.PathValue("tx")}}
-	s, err := p.Login.CardState(r.Context(), login.Demand{TX: in.ID, Browser: hex.EncodeToString(bound[:])})
+	browser, err := p.ownScript(r)
 	if err != nil {
 		return err
 	}
+	in := &waiting{Request: openid.Request{ID: r.PathValue("tx")}}
+	s, err := p.Login.CardState(r.Context(), login.Demand{TX: in.ID, Browser: browser})
+	if err != nil {
+		return err
+	}
+	return p.tellState(w, s, in.path(), in.outcome)
+}
+
+// ownScript is whose browser asks, as the hash of its secret, when a script of our
+// own page asks; a page of others learns not even that there is an answer.
+func (p *Pages) ownScript(r *http.Request) (browser string, err error) {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+		return "", fault.New(fault.NotFound, "not_found", "There is no such page.")
+	}
+	return boundTo(p.Site.ReadCookie(r, bindingCookie)), nil
+}
+
+// boundTo is what is kept of a browser's binding secret.
+func boundTo(binding string) string {
+	bound := sha256.Sum256([]byte(binding))
+	return hex.EncodeToString(bound[:])
+}
+
+// tellState answers the script: where to go when it is decided is the page of the
+// outcome, or page when there is no text for it.
+func (p *Pages) tellState(w http.ResponseWriter, s login.CardState, page string, outcome func(verdict, tail string) string) error {
 	answer := cardState{State: s.Phase, Result: s.Result, Silent: s.Silent}
 	if s.Phase == login.Decided {
-		answer.To = in.path()
+		answer.To = page
 		if verdict, ok := p.verdict(s.Code); ok {
-			answer.Verdict, answer.To = verdict, in.outcome(verdict, s.Tail)
+			answer.Verdict, answer.To = verdict, outcome(verdict, s.Tail)
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

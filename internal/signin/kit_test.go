@@ -82,7 +82,7 @@ func newKit(t *testing.T, edit ...func(k *kit)) *kit {
 		CardBack: func(tx string) string { return k.url + "/signin/" + tx + "/card" }}
 	log := slog.New(slog.NewTextHandler(&k.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	site := webtest.NewSite(t, func(s *web.Settings) { s.PublicURL, s.Pages, s.Log = k.url, []string{"signin"}, log })
-	k.pages = &Pages{Site: site, Login: k.login, Sessions: sessions, Account: k.dir.Names.Issuer, UserServices: userServices, CardHosts: []string{cardHost}, Log: log}
+	k.pages = &Pages{Site: site, Login: k.login, CardTests: k.store, Sessions: sessions, Account: k.dir.Names.Issuer, UserServices: userServices, CardHosts: []string{cardHost}, Log: log}
 	acr := openid.NewACRs("urn:portti:acr:")
 	k.clients = &openid.Clients{Store: k.store, ACR: acr, Now: k.now}
 	browser := Browser{site}

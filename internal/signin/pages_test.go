@@ -12,6 +12,6 @@ func TestTemplatesFitTheirStructs(t *testing.T) {
 		"signin/login": &loginPage{}, "signin/code": &codePage{}, "signin/change_password": &changePage{}, "signin/card": &cardPage{},
 		"signin/card_failed": &cardFailedPage{}, "signin/restart": &restartPage{}, "signin/order": &orderPage{}, "signin/consent": &consentPage{}, "signin/device": &devicePage{}, "signin/device_ask": &deviceAskPage{}, "signin/device_asked": &deviceAskedPage{}, "signin/start": &startPage{},
 		"signin/doctor": &doctorPage{}, "signin/doctor_door": &doctorDoorPage{},
-		"signin/oauth_error": &oauthPage{}, "signin/logout_confirm": &logoutPage{}, "signin/logged_out": &loggedOutPage{},
+		"signin/card_test": &cardTestPage{}, "signin/card_tested": &cardTestedPage{}, "signin/oauth_error": &oauthPage{}, "signin/logout_confirm": &logoutPage{}, "signin/logged_out": &loggedOutPage{},
 	})
 }

@@ -8,6 +8,7 @@
 //	code.go         the confirmation code
 //	change.go       the forced change of a temporary password
 //	card.go         to the card host and back; the page of a refused card
+//	cardtest.go     the public card test
 //	leave.go        another method, cancel
 //	device.go       letting a device in
 //	consent.go      what a third party's service may learn
@@ -30,8 +31,6 @@ package signin
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -46,12 +45,15 @@ import (
 	"github.com/portti-id/portti/templates"
 )
 
-// Pages serves the sign-in. Site, Login, Provider, Sessions and Account are required.
+// Pages serves the sign-in. Site, Login, Provider, Sessions and Account are
+// required, and CardTests where there is a card host.
 type Pages struct {
-	Site     *web.Site
-	Login    *login.Service
-	Provider Provider
-	Sessions *session.Sessions
+	Site      *web.Site
+	Login     *login.Service
+	Provider  Provider
+	Sessions  *session.Sessions
+	CardTests CardTests
+	Unrevoked bool // nobody is asked whether cards were revoked
 
 	Account      string   // what the authenticator app calls the account; begins with the brand (S39)
 	UserServices string   // where people link a way of signing in; "" when there is no such app
@@ -101,6 +103,13 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	get("/order", p.order)
 	get(openid.DoctorPath, p.doctor)
 	get(openid.DoctorPath+"/{reference}", p.doctor)
+	get("/card-test", p.cardTest)
+	get("/card-test/find", p.cardTestFind)
+	get("/card-test/result", p.cardTestResult)
+	get("/card-test/{code}", p.cardTested)
+	mux.Handle("GET /card-test/state", p.Site.HandleJSON(p.cardTestState))
+	mux.Handle("POST /card-test", p.needCookies(p.cardTestBegin))
+	mux.Handle("POST /card-test/failed", p.needCookies(p.cardTestFailed))
 	get("/signin/resume", p.resume)
 	get("/signin/card/restart", p.restart)
 	get("/signin/{tx}", p.during(p.next))
@@ -166,9 +175,8 @@ func (p *Pages) open(w http.ResponseWriter, r *http.Request) (*waiting, error) {
 	if err != nil {
 		return nil, err
 	}
-	bound := sha256.Sum256([]byte(binding))
 	return &waiting{Request: q, session: s, demand: login.Demand{
-		TX: q.ID, Browser: hex.EncodeToString(bound[:]), Client: q.Client.ID, Hint: q.LoginHint,
+		TX: q.ID, Browser: boundTo(binding), Client: q.Client.ID, Hint: q.LoginHint,
 		CardOnly: q.CardOnly, EnrolOK: q.EnrolOK, User: identity.UserID(q.User), From: p.Site.ClientAddr(r),
 	}}, nil
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/portti-id/portti/internal/card"
 )
 
 const (
@@ -35,6 +37,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
 		{"card_strangers", "id", "last < @before", now.Add(-unseenKept)},
 		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},
+		{"card_tests", "code", "at < @before", now.Add(-card.TestKept)},
 	} {
 		if err := s.sweep(ctx, b.table, b.key, b.where, b.before); err != nil {
 			return err

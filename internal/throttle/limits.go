@@ -52,6 +52,10 @@ var (
 	// does every second and a half: two tabs of one sign-in fit.
 	CardPollPerSignIn = Limit{"card-poll", 120, time.Minute}
 
+	// CardTestPerAddress bounds what the public card test keeps: a row a result. A
+	// training day of an office stays below it.
+	CardTestPerAddress = Limit{"card-test-address", 100, 10 * time.Minute}
+
 	// LinkingPerAccount leaves room for every mistake of a first day.
 	LinkingPerAccount = Limit{"linking-account", 20, time.Hour}
 

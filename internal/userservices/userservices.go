@@ -101,6 +101,14 @@ type Pages struct {
 	code     string   // the acr of password and code
 }
 
+// cardTest is the provider's public card test, where it has a card host.
+func cardTest(c Config) string {
+	if c.CardHost == "" {
+		return ""
+	}
+	return c.Issuer + "/card-test"
+}
+
 // New makes the app. A provider that does not answer yet is no error.
 func New(ctx context.Context, c Config) (*Pages, error) {
 	c.URL, c.Issuer = strings.TrimSuffix(c.URL, "/"), strings.TrimSuffix(c.Issuer, "/")
@@ -117,7 +125,7 @@ func New(ctx context.Context, c Config) (*Pages, error) {
 	if p.cardHost, err = parseCardHost(c.CardHost); err != nil {
 		return nil, fmt.Errorf("user services: card host: %w", err)
 	}
-	p.site, err = web.New(web.Settings{Brand: c.Brand, App: appName, Pages: []string{"userservices"}, PublicURL: c.URL, SupportPhone: c.SupportPhone, Home: homePath,
+	p.site, err = web.New(web.Settings{Brand: c.Brand, App: appName, Pages: []string{"userservices"}, PublicURL: c.URL, SupportPhone: c.SupportPhone, CardTest: cardTest(c), Home: homePath,
 		Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts, Log: c.Log})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type Page struct {
 	AppName   string         // the app's own name
 	Home      string         // a link to start from, "" for none
 	Languages []LanguageLink //
+	CardTest  string         // where anybody can test a card, "" when nowhere
 	Support   string         // the help desk's phone, "" when there is none
 	Footer    Footer         //
 	Problems  []Problem      // what is wrong with what was sent
@@ -120,7 +121,7 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, name s
 }
 
 func (s *Site) fill(w http.ResponseWriter, r *http.Request, p *Page) {
-	p.Brand, p.Home, p.Footer = s.settings.Brand, s.settings.Home, s.settings.Footer
+	p.Brand, p.Home, p.CardTest, p.Footer = s.settings.Brand, s.settings.Home, s.settings.CardTest, s.settings.Footer
 	p.Support = strings.ReplaceAll(s.settings.SupportPhone, " ", "\u00a0") // a number stays on one line
 	if s.settings.App != "" {
 		p.AppName = s.texts.Text(p.Lang, s.settings.App)

@@ -15,9 +15,10 @@ type hidden struct{ Name, Value string }
 
 type loginPage struct {
 	web.Page
-	Action, Cancel, CardStart, Username, Order, Account string
-	Password, PasswordFirst, Again                      bool
-	Logo, Policy, Terms                                 string
+	cardForm
+	Action, Cancel, Username, Order, Account string
+	Password, PasswordFirst, Again           bool
+	Logo, Policy, Terms                      string
 }
 
 type devicePage struct {
@@ -56,13 +57,51 @@ type changePage struct {
 
 type cardPage struct {
 	web.Page
-	CardStart, Restart, Cancel, Order, Reason string
+	cardForm
+	Restart, Cancel, Order, Reason string
+}
+
+// cardForm is what pages have that send the browser to the card host.
+type cardForm struct {
+	CardStart, CardState, CardFailed string
+	Trouble                          *trouble
+}
+
+type trouble struct {
+	Verdict, Tail, Outcome string
+	Silent, OldTLS         bool
+}
+
+func cards(w string) cardForm {
+	return cardForm{CardStart: "/signin/TX/card" + w, CardState: "/signin/TX/card/state" + w, CardFailed: "/signin/TX/card/failed" + w}
+}
+
+func troubled(w string) cardForm {
+	c := cards(w)
+	c.Trouble = &trouble{Verdict: "handshake_broken", Tail: "9f31" + w, Outcome: "/signin/TX/card?refused=handshake_broken" + w, Silent: true, OldTLS: true}
+	return c
 }
 
 type cardFailedPage struct {
 	web.Page
-	Verdict, Tail, CardStart, Restart, Order string
+	cardForm
+	Verdict, Tail, Restart, Cancel, Order string
+	OldTLS                                bool
 }
+
+type cardTestPage struct {
+	web.Page
+	CardStart, Find, CardState, CardFailed, Trouble string
+	Old, Any                                        bool
+}
+
+type cardTestedPage struct {
+	web.Page
+	Verdict, Tail, Code, When, TLS, Kind, Mode, Again string
+	Checks                                            []check
+}
+
+type check struct{ Name, State string }
 
 type orderPage struct {
 	web.Page
@@ -256,15 +295,15 @@ var day = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 func samples() []sample {
 	verdicts := func(name, verdict string, tail string) func(string) web.Content {
 		return func(w string) web.Content {
-			return &cardFailedPage{Page: web.Page{Client: w}, Verdict: verdict, Tail: w + tail, CardStart: "/signin/TX/card", Restart: "/signin/TX/restart", Order: "/order"}
+			return &cardFailedPage{Page: web.Page{Client: w}, Verdict: verdict, Tail: w + tail, cardForm: cards(w), Restart: "/signin/TX/restart", Cancel: "/signin/TX/cancel", Order: "/order", OldTLS: verdict == "handshake_broken"}
 		}
 	}
 	list := []sample{
 		{"signin/login", "both", []string{"username", "password", "login-submit", "login-cancel", "card-start"}, func(w string) web.Content {
-			return &loginPage{Page: web.Page{Client: "Testipalvelu" + w}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", CardStart: "/signin/TX/card", Username: w, Order: "/order", Account: "PORTTI-1 TOTP-2FA", Password: true}
+			return &loginPage{Page: web.Page{Client: "Testipalvelu" + w}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", cardForm: cards(w), Username: w, Order: "/order", Account: "PORTTI-1 TOTP-2FA", Password: true}
 		}},
-		{"signin/login", "wrong", []string{"username", "password", "login-submit", "login-cancel", "problems"}, func(w string) web.Content {
-			p := &loginPage{Page: web.Page{}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", CardStart: "/signin/TX/card", Username: "matti" + w, Order: "/order", Account: "PORTTI-1 TOTP-2FA" + w, Password: true, PasswordFirst: true, Again: true}
+		{"signin/login", "wrong", []string{"username", "password", "login-submit", "login-cancel", "problems", "card-trouble", "card-outcome", "card-oldtls"}, func(w string) web.Content {
+			p := &loginPage{Page: web.Page{}, Action: "/signin/TX", Cancel: "/signin/TX/cancel", cardForm: troubled(w), Username: "matti" + w, Order: "/order", Account: "PORTTI-1 TOTP-2FA" + w, Password: true, PasswordFirst: true, Again: true}
 			p.Wrong(fault.New(fault.Unauthenticated, "wrong_credentials", "wrong").In("username"), fault.New(fault.Invalid, "required", "required").In("password"),
 				fault.New(fault.Throttled, "throttled", "wait").After(90*time.Second))
 			p.Tell(web.Info, "login.again")
@@ -326,6 +365,22 @@ func samples() []sample {
 			return &deviceAskedPage{Page: web.Page{Client: "Testipalvelu" + w}, Allowed: true}
 		}},
 		{"signin/device_asked", "no", []string{"device-denied"}, func(w string) web.Content { return &deviceAskedPage{} }},
+		{"signin/card_test", "first", []string{"cardtest-start", "code", "cardtest-find"}, func(w string) web.Content {
+			return &cardTestPage{CardStart: "/card-test", CardState: "/card-test/state", CardFailed: "/card-test/failed", Find: "/card-test/find"}
+		}},
+		{"signin/card_test", "broken", []string{"cardtest-start", "cardtest-failed", "cardtest-tls12", "cardtest-any", "card-trouble"}, func(w string) web.Content {
+			p := &cardTestPage{CardStart: "/card-test", CardState: "/card-test/state", CardFailed: "/card-test/failed", Find: "/card-test/find", Trouble: "handshake_broken", Old: true, Any: true}
+			p.Wrong(fault.New(fault.NotFound, "card_test_not_found", "unknown").In("code"))
+			return p
+		}},
+		{"signin/card_tested", "good", []string{"card-tested", "cardtest-code", "cardtest-again"}, func(w string) web.Content {
+			return &cardTestedPage{Verdict: "all_good", Code: "K7QM2-XEA3B" + w, When: "2026-08-01 12:00:00 UTC" + w, TLS: "1.3", Kind: "organisation", Mode: "strict", Again: "/card-test",
+				Checks: []check{{"reached", "passed"}, {"revocation", "passed"}}}
+		}},
+		{"signin/card_tested", "expired", []string{"card-tested", "cardtest-code", "cardtest-again"}, func(w string) web.Content {
+			return &cardTestedPage{Verdict: "expired", Code: "K7QM2-XEA3B", When: "2026-08-01 12:00:00 UTC", Mode: "tls12", Again: "/card-test",
+				Checks: []check{{"reached", "passed"}, {"validity", "failed"}, {"revocation", "notmade"}}}
+		}},
 		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
 		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},
 		{"signin/logout_confirm", "named", []string{"logout-confirm"}, func(w string) web.Content {
@@ -430,7 +485,7 @@ func samples() []sample {
 	}
 	for _, reason := range []string{"", "account", "stepup", "linked"} {
 		list = append(list, sample{"signin/card", reason, []string{"card-start", "login-cancel"}, func(w string) web.Content {
-			return &cardPage{CardStart: "/signin/TX/card" + w, Restart: "/signin/TX/restart" + w, Cancel: "/signin/TX/cancel" + w, Order: "/order" + w, Reason: reason}
+			return &cardPage{cardForm: troubled(w), Restart: "/signin/TX/restart" + w, Cancel: "/signin/TX/cancel" + w, Order: "/order" + w, Reason: reason}
 		}})
 	}
 	for _, result := range []string{"", "ok", "used", "old", "fast", "slow"} {
@@ -450,7 +505,7 @@ func samples() []sample {
 // and the outcomes of sign-in around them (behaviour.md, "Card verdicts").
 var failures = []string{
 	"all_good", "no_certificate", "weak_or_malformed", "untrusted_issuer", "not_yet_valid", "expired", "signature_certificate_chosen", "card_kind_not_accepted", "revoked", "suspended", "revocation_unavailable",
-	"handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent",
+	"handshake_broken", "never_reached", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent",
 }
 
 // qr is a picture of one dot: package totp makes the real one.

@@ -46,6 +46,7 @@ type Settings struct {
 	Pages        []string         // the folders of templates/ that the program shows, beside the error page: nil for all; fewer start faster
 	PublicURL    string           // scheme://host[:port] as browsers see it; http is for localhost names only
 	SupportPhone string           // "" when there is none
+	CardTest     string           // address of the public card test, "" when there is none
 	Home         string           // where "go to the start page" leads, "" for nowhere
 	Footer       Footer           //
 	Proxies      []netip.Prefix   // the peers whose forwarding header is believed
@@ -60,6 +61,9 @@ type Footer struct {
 	Privacy       string
 	Feedback      string
 }
+
+// URL is the address of a path of this program as browsers see it.
+func (s *Site) URL(path string) string { return strings.TrimSuffix(s.settings.PublicURL, "/") + path }
 
 // Site renders the pages of one program.
 type Site struct {

@@ -84,6 +84,7 @@ type Options struct {
 	Quiet     bool                   // log nothing, for figures
 	MTLS      bool                   // a listener at which services show certificates
 	PKI       *cardtest.PKI          // whose cards are accepted; one that all worlds share without
+	Online    bool                   // a PKI of its own, with responders and lists that are asked; with PKI that is the caller's
 }
 
 // World is the whole house on loopback. Hosts end in .localhost: id (the issuer),
@@ -95,6 +96,7 @@ type World struct {
 	Pair      Pair
 	Clock     *Clock
 	PKI       *cardtest.PKI
+	Status    *cardtest.Server // who answers for the cards; nil without Options.Online
 	Replicas  []*Replica
 	Mailbox   *Mailbox
 	Log       *Log
@@ -113,6 +115,7 @@ type World struct {
 	requests   atomic.Int64
 	cards      atomic.Int64
 	visitors   atomic.Int64
+	trust      *card.Trust
 	reassemble func(i int)
 	mu         sync.Mutex
 	hosts      map[string]http.Handler
@@ -149,7 +152,10 @@ func TestMain(m *testing.M) {
 func NewWorld(t testing.TB, o Options) *World {
 	t.Helper()
 	w := &World{T: t, Pair: o.Pair, Clock: &Clock{}, Mailbox: &Mailbox{}, Log: &Log{}, Secrets: map[string]string{}, hosts: map[string]http.Handler{}}
-	if w.PKI = o.PKI; w.PKI == nil {
+	switch w.PKI = o.PKI; {
+	case w.PKI == nil && o.Online:
+		w.PKI, w.Status = cardtest.ForTestOnline(t, w.Clock.Now)
+	case w.PKI == nil:
 		w.PKI = must(pki())(t)
 	}
 	pages, cards := must(web.Listen("127.0.0.1:0"))(t), must(web.Listen("127.0.0.1:0"))(t)
@@ -211,7 +217,7 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 	if err := os.WriteFile(file, []byte(w.Master+"\n"), 0o600); err != nil {
 		w.T.Fatal(err)
 	}
-	trust := w.PKI.TestTrust(w.T)
+	w.trust = w.PKI.TestTrust(w.T)
 	certificate := must(w.PKI.ServerCertificate("*.card.localhost"))(w.T)
 	assemble := func(kept ephemeral.Store) *Replica {
 		w.T.Helper()
@@ -222,7 +228,7 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 		}
 		c := server.Config{
 			Issuer: w.Issuer(), Brand: brand, SupportPhone: "020 000 0000", UserServices: server.UserServices{URL: w.Origin("services")},
-			CardHost: &w.CardHost, RevocationWaived: true, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048, keys.P256}},
+			CardHost: &w.CardHost, RevocationWaived: !o.Online, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048, keys.P256}},
 			Passwords:    cmp.Or(hash{o.Hash.Time, o.Hash.MemoryKiB}, hash{1, 8 << 10}).params(o.Hash),
 			LettersEvery: 100 * time.Millisecond, Outgoing: openid.Outgoing{AllowHosts: hostNames(allHosts), RootCAs: w.PKI.ServerPool()},
 		}
@@ -234,7 +240,7 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 		}
 		var err error
 		r.Server, err = server.New(w.T.Context(), c, server.Deps{Store: r.Store, Keys: r.Store.Keys(), Ephemeral: r.Ephemeral, Master: master,
-			Carrier: w.Mailbox, Trust: func() *card.Trust { return trust }, Log: log, Now: w.Clock.Now})
+			Carrier: w.Mailbox, Trust: func() *card.Trust { return w.trust }, Log: log, Now: w.Clock.Now})
 		if err != nil {
 			w.T.Fatal(err)
 		}

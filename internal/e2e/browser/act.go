@@ -27,9 +27,6 @@ func (t *Tab) must(what string, action func(context.Context) error) {
 func (t *Tab) act(action func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(t.ctx, t.patience)
 	defer cancel()
-	if t.hasty {
-		return action(ctx)
-	}
 	if err := t.settle(ctx); err != nil {
 		return err
 	}
@@ -81,10 +78,7 @@ func (t *Tab) move(ctx context.Context, leave func(context.Context) error) error
 func (t *Tab) retry(ctx context.Context, f func() error) error {
 	var last error
 	for {
-		var err error
-		if !t.hasty {
-			err = t.settle(ctx)
-		}
+		err := t.settle(ctx)
 		if err == nil {
 			err = f()
 		}

@@ -37,7 +37,6 @@ type Tab struct {
 	allowed  []string
 	shots    int
 	noScript bool
-	hasty    bool // waits for no page to rest
 	patience time.Duration
 }
 
@@ -99,12 +98,20 @@ func (t *Tab) TryClick(selector string) error {
 	return t.act(func(ctx context.Context) error { return t.click(ctx, selector) })
 }
 
-// WhileLoading does f to the page that shows although another was asked for, which
-// does not come: nothing in f waits for the page to rest.
-func (t *Tab) WhileLoading(f func()) {
-	t.hasty = true
-	defer func() { t.hasty = false }()
-	f()
+// StartClick is Click on what leads to a page that does not come, such as one for which
+// a dialog asks that nobody sees. Until another page comes, the tab answers nothing,
+// though its own scripts go on.
+func (t *Tab) StartClick(selector string) {
+	t.tb.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, t.patience)
+	defer cancel()
+	err := t.settle(ctx)
+	if err == nil {
+		err = t.click(ctx, selector)
+	}
+	if err != nil {
+		t.fatalf("click %s: %v", selector, err)
+	}
 }
 
 // Fill replaces what a text field holds as typing does, or picks the option of

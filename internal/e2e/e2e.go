@@ -15,6 +15,7 @@
 //	errors_test.go     every error of every endpoint; tls_test.go: what every listener speaks
 //	mtls_test.go       services with certificates
 //	token_test.go      cards with a PIN in curl and openssl; pin_browser_test.go: in Chromium
+//	broken_browser_test.go  card attempts that end nowhere, in Chromium
 //	canary_test.go     secrets in logs           timing_test.go     what answers tell by their time
 //	conformance_*_test.go  the OpenID Foundation's plans, module by module
 //	bench_test.go      the figures of make bench

@@ -13,6 +13,7 @@ const (
 	bindingCookie = "browser" // package web's own: what binds forms and transactions
 	sessionCookie = "sid"     // the session's secret
 	methodCookie  = "method"  // what this browser signed in with last
+	attemptCookie = "attempt" // another one with every card attempt; it says nothing
 )
 
 // methodAge is how long a browser's last method is offered first.

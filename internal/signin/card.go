@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -99,9 +100,17 @@ func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f 
 func (p *Pages) cardStart(w http.ResponseWriter, r *http.Request, in *waiting) error {
 	to, err := p.Login.BeginCard(r.Context(), in.demand, card.Mode(r.PostFormValue("mode")))
 	if err == nil {
+		p.askAgain(w)
 		return see(w, to)
 	}
 	return p.answer(w, r, in, login.Flow{}, err)
+}
+
+// askAgain has the browser ask us for the page again when the person comes back
+// to it. Chromium keeps pages as they were, also those that may not be stored,
+// and gives them back unless a cookie of the site has changed meanwhile.
+func (p *Pages) askAgain(w http.ResponseWriter) {
+	p.Site.SetCookie(w, attemptCookie, rand.Text()[:8], 0)
 }
 
 // cardReturn is where the card host sends the browser: with the code of a

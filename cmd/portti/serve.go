@@ -69,7 +69,7 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		c.Keys.Token = token
 	}
 	provider, err := server.New(opening, c, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
-		Carrier: f.carrier, Trust: f.trust.Trust, Log: log})
+		Carrier: f.carrier, Trust: f.trust.Trust, TrustState: f.trust.State, Log: log})
 	if err != nil {
 		return assembling(err)
 	}
@@ -121,6 +121,9 @@ func work(ctx context.Context, provider *server.Server, lines *listeners, f *fil
 			return web.Serve(ctx, lines.mtls, provider.MTLSHandler(), f.mtlsCertificate.Asking(), log)
 		})
 	}
+	if lines.metrics != nil {
+		serving = append(serving, func() error { return web.Serve(ctx, lines.metrics, provider.Metrics(), nil, log) })
+	}
 	ended := make(chan error, len(serving))
 	for _, serve := range serving {
 		go func() { ended <- serve() }()
@@ -131,6 +134,9 @@ func work(ctx context.Context, provider *server.Server, lines *listeners, f *fil
 	}
 	if lines.mtls != nil {
 		attrs = append(attrs, "mtls_address", lines.mtls.Addr().String())
+	}
+	if lines.metrics != nil {
+		attrs = append(attrs, "metrics_address", lines.metrics.Addr().String())
 	}
 	log.Info("ready", attrs...)
 
@@ -150,6 +156,8 @@ type listeners struct {
 	pages net.Listener
 	cards net.Listener // nil without a card host
 	mtls  net.Listener // nil where services show no certificates
+
+	metrics net.Listener // nil where nothing tells how it goes
 }
 
 func listen(s *settings.Settings) (*listeners, error) {
@@ -170,12 +178,18 @@ func listen(s *settings.Settings) (*listeners, error) {
 			return nil, fmt.Errorf("setting mtls.address: %w", err)
 		}
 	}
+	if s.Metrics != nil {
+		if l.metrics, err = web.Listen(s.Metrics.Address); err != nil {
+			l.close()
+			return nil, fmt.Errorf("setting metrics.address: %w", err)
+		}
+	}
 	return l, nil
 }
 
 // close is for what no server has closed yet.
 func (l *listeners) close() {
-	for _, one := range []net.Listener{l.pages, l.cards, l.mtls} {
+	for _, one := range []net.Listener{l.pages, l.cards, l.mtls, l.metrics} {
 		if one != nil {
 			_ = one.Close() // closed already, mostly
 		}

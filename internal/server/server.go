@@ -5,6 +5,7 @@
 //	routes.go    every route on one screen
 //	health.go    /healthz and /readyz
 //	cards.go     lists of revoked certificates, and linked cards that turn up on them
+//	metrics.go   what monitoring reads
 //	run.go       letters, logout notices, keys, sweeping: what happens without a request
 package server
 
@@ -19,6 +20,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portti-id/portti/internal/api"
 	"github.com/portti-id/portti/internal/audit"
@@ -101,9 +104,11 @@ type Deps struct {
 	Master    *keys.Master
 	Carrier   mail.Carrier       // nil: letters wait in the outbox
 	Trust     func() *card.Trust // whose cards are accepted now
-	Lists     revocation.Lists   // of revoked certificates; nil: those of Server.Cards
-	Log       *slog.Logger
-	Now       func() time.Time
+	// TrustState tells of the bundle behind Trust, for metrics; nil: there is none.
+	TrustState func() card.BundleState
+	Lists      revocation.Lists // of revoked certificates; nil: those of Server.Cards
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // Server is one replica of the provider.
@@ -126,6 +131,7 @@ type Server struct {
 	ring    *keys.Ring
 	outbox  *mail.Outbox
 	handler http.Handler
+	metrics *prometheus.Registry
 }
 
 // New assembles a replica. It makes the signing keys that are missing.
@@ -193,6 +199,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Consents: s.Provider, Issuer: c.Issuer,
 		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON}
+	s.metrics = s.newMetrics()
 	if d.Carrier != nil {
 		s.outbox = s.letters(d.Carrier)
 	}

@@ -50,6 +50,9 @@ func (s *Settings) Check(p *config.Problems) {
 	if s.MTLS != nil {
 		s.MTLS.check(s.Issuer, p)
 	}
+	if s.Metrics != nil {
+		address("metrics.address", s.Metrics.Address, p)
+	}
 	if s.Redis != nil {
 		s.Redis.check(p)
 	}
@@ -91,6 +94,9 @@ func (s *Settings) defaults() {
 	}
 	if s.MTLS != nil {
 		s.MTLS.Address = cmp.Or(s.MTLS.Address, ":8444")
+	}
+	if s.Metrics != nil {
+		s.Metrics.Address = cmp.Or(s.Metrics.Address, "127.0.0.1:9464")
 	}
 	if s.Redis != nil {
 		s.Redis.Prefix = cmp.Or(s.Redis.Prefix, "portti:")

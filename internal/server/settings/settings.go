@@ -48,8 +48,9 @@ type Settings struct {
 	MasterKeyFile config.SecretFile `yaml:"master_key_file"`
 
 	Listen        Listen        `yaml:"listen"`
-	Card          *Card         `yaml:"card"` // absent: nobody signs in with a card
-	MTLS          *MTLS         `yaml:"mtls"` // absent: no service shows a certificate
+	Card          *Card         `yaml:"card"`    // absent: nobody signs in with a card
+	MTLS          *MTLS         `yaml:"mtls"`    // absent: no service shows a certificate
+	Metrics       *Metrics      `yaml:"metrics"` // absent: nothing tells how it goes
 	Database      Database      `yaml:"database"`
 	Redis         *Redis        `yaml:"redis"` // absent: memory, which is for one replica
 	SMTP          *SMTP         `yaml:"smtp"`  // absent: letters wait in the outbox until there is one
@@ -180,6 +181,13 @@ type CardProxy struct {
 	// Take a CA that issues to your proxies alone. With both this and secret_file both
 	// are asked for.
 	ClientCAFile config.Path `yaml:"client_ca_file"`
+}
+
+// Metrics is a listener of its own for monitoring, in the text format of Prometheus,
+// without TLS and without a password: on an address that only monitoring reaches.
+type Metrics struct {
+	// Address is where it listens: 127.0.0.1:9464
+	Address string `yaml:"address"`
 }
 
 // MTLS is where services show certificates (RFC 8705): those that prove themselves

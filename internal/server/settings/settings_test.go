@@ -175,6 +175,7 @@ func TestRefused(t *testing.T) {
 		minimal + "database: {path: x}\nuser_services: {url: 'https://a.example/x'}":                                         "setting user_services.url",
 		minimal + "database: {path: x}\ncard: {url: 'https://id.example.fi', certificate_file: c, key_file: master.key}":     "setting card.url",
 		minimal + "database: {path: x}\ncard: {certificate_file: c, key_file: master.key}":                                   "setting card.url: it is missing",
+		minimal + "database: {path: x}\nmetrics: {address: nowhere}":                                                         "setting metrics.address",
 		minimal + "database: {path: x}\ncard: {url: 'https://c.example.fi', max_tls: '1.1'}":                                 "setting card.max_tls",
 		proxied("addresses: [10.0.0.7/32], client_ca_file: ca.crt"):                                                          "setting card.proxy.format: it is missing",
 		proxied("format: squid, addresses: [10.0.0.7/32], client_ca_file: ca.crt"):                                           "setting card.proxy.format",

@@ -364,7 +364,7 @@ func (d *Door) note(r *http.Request, v visit, report Report) {
 		attrs = append(attrs, slog.String("reason", report.Reason))
 	}
 	if report.Verdict == UntrustedIssuer {
-		if leaf := v.certs[0]; string(leaf.RawIssuer) != string(leaf.RawSubject) { // else the name may be a person's
+		if isAuthorityName(v.certs[0].RawIssuer) { // else it may be a person's: who signs for himself, or with a card
 			attrs = append(attrs, slog.String("issuer", report.Holder.Issuer))
 		}
 	}

@@ -659,8 +659,15 @@ func TestLogTellsOfNobody(t *testing.T) {
 			b.get(t, b.pki.TestCase(t, c.Name), b.URL(tickets[len(tickets)-1]))
 		}
 	}
+	// A card that signs for another: the issuer's name is a person's.
+	holder := b.pki.TestCard(t, "signer", cardtest.Person{Given: "Kerttu", Family: "Kirjoittaja", Organisation: "Esimerkkivirasto", Serial: "555"})
+	signer := &cardtest.CA{Name: "signer", Cert: holder.Cert, Key: holder.Key}
+	b.get(t, b.pki.TestCard(t, "signed", maija, cardtest.From(signer), cardtest.Policies(cardtest.OrganisationPolicy)), b.URL(b.ticket("signed")))
+	if r, _ := b.attempts.result("signed"); r.Verdict != card.UntrustedIssuer {
+		t.Errorf("verdict %s", r.Verdict)
+	}
 	log := b.log.String()
-	for _, secret := range append(tickets, ticket, "Maija", "Meikäläinen", "MEIKÄLÄINEN", "123456789X", "maija@", card.Fingerprint(b.pki.TestCase(t, "good-p384").Cert)) {
+	for _, secret := range append(tickets, ticket, "Kerttu", "KIRJOITTAJA", "Maija", "Meikäläinen", "MEIKÄLÄINEN", "123456789X", "maija@", card.Fingerprint(b.pki.TestCase(t, "good-p384").Cert)) {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log holds %q", secret)
 		}

@@ -82,6 +82,25 @@ func (h *cardHouse) verdict(c *cardtest.Card, at time.Time) card.Verdict {
 	return h.replicas[0].Door.Checker.Check(h.t.Context(), c.Certificates(), at).Verdict
 }
 
+// linker links a new person's card that was last used at a time.
+func (h *cardHouse) linker() func(name string, used time.Time) (identity.UserID, *cardtest.Card) {
+	directory, org := h.replicas[0].Directory, identity.OrganisationID("agency")
+	_, err := directory.CreateOrganisation(h.t.Context(), operator, identity.Organisation{ID: org, Name: "Agency", Methods: identity.MethodsOf(identity.MethodCard), Delivery: identity.ByHandover})
+	h.must(err)
+	return func(name string, used time.Time) (identity.UserID, *cardtest.Card) {
+		h.t.Helper()
+		u, _, err := directory.CreateUser(h.t.Context(), operator, identity.User{Username: name, Organisation: org, GivenName: "Maija", FamilyName: "M", Email: name + "@agency.example", Language: "fi"})
+		h.must(err)
+		c := h.card(name)
+		seen := card.HolderOf(c.Cert)
+		h.must(h.b.store.Change(h.t.Context(), func(tx identity.Tx) error {
+			return tx.AddCardLink(identity.CardLink{ID: identity.LinkID("link-" + name), User: u.ID, Fingerprint: seen.Fingerprint, SPKI: seen.SPKI, Issuer: seen.Issuer, IssuerDN: seen.IssuerDN,
+				Serial: seen.Serial, NotAfter: seen.NotAfter, Linked: time.Now(), Used: used})
+		}))
+		return u.ID, c
+	}
+}
+
 // S24: with the responder down a valid list lets cards in, and one that is over
 // lets nobody in. Who is on it stays out.
 func TestListsAnswerWhereNoResponderDoes(t *testing.T) {
@@ -131,25 +150,10 @@ func TestLinkedCardsOnAListEndSessions(t *testing.T) {
 	each(t, func(t *testing.T, b *backends) {
 		h := newCardHouse(t, b, revocation.Require, 5)
 		db := b.store
-		directory := h.replicas[0].Directory
-		org := identity.OrganisationID("agency")
-		_, err := directory.CreateOrganisation(t.Context(), operator, identity.Organisation{ID: org, Name: "Agency", Methods: identity.MethodsOf(identity.MethodCard), Delivery: identity.ByHandover})
-		h.must(err)
-		link := func(name string) (identity.UserID, *cardtest.Card) {
-			t.Helper()
-			u, _, err := directory.CreateUser(t.Context(), operator, identity.User{Username: name, Organisation: org, GivenName: "Maija", FamilyName: "M", Email: name + "@agency.example", Language: "fi"})
-			h.must(err)
-			c := h.card(name)
-			seen := card.HolderOf(c.Cert)
-			h.must(db.Change(t.Context(), func(tx identity.Tx) error {
-				return tx.AddCardLink(identity.CardLink{ID: identity.LinkID("link-" + name), User: u.ID, Fingerprint: seen.Fingerprint, SPKI: seen.SPKI, Issuer: seen.Issuer, IssuerDN: seen.IssuerDN,
-					Serial: seen.Serial, NotAfter: seen.NotAfter, Linked: time.Now()})
-			}))
-			return u.ID, c
-		}
-		lost, lostCard := link("lost")
-		held, heldCard := link("held")
-		good, _ := link("good")
+		link := h.linker()
+		lost, lostCard := link("lost", time.Time{})
+		held, heldCard := link("held", time.Time{})
+		good, _ := link("good", time.Time{})
 		h.must(h.pki.Revoke(lostCard, 1, time.Now().Add(-time.Hour)))
 		h.must(h.pki.Hold(heldCard, time.Now().Add(-time.Hour)))
 		check := func() {
@@ -199,6 +203,54 @@ func TestLinkedCardsOnAListEndSessions(t *testing.T) {
 			if len(events) != want || events[0].Actor != "system" || events[0].Reason != "crl" && event != audit.CardReinstated {
 				t.Errorf("%s: %+v", event, events)
 			}
+		}
+	})
+}
+
+// S24: where a CA has no list, its responder is asked about the cards of those who
+// may be signed in, by one replica in each turn; what nobody says changes nothing.
+func TestLinkedCardsWithoutAListAreAskedAbout(t *testing.T) {
+	each(t, func(t *testing.T, b *backends) {
+		h := newCardHouse(t, b, revocation.Soft, 5)
+		link := h.linker()
+		lost, lostCard := link("lost", time.Now())
+		idle, idleCard := link("idle", time.Now().Add(-13*time.Hour))
+		good, _ := link("good", time.Now())
+		for _, c := range []*cardtest.Card{lostCard, idleCard} {
+			h.must(h.pki.Revoke(c, 1, time.Now().Add(-time.Hour)))
+		}
+		ask := func() {
+			t.Helper()
+			h.must(b.ephemeral.Delete(t.Context(), "cards:ask"))
+			var all sync.WaitGroup
+			for _, s := range h.replicas {
+				all.Go(func() {
+					if err := s.Cards.Ask(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+		}
+		is := func(id identity.UserID, status card.State) {
+			t.Helper()
+			p, err := b.store.Person(t.Context(), id)
+			h.must(err)
+			if p.Card.Status != status {
+				t.Errorf("%s: %q, want %q", p.User.Username, p.Card.Status, status)
+			}
+		}
+		h.site.FailOCSP(h.pki.Organisation, cardtest.Down)
+		ask() // nobody answers, and Soft lets cards in: nothing is noted
+		is(lost, "")
+		h.site.FailOCSP(h.pki.Organisation, "")
+		before := h.site.Asked(h.pki.Organisation).OCSP
+		ask()
+		is(lost, card.WasRevoked)
+		is(idle, "") // her session is long over
+		is(good, "")
+		if asked := h.site.Asked(h.pki.Organisation).OCSP; asked != before+2 {
+			t.Errorf("the responder was asked %d times", asked-before)
 		}
 	})
 }

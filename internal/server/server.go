@@ -256,6 +256,9 @@ func (s *Server) signIn(ctx context.Context, sessions *session.Sessions) (*login
 		}
 	}
 	s.Revocation = &revocation.Checker{Trust: s.deps.Trust, Cache: s.deps.Ephemeral, Lists: lists, Mode: s.config.Revocation, Log: s.deps.Log}
+	if s.Cards != nil && s.config.Revocation != revocation.CRLOnly {
+		s.Cards.responders = s.Revocation
+	}
 	checker := &card.Checker{Trust: s.deps.Trust, Revocation: s.Revocation, Waived: s.config.RevocationWaived, Strangers: s.deps.Store, Log: s.deps.Log}
 	s.Door = &card.Door{Checker: checker, Attempts: login.Attempts{Service: signIn}, Host: *s.config.CardHost, Fallback: s.config.Issuer + "/signin/card/restart",
 		OldTLSHost: s.config.CardOldTLSHost, AnyCAHost: s.config.CardAnyCAHost, NoOldTLS: s.config.CardNoOldTLS,

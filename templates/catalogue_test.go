@@ -100,6 +100,7 @@ var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "ident
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{
 	"ephemeral_conflict", "ephemeral_not_found", "device_codes_spent", "poll_too_soon", "method_unknown", "card_", // card_ + verdict: package signin shows the verdict's page
+	"card_revoked", "card_suspended", "card_untrusted_issuer", // the same
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
 	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",

@@ -36,6 +36,7 @@ const (
 	CardRefused          Type = "card.refused"
 	CardRevoked          Type = "card.revoked"          // by its CA, and linked
 	CardSuspended        Type = "card.suspended"        // by its CA, and linked
+	CardUntrusted        Type = "card.untrusted"        // its CA is not configured any more
 	CardReinstated       Type = "card.reinstated"       // the suspension was lifted
 	CardIssuerForgotten  Type = "card.issuer_forgotten" // one that was met and is not configured
 	CardApprovalAsked    Type = "card.approval_asked"

@@ -110,6 +110,11 @@ type Report struct {
 	Kind    Kind   // of the CA that issued it; "" before that is known
 	Reason  string // for the operator's log: what failed, and nothing about the person; "" when Good
 
+	// Vouched tells that somebody who may say so has said of the whole path that
+	// nothing on it was revoked. A card that is Good without it was let in unasked:
+	// see Checker.Waived and revocation.Soft.
+	Vouched bool
+
 	// Path is the card's certificate, the configured CA that issued it, and so on up
 	// to the pinned root; nil before that is known.
 	Path []*x509.Certificate
@@ -134,6 +139,7 @@ type Result struct {
 	Holder  Holder    `json:"holder,omitzero"`
 	Kind    Kind      `json:"kind,omitempty"`
 	Mode    Mode      `json:"mode,omitempty"`
-	TLS     string    `json:"tls,omitempty"` // "1.2" or "1.3"; "" behind a proxy
-	At      time.Time `json:"at"`            // when the handshake was done, UTC: the auth_time of a card sign-in (S2)
+	TLS     string    `json:"tls,omitempty"`     // "1.2" or "1.3"; "" behind a proxy
+	Vouched bool      `json:"vouched,omitempty"` // see Report
+	At      time.Time `json:"at"`                // when the handshake was done, UTC: the auth_time of a card sign-in (S2)
 }

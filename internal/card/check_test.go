@@ -1,6 +1,7 @@
 package card_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -127,6 +128,41 @@ func TestNobodyComesInWithoutRevocationCheck(t *testing.T) {
 		if r := checker.Check(t.Context(), p.TestCase(t, c.Name).Certificates(), time.Now()); r.Verdict != want {
 			t.Errorf("%s: verdict %s (%s), want %s", c.Name, r.Verdict, r.Reason, want)
 		}
+	}
+}
+
+// says is a Revocation that says one thing of the card, and another of its CAs.
+type says struct{ card, ca card.Status }
+
+func (s says) Status(_ context.Context, cert, _ *x509.Certificate, _ time.Time) card.Status {
+	if cert.IsCA {
+		return s.ca
+	}
+	return s.card
+}
+
+// A card is vouched for when somebody has spoken of everything on its path.
+func TestOnlyAnAnswerVouches(t *testing.T) {
+	p := cardtest.ForTest(t)
+	certs := p.TestCase(t, "good-p384").Certificates()
+	answer, waved := card.Status{State: card.NotRevoked, Source: "ocsp"}, card.Status{State: card.NotRevoked}
+	for name, c := range map[string]struct {
+		says
+		waived, want bool
+	}{
+		"asked":            {says{answer, answer}, false, true},
+		"let in unasked":   {says{waved, answer}, false, false},
+		"its CA let in":    {says{answer, waved}, false, false},
+		"nobody was asked": {says{answer, answer}, true, false},
+	} {
+		checker := card.Checker{Trust: trusting(p.TestTrust(t)), Revocation: c.says, Waived: c.waived}
+		if r := checker.Check(t.Context(), certs, time.Now()); r.Verdict != card.Good || r.Vouched != c.want {
+			t.Errorf("%s: %s, vouched %v", name, r.Verdict, r.Vouched)
+		}
+	}
+	refused := card.Checker{Trust: trusting(p.TestTrust(t)), Revocation: says{card.Status{State: card.WasRevoked, Source: "ocsp"}, answer}}
+	if r := refused.Check(t.Context(), certs, time.Now()); r.Verdict != card.Revoked || r.Vouched {
+		t.Errorf("%s, vouched %v", r.Verdict, r.Vouched)
 	}
 }
 

@@ -341,7 +341,7 @@ func (d *Door) attempt(r *http.Request, v visit) string {
 	report := d.Checker.Check(ctx, v.certs, now)
 	d.note(r, v, report)
 
-	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, Mode: v.mode, TLS: d.version(r), At: now}
+	result := Result{Verdict: report.Verdict, Failed: report.Failed, Holder: report.Holder, Kind: report.Kind, Vouched: report.Vouched, Mode: v.mode, TLS: d.version(r), At: now}
 	next, err := d.Attempts.Finish(ctx, a, result)
 	if err != nil {
 		d.Log.ErrorContext(ctx, "card host: cannot store the result", "error", err)

@@ -23,6 +23,7 @@ const (
 	NotRevoked  State = "good"
 	WasRevoked  State = "revoked"
 	OnHold      State = "on_hold"     // certificateHold (RFC 5280 §5.3.1): may be lifted
+	Untrusted   State = "untrusted"   // of a linked card alone: its CA is not configured any more (S30)
 	Unavailable State = "unavailable" // nobody who may say it has said it
 )
 
@@ -70,6 +71,7 @@ func (c *Checker) Check(ctx context.Context, certs []*x509.Certificate, now time
 	}
 	// From the top: what a CA says about those below it is worth nothing once it
 	// was revoked itself. A root stands for itself: it is pinned.
+	r.Vouched = true
 	for i := len(r.Path) - 2; i >= 0; i-- {
 		s := c.Revocation.Status(ctx, r.Path[i], r.Path[i+1], now)
 		why := s.Reason
@@ -78,6 +80,7 @@ func (c *Checker) Check(ctx context.Context, certs []*x509.Certificate, now time
 		}
 		switch {
 		case s.State == NotRevoked:
+			r.Vouched = r.Vouched && s.Source != ""
 		case s.State == OnHold && i == 0:
 			return refused(r, Suspended, why)
 		case s.State == WasRevoked || s.State == OnHold:
@@ -90,7 +93,7 @@ func (c *Checker) Check(ctx context.Context, certs []*x509.Certificate, now time
 }
 
 func refused(r Report, v Verdict, why string) Report {
-	r.Verdict, r.Failed, r.Reason = v, CheckRevocation, why
+	r.Verdict, r.Failed, r.Reason, r.Vouched = v, CheckRevocation, why, false
 	return r
 }
 

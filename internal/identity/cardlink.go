@@ -71,7 +71,8 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 // CardHolder returns the person to whose username a good card is linked (S2).
 // The match is the certificate's fingerprint and nothing else. Faults:
 // card_not_linked, card_awaits_approval, card_link_removed_by_order,
-// account_disabled.
+// account_disabled; and card_revoked, card_suspended or card_untrusted_issuer when
+// that has been noted of the link.
 func (d *Directory) CardHolder(ctx context.Context, h card.Holder) (Person, error) {
 	p, err := d.linkedTo(ctx, h)
 	if err == nil || fault.Code(err) != errNotLinked.Code && fault.Code(err) != errByOrder.Code {
@@ -118,12 +119,27 @@ func (d *Directory) linkedTo(ctx context.Context, h card.Holder) (Person, error)
 	if p.Card == nil || p.Card.Fingerprint != h.Fingerprint {
 		return Person{}, errNotLinked // removed between the two reads
 	}
+	switch p.Card.Status { // whatever the card's door has found: it may have asked nobody
+	case card.WasRevoked:
+		return Person{}, errRevoked
+	case card.OnHold:
+		return Person{}, errSuspended
+	case card.Untrusted:
+		return Person{}, errUntrusted
+	}
 	return p, nil
 }
 
 var (
 	errNotLinked = fault.New(fault.NotFound, "card_not_linked", "The card works, but it has not been linked to a username.")
 	errByOrder   = fault.New(fault.Denied, "card_link_removed_by_order", "A new password was ordered, which removed the link to this card. Sign in with your username and password and link the card again.")
+)
+
+// The codes of a card that was refused when it was read (login.Service.Card).
+var (
+	errRevoked   = fault.New(fault.Denied, "card_revoked", "The card has been revoked.")
+	errSuspended = fault.New(fault.Denied, "card_suspended", "The card has been suspended.")
+	errUntrusted = fault.New(fault.Denied, "card_untrusted_issuer", "The issuer of the card is not accepted any more.")
 )
 
 // Tail is the end of the certificate's serial number (card.Holder.Tail).

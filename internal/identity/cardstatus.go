@@ -5,6 +5,7 @@ import (
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/mail"
 )
 
@@ -40,10 +41,43 @@ func (d *Directory) CheckCards(ctx context.Context, page int, ask func(ctx conte
 	}
 }
 
+// CardRead notes on the link of a card what its handshake came to, whoever showed
+// it: to hold the card and its PIN is what it takes. A responder is asked when a card
+// is shown, so where there are no lists this is how a linked card turns up revoked.
+// And where nobody is asked or answers, a card whose suspension we have heard of
+// stays suspended.
+func (d *Directory) CardRead(ctx context.Context, r card.Result) error {
+	s := card.Status{Source: "card"}
+	switch {
+	case r.Holder.Fingerprint == "":
+		return nil
+	case r.Verdict == card.Revoked:
+		s.State = card.WasRevoked
+	case r.Verdict == card.Suspended:
+		s.State = card.OnHold
+	case r.Verdict == card.UntrustedIssuer:
+		s.State = card.Untrusted
+	case r.Verdict == card.Good:
+		s.State = card.NotRevoked
+	default:
+		return nil
+	}
+	l, err := d.Store.CardLink(ctx, r.Holder.Fingerprint)
+	if fault.Is(err, fault.NotFound) || err == nil && !l.Removed.IsZero() {
+		return nil
+	}
+	if err != nil || s.State == card.NotRevoked && l.Status == card.OnHold && !r.Vouched {
+		return err
+	}
+	_, err = d.NoteCardStatus(ctx, l, s)
+	return err
+}
+
 // NoteCardStatus keeps what the CA says of a linked card. A card that was revoked or
 // suspended ends every session of its holder (S24), who gets a letter; the link
-// stays, closed, until an Order removes it (S30). A suspension may be lifted, a
-// revocation never. Whatever the number of callers, one notes a change, and gets
+// stays, closed, until an Order removes it (S30). So does one whose CA is not
+// accepted any more, without a letter. A suspension may be lifted and a CA accepted
+// again; a revocation is for good. Whatever the number of callers, one notes a change, and gets
 // true.
 func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Status) (noted bool, err error) {
 	to, changed := transition(l.Status, s.State)
@@ -72,22 +106,25 @@ func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Statu
 		if err := tx.EndSessions(l.User, ""); err != nil {
 			return err
 		}
+		if to == card.Untrusted {
+			return nil // the operator's doing, who may take it back: the pages say it
+		}
 		return d.letter(tx, p, cardLetters[to], "tail", tail)
 	})
 	return noted && err == nil, err
 }
 
 var (
-	cardEvents  = map[card.State]audit.Type{card.WasRevoked: audit.CardRevoked, card.OnHold: audit.CardSuspended, "": audit.CardReinstated}
+	cardEvents  = map[card.State]audit.Type{card.WasRevoked: audit.CardRevoked, card.OnHold: audit.CardSuspended, card.Untrusted: audit.CardUntrusted, "": audit.CardReinstated}
 	cardLetters = map[card.State]mail.Template{card.WasRevoked: mail.CardRevoked, card.OnHold: mail.CardSuspended}
 )
 
 // transition says what a link's status becomes when the CA says s.
 func transition(from, s card.State) (to card.State, changed bool) {
 	switch {
-	case from == card.WasRevoked:
+	case from == card.WasRevoked, from == card.OnHold && s == card.Untrusted:
 		return from, false
-	case s == card.WasRevoked, s == card.OnHold:
+	case s == card.WasRevoked, s == card.OnHold, s == card.Untrusted:
 		return s, s != from
 	case s == card.NotRevoked:
 		return "", from != ""

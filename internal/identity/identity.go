@@ -120,7 +120,8 @@ type CardLink struct {
 	RemovedReason string    // "order", "user_disabled"
 
 	// Status is what the card's CA says of it: card.WasRevoked, card.OnHold, or ""
-	// while we have heard of neither; StatusAt is when we heard.
+	// while we have heard of neither; or card.Untrusted, when that CA was not
+	// configured any more. StatusAt is when we heard.
 	Status   card.State
 	StatusAt time.Time
 }

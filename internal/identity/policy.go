@@ -81,19 +81,21 @@ func (s Methods) String() string {
 const ReauthenticateAfter = 5 * time.Minute
 
 // UsableCard tells whether the linked card can sign in today; one that has
-// expired, or that its CA has revoked or suspended as far as we have heard, counts
-// as no valid link (S30). What is true this minute is known at the card's door.
+// expired, that its CA has revoked or suspended as far as we have heard, or whose CA
+// is not accepted any more, counts as no valid link (S30). What is true this minute is known at the card's door.
 func (p Person) UsableCard(now time.Time) bool {
 	return p.Card != nil && p.Card.State(now) == ""
 }
 
-// State says why a link is no good any more: expired, revoked or suspended; "" when it is good.
+// State says why a link is no good any more: expired, revoked, suspended or untrusted; "" when it is good.
 func (l CardLink) State(now time.Time) string {
 	switch {
 	case l.Status == card.WasRevoked:
 		return "revoked"
 	case !now.Before(l.NotAfter):
 		return "expired"
+	case l.Status == card.Untrusted:
+		return "untrusted"
 	case l.Status != "":
 		return "suspended"
 	}

@@ -169,6 +169,11 @@ func (at Attempts) Finish(ctx context.Context, ca card.Attempt, r card.Result) (
 	if err != nil {
 		return "", err
 	}
+	if r.Verdict != card.Good && a.Kind != forTest { // of a test nothing is kept but the coded result (S66)
+		if err := at.Service.Directory.CardRead(ctx, r); err != nil {
+			return "", err
+		}
+	}
 	if err := at.Service.decided(ctx, a.ID, "card_"+string(r.Verdict), r.Holder.Tail()); err != nil {
 		return "", err
 	}
@@ -203,7 +208,7 @@ func (s *Service) take(ctx context.Context, code string) (outcome, error) {
 //
 // A card that is refused leaves the flow where it is, with a fault whose code
 // is "card_"+verdict, or card_not_linked, other_card_linked,
-// card_link_removed_by_order, account_disabled; the holder is returned for the
+// card_awaits_approval, card_link_removed_by_order, account_disabled; the holder is returned for the
 // page to name the card by its tail.
 func (s *Service) Card(ctx context.Context, d Demand, code string) (Flow, card.Holder, error) {
 	f, raw, err := s.load(ctx, d)
@@ -257,6 +262,13 @@ func (s *Service) cardPerson(ctx context.Context, f Flow, d Demand, r card.Resul
 		return identity.Person{}, refused(r.Verdict)
 	}
 	p, err := s.Directory.CardHolder(ctx, r.Holder)
+	if code := fault.Code(err); code == "card_suspended" || code == "card_untrusted_issuer" {
+		// What was noted of the link may be over.
+		if err := s.Directory.CardRead(ctx, r); err != nil {
+			return identity.Person{}, err
+		}
+		p, err = s.Directory.CardHolder(ctx, r.Holder)
+	}
 	expected := f.User
 	if expected == "" {
 		expected = d.User

@@ -655,3 +655,62 @@ func keyOf(t *testing.T, groups string) []byte {
 	t.Helper()
 	return must[[]byte](t)(base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(groups, " ", "")))
 }
+
+// S24, S30: what the card's door finds out about a linked card is kept. Its holder's
+// sessions end, and the password leads to User Services, not back to the card.
+func TestLinkedCardIsReadAsRevoked(t *testing.T) {
+	for verdict, want := range map[card.Verdict]string{card.Revoked: "revoked", card.Suspended: "suspended", card.UntrustedIssuer: "untrusted"} {
+		t.Run(want, func(t *testing.T) {
+			each(t, func(b *bench) {
+				ctx := t.Context()
+				id := b.settled("Matti", identity.MethodCard)
+				good := b.withCard(id, "mine")
+				good.Vouched = true
+				before := must[identity.Person](t)(b.Directory.Store.Person(ctx, id)).User.Epoch
+				bad := good
+				bad.Verdict, bad.Vouched = verdict, false
+
+				d := demand("tx-test")
+				address := must[string](t)(b.BeginTest(ctx, Test{Browser: d.Browser, From: from, Back: "https://login.example/card-test/result"}))
+				b.present(address, bad)
+				if p := must[identity.Person](t)(b.Directory.Store.Person(ctx, id)); p.Card.Status != "" || p.User.Epoch != before {
+					t.Errorf("a card test has changed the link: %q", p.Card.Status)
+				}
+
+				signIn := func(tx string, r card.Result) (Flow, error) {
+					d := demand(tx)
+					b.at(b.Start(ctx, d, nil))(AskPassword)
+					f, _, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), r))
+					return f, err
+				}
+				if _, err := signIn("tx1", bad); fault.Code(err) != "card_"+string(verdict) {
+					t.Fatalf("refused with %v", err)
+				}
+				p := must[identity.Person](t)(b.Directory.Store.Person(ctx, id))
+				if p.Card == nil || p.Card.State(b.now()) != want || p.User.Epoch == before {
+					t.Errorf("the link is %q, epoch %d → %d", p.Card.State(b.now()), before, p.User.Epoch)
+				}
+				b.at(b.Start(ctx, demand("tx2"), nil))(AskPassword)
+				b.at(b.Password(ctx, demand("tx2"), "matti", ownPassword))(Enrol)
+
+				// Nobody was asked at this handshake: what was heard before stands. That the
+				// CA is trusted again, the handshake has shown.
+				good.Vouched = false
+				f, err := signIn("tx3", good)
+				if verdict == card.UntrustedIssuer {
+					b.at(f, err)(Done)
+				} else if fault.Code(err) != "card_"+string(verdict) || f.Step != AskPassword {
+					t.Errorf("let in unasked: %v at %s", err, f.Step)
+				}
+				// And a revocation is for good.
+				good.Vouched = true
+				f, err = signIn("tx4", good)
+				if verdict != card.Revoked {
+					b.at(f, err)(Done)
+				} else if fault.Code(err) != "card_revoked" || f.Step != AskPassword {
+					t.Errorf("a revoked card signs in: %v at %s", err, f.Step)
+				}
+			})
+		})
+	}
+}

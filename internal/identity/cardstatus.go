@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
@@ -11,8 +12,10 @@ import (
 
 // CheckCards asks about every active link, page by page, and notes what is new. It
 // returns how many it noted. ask must not call the Directory; it says card.Unavailable where it
-// knows nothing.
+// knows nothing. What cannot be noted of one card keeps nothing from the others:
+// the error holds the first of those failures.
 func (d *Directory) CheckCards(ctx context.Context, page int, ask func(ctx context.Context, l CardLink) card.Status) (noted int, err error) {
+	var failed error
 	for after := LinkID(""); ; {
 		links, err := d.Store.CardLinks(ctx, after, page)
 		if err != nil {
@@ -27,15 +30,17 @@ func (d *Directory) CheckCards(ctx context.Context, page int, ask func(ctx conte
 				continue
 			}
 			was, err := d.NoteCardStatus(ctx, l, s)
-			if err != nil {
+			switch {
+			case fault.Is(err, fault.Unavailable):
 				return noted, err
-			}
-			if was {
+			case err != nil && failed == nil:
+				failed = fmt.Errorf("link %s: %w", l.ID, err)
+			case was:
 				noted++
 			}
 		}
 		if len(links) < page {
-			return noted, nil
+			return noted, failed
 		}
 		after = links[len(links)-1].ID
 	}

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -155,4 +156,62 @@ func TestCheckCardsAsksAboutEveryLink(t *testing.T) {
 			t.Error("the wrong card was noted")
 		}
 	})
+}
+
+// What cannot be noted of one card keeps nothing from the others.
+func TestOneCardThatCannotBeNotedStopsNoOther(t *testing.T) {
+	each(t, func(h *house) {
+		org := h.organisation("agency", identity.MethodCard, identity.MethodApp)
+		var ids []identity.UserID
+		for _, name := range []string{"a", "b", "c"} {
+			id := h.settled(org, name)
+			h.withCard(id, "f"+name)
+			ids = append(ids, id)
+		}
+		whole := h.Store
+		for _, bad := range ids { // whichever comes first
+			h.Store = without{whole, bad}
+			if _, err := h.CheckCards(t.Context(), 2, func(context.Context, identity.CardLink) card.Status {
+				return card.Status{State: card.OnHold, Source: "crl"}
+			}); err == nil {
+				t.Error("the failure is not told")
+			}
+			h.Store = whole
+			for _, id := range ids {
+				if (h.person(id).Card.Status == card.OnHold) != (id != bad) {
+					t.Errorf("%q: %q, and %q fails", id, h.person(id).Card.Status, bad)
+				}
+			}
+			_, err := h.CheckCards(t.Context(), 2, func(context.Context, identity.CardLink) card.Status { return card.Status{State: card.NotRevoked} })
+			h.must(err)
+		}
+		h.at = h.now().AddDate(2, 0, -7)
+		h.clearLetters()
+		h.Store = without{whole, ids[0]}
+		if told, err := h.NoticeExpiringCards(t.Context()); told != 2 || err == nil {
+			t.Errorf("%d letters, %v", told, err)
+		}
+	})
+}
+
+// without is a store that cannot read one person.
+type without struct {
+	identity.Store
+	id identity.UserID
+}
+
+func (s without) Change(ctx context.Context, f func(identity.Tx) error) error {
+	return s.Store.Change(ctx, func(tx identity.Tx) error { return f(withoutTx{tx, s.id}) })
+}
+
+type withoutTx struct {
+	identity.Tx
+	id identity.UserID
+}
+
+func (tx withoutTx) Person(id identity.UserID) (identity.Person, error) {
+	if id == tx.id {
+		return identity.Person{}, errors.New("cannot be read")
+	}
+	return tx.Tx.Person(id)
 }

@@ -2,8 +2,10 @@ package identity
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/mail"
 )
 
@@ -33,7 +35,8 @@ const noticesAtOnce = 500
 
 // NoticeExpiringCards writes the letters that are due, and returns how many cards
 // it has told of. Any number of replicas may do so at once: each letter is written
-// in the transaction that notes it.
+// in the transaction that notes it. One that fails keeps nobody else from theirs:
+// the error holds the first of those failures.
 func (d *Directory) NoticeExpiringCards(ctx context.Context) (int, error) {
 	now := d.now()
 	links, err := d.Store.ExpiringCards(ctx, now, noticesAtOnce)
@@ -41,6 +44,7 @@ func (d *Directory) NoticeExpiringCards(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	told := 0
+	var failed error
 	for _, link := range links {
 		tell := false
 		err := d.change(ctx, func(tx Tx) error {
@@ -57,14 +61,16 @@ func (d *Directory) NoticeExpiringCards(ctx context.Context) (int, error) {
 			tell = true
 			return d.letter(tx, p, mail.CardExpires, "tail", link.Tail(), "date", dateIn(p.User.Language, link.NotAfter))
 		})
-		if err != nil {
+		switch {
+		case fault.Is(err, fault.Unavailable):
 			return told, err
-		}
-		if tell {
+		case err != nil && failed == nil:
+			failed = fmt.Errorf("link %s: %w", link.ID, err)
+		case err == nil && tell:
 			told++
 		}
 	}
-	return told, nil
+	return told, failed
 }
 
 // dateIn writes a day as people of a language do.

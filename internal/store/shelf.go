@@ -13,6 +13,9 @@ import (
 // the shelf, or be read by a replica.
 const partsKept = time.Hour
 
+// clocksDiffer is how far the clocks of replicas may be apart.
+const clocksDiffer = time.Minute
+
 // shelf is crl.Shelf.
 type shelf struct{ s *Store }
 
@@ -97,8 +100,8 @@ func (h shelf) Shelve(ctx context.Context, l crl.Shelved) (shelved bool, err err
 func (h shelf) NoteChecked(ctx context.Context, l crl.Shelved) error {
 	return h.s.tell(ctx, "note that a list is the newest", func(db *gorm.DB) error {
 		return db.Exec(`update crl_lists set checked = @checked, source = @source, etag = @etag, last_modified = @modified
-			where ca = @ca and scope = @scope and digest = @digest and checked < @checked`,
-			args{"ca": string(l.CA), "scope": string(l.Scope), "digest": l.Digest, "checked": at(l.Checked), "source": l.Source, "etag": l.ETag, "modified": l.LastModified}).Error
+			where ca = @ca and scope = @scope and digest = @digest and (checked < @checked or checked > @soon)`,
+			args{"soon": at(l.Checked.Add(clocksDiffer)), "ca": string(l.CA), "scope": string(l.Scope), "digest": l.Digest, "checked": at(l.Checked), "source": l.Source, "etag": l.ETag, "modified": l.LastModified}).Error
 	})
 }
 
@@ -118,10 +121,11 @@ func (h shelf) DropParts(ctx context.Context, parts string) error {
 }
 
 // sweepParts deletes the parts of lists that newer ones have replaced, and of those
-// that never got to the shelf.
+// that never got to the shelf. It finds them by the index alone: SQLite would read
+// every list to see when its parts were added.
 func (s *Store) sweepParts(ctx context.Context, now time.Time) error {
 	return s.tell(ctx, "sweep parts of lists", func(db *gorm.DB) error {
-		return db.Exec("delete from crl_parts where added < @before and not exists (select 1 from crl_lists l where l.parts = crl_parts.parts)",
+		return db.Exec("delete from crl_parts where parts in (select parts from crl_parts except select parts from crl_lists) and added < @before",
 			args{"before": at(now.Add(-partsKept))}).Error
 	})
 }

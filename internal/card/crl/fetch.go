@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
@@ -30,6 +31,7 @@ const (
 	wholeFetch   = 5 * time.Minute
 	longestPause = 30 * time.Second // without a single octet
 	longestETag  = 256
+	askedAtOnce  = 4 // CAs
 )
 
 // ErrStalled says that a server stopped sending in the middle of a list.
@@ -82,45 +84,63 @@ func (f *Fetcher) Run(ctx context.Context, loaded func()) {
 	}
 }
 
-// Round asks for the lists that are due, one CA after the other, and tells
-// whether any came. What goes wrong with a CA's list is logged; the error is the
-// shelf's own.
+// Round asks for the lists that are due, of several CAs at once, so that a server
+// that is silent keeps none but its own waiting. It tells whether any list came.
+// What goes wrong with a CA's list is logged; the error is the shelf's own.
 func (f *Fetcher) Round(ctx context.Context) (fresh bool, err error) {
 	shelved, err := f.Shelf.Shelved(ctx)
 	if err != nil {
 		return false, err
 	}
 	sources := f.Trust().Sources()
+	places := make(chan struct{}, askedAtOnce)
+	var brought atomic.Bool
+	var all sync.WaitGroup
 	for _, s := range sources {
-		ca := AuthorityOf(s.CA)
-		if len(s.CRL) == 0 || !f.due(ca, wants(s, sources), shelved) {
+		if len(s.CRL) == 0 || !f.due(AuthorityOf(s.CA), wants(s, sources), shelved) {
 			continue
 		}
-		lease := "crl-fetch:" + string(ca)
-		switch err := f.Leases.Add(ctx, lease, []byte("1"), f.timeout()*time.Duration(len(s.CRL))+time.Minute); {
-		case fault.Is(err, fault.Conflict):
-			continue // another replica asks, or has failed and waits
-		case err != nil:
-			// Without leases every replica asks for itself: more work, and no harm.
-			f.Log.WarnContext(ctx, "lease of a fetch", "error", err)
-		}
-		lists, err := f.Fetch(ctx, s)
-		if ctx.Err() != nil {
-			_ = f.Leases.Delete(context.WithoutCancel(ctx), lease)
-			return fresh, ctx.Err()
-		}
-		for _, list := range lists {
-			fresh = fresh || list.new
-		}
-		wait := f.note(s, err)
-		if err != nil {
-			f.Log.WarnContext(ctx, "a list of revoked certificates was not fetched", "ca", s.CA.Subject.CommonName, "retry_in", wait, "error", err)
-			_ = f.Leases.Put(ctx, lease, []byte("1"), wait) // the others wait as well
-		} else {
-			_ = f.Leases.Delete(ctx, lease)
-		}
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			if f.turn(ctx, s) {
+				brought.Store(true)
+			}
+		})
 	}
-	return fresh, nil
+	all.Wait()
+	return brought.Load(), ctx.Err()
+}
+
+// turn asks one CA, unless another replica does, and tells whether a list came.
+func (f *Fetcher) turn(ctx context.Context, s card.Source) (fresh bool) {
+	if ctx.Err() != nil {
+		return false
+	}
+	lease := "crl-fetch:" + string(AuthorityOf(s.CA))
+	switch err := f.Leases.Add(ctx, lease, []byte("1"), f.timeout()*time.Duration(len(s.CRL))+time.Minute); {
+	case fault.Is(err, fault.Conflict):
+		return false // another replica asks, or has failed and waits
+	case err != nil:
+		// Without leases every replica asks for itself: more work, and no harm.
+		f.Log.WarnContext(ctx, "lease of a fetch", "error", err)
+	}
+	lists, err := f.Fetch(ctx, s)
+	for _, list := range lists {
+		fresh = fresh || list.new
+	}
+	if ctx.Err() != nil {
+		_ = f.Leases.Delete(context.WithoutCancel(ctx), lease)
+		return fresh
+	}
+	wait := f.note(s, err)
+	if err != nil {
+		f.Log.WarnContext(ctx, "a list of revoked certificates was not fetched", "ca", s.CA.Subject.CommonName, "retry_in", wait, "error", err)
+		_ = f.Leases.Put(ctx, lease, []byte("1"), wait) // the others wait as well
+	} else {
+		_ = f.Leases.Delete(ctx, lease)
+	}
+	return fresh
 }
 
 // due tells whether it is time to ask a CA.
@@ -132,17 +152,16 @@ func (f *Fetcher) due(ca Authority, wanted []Scope, shelved []Shelved) bool {
 	if now.Before(next) {
 		return false
 	}
-	covered := map[Scope]bool{}
+	// Of every kind one list that was heard of lately: a CA that publishes in
+	// another scope now leaves the old one behind.
+	current := map[Scope]bool{}
 	for _, s := range shelved {
-		if s.CA != ca {
-			continue
+		// One that was heard of in the future was noted by a wrong clock.
+		if s.CA == ca && now.Before(s.Checked.Add(interval(s))) && !s.Checked.After(now.Add(skew)) {
+			current[s.Scope] = true
 		}
-		if !now.Before(s.Checked.Add(interval(s))) {
-			return true
-		}
-		covered[s.Scope] = true
 	}
-	return !covers(covered, wanted)
+	return !covers(current, wanted)
 }
 
 // interval is how long a list that was just asked for is taken for the newest. A
@@ -301,15 +320,16 @@ func (f *Fetcher) known(ctx context.Context, s card.Source, address string) (She
 	if err != nil {
 		return Shelved{}, err
 	}
+	var last Shelved
 	for _, have := range shelved {
-		if have.CA != AuthorityOf(s.CA) || have.Source != address || have.ETag == "" && have.LastModified == "" {
-			continue
+		if have.CA != AuthorityOf(s.CA) || have.Source != address || have.ETag == "" && have.LastModified == "" || have.Checked.Before(last.Checked) {
+			continue // the last is what the server has there now, whatever its scope was before
 		}
 		if held := f.Lists.one(have.CA, have.Scope); held != nil && held.Digest == have.Digest {
-			return have, nil
+			last = have
 		}
 	}
-	return Shelved{}, nil
+	return last, nil
 }
 
 func (f *Fetcher) timeout() time.Duration { return cmp.Or(f.Timeout, wholeFetch) }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -304,6 +306,107 @@ func TestOneReplicaFetches(t *testing.T) {
 				t.Error("a replica has no list")
 			}
 		}
+	})
+}
+
+// A server that says nothing keeps nobody else's list waiting.
+func TestASilentServerDelaysItsOwnListAlone(t *testing.T) {
+	other := make(chan struct{})
+	var alone atomic.Bool
+	silent := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-other:
+		case <-r.Context().Done():
+			alone.Store(true)
+		}
+	})
+	health := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		close(other)
+		answer(list(func(r *recipe) { r.ca = pki().Health }))(w, r)
+	})
+	tr := pki().TestTrust(t, func(c *card.TrustConfig) {
+		c.Issuers[0].CRL = []string{silent}
+		for i := range c.Issuers {
+			if c.Issuers[i].Name == pki().Health.Cert.Subject.CommonName {
+				c.Issuers[i].CRL = []string{health}
+			}
+		}
+	})
+	c := newClock()
+	r := newReplica(t, storetest.Open(t, store.SQLite).Shelf(), ephemeral.NewMemory(c.now), c.now, func() *card.Trust { return tr })
+	r.Stall = 2 * time.Second // which nothing waits for
+	if fresh, err := r.Round(t.Context()); !fresh || err != nil {
+		t.Fatal(fresh, err)
+	}
+	if alone.Load() {
+		t.Error("the other CA waits for the silent server")
+	}
+	if n := r.Failures()["Portti TEST Organisation Cards"]; n != 1 {
+		t.Errorf("%d failures", n)
+	}
+	if state := r.Fetcher.Lists.Status(pki().Health.Cert, big.NewInt(0x44), now).State; state != card.NotRevoked {
+		t.Errorf("the other CA's list: %s", state)
+	}
+}
+
+// A CA that begins to publish in another scope leaves a list behind that is never
+// heard of again. It is asked no more often for that, and about the list it has.
+func TestAListOfAnotherScopeIsNotAskedForAgainAndAgain(t *testing.T) {
+	var asked []string
+	der, tag := list(), `"all"`
+	r, c := one(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("If-None-Match"))
+		w.Header().Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = w.Write(der)
+	}))
+	round := func(wait time.Duration, want ...string) {
+		t.Helper()
+		c.pass(wait)
+		asked = nil
+		_, err := r.Round(t.Context())
+		must(t, err)
+		if !slices.Equal(asked, want) {
+			t.Errorf("asked with %q, want %q", asked, want)
+		}
+	}
+	round(0, "")
+	der, tag = list(numbered(8), func(r *recipe) { r.extensions = distribution(0x81, 1, 0xff) }), `"users"`
+	round(time.Hour, `"all"`)
+	round(15 * time.Second)
+	round(15 * time.Second)
+	round(time.Hour, `"users"`)
+	round(15 * time.Second)
+}
+
+// A replica whose clock was ahead has noted that it heard of the list in a week.
+// The others ask as before.
+func TestAWrongClockStopsNobodyFromAsking(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, config store.Config) {
+		asked, der := 0, list()
+		address := serve(t, func(w http.ResponseWriter, r *http.Request) { asked++; answer(der)(w, r) })
+		c, tr, leases := newClock(), trust(t, address), ephemeral.NewMemory(time.Now)
+		ahead := func() time.Time { return c.now().AddDate(0, 0, 7) }
+		shelf := storetest.Connect(t, config).Shelf()
+		wrong, right := newReplica(t, shelf, leases, ahead, tr), newReplica(t, shelf, leases, c.now, tr)
+		round := func(r replica, want int) {
+			t.Helper()
+			asked = 0
+			_, err := r.Round(t.Context())
+			must(t, err)
+			if asked != want {
+				t.Errorf("asked %d times, want %d", asked, want)
+			}
+		}
+		round(wrong, 1)
+		round(right, 1)
+		if on := shelved(t, shelf)[0]; !on.Checked.Equal(c.now()) {
+			t.Errorf("heard of at %s", on.Checked)
+		}
+		round(right, 0)
 	})
 }
 

@@ -61,7 +61,8 @@ type Shelf interface {
 	Shelve(ctx context.Context, s Shelved) (bool, error)
 
 	// NoteChecked sets Checked, Source, ETag and LastModified where CA, Scope and
-	// Digest are those of s, and leaves a later Checked alone.
+	// Digest are those of s, and leaves a later Checked alone, unless it is later by
+	// more than clocks may differ (a minute).
 	NoteChecked(ctx context.Context, s Shelved) error
 
 	// Forget takes the lists of a CA from the shelf; false: there were none.
@@ -103,12 +104,18 @@ func Put(ctx context.Context, shelf Shelf, r io.Reader, ca *x509.Certificate, fr
 		return nil, err
 	}
 	if !shelved { // somebody else came first: with this one, or with a newer one
-		if err := Follows(ctx, shelf, list); !errors.Is(err, errSame) {
+		switch err := Follows(ctx, shelf, list); {
+		case err == nil:
+			return nil, errMoved
+		case !errors.Is(err, errSame):
 			return nil, err
 		}
 	}
 	return list, nil
 }
+
+// errMoved: what was in the way of a list is gone again, as somebody forgot it.
+var errMoved = errors.New("the shelf changed while the list was put there")
 
 // Follows tells whether list may take the place of what is on the shelf:
 // ErrOlder or ErrNumberReused when not.

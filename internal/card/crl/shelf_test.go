@@ -2,6 +2,7 @@ package crl_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -95,6 +96,18 @@ func TestShelfIsSharedAndLasts(t *testing.T) {
 		}
 	})
 }
+
+// A list that was in the way, and that an operator forgot at this very moment.
+func TestPutWhileSomebodyForgets(t *testing.T) {
+	if l, err := put(t, forgetful{storetest.Open(t, store.SQLite).Shelf()}, list()); l != nil || err == nil {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
+// forgetful had a newer list when it was to take this one, and has none any more.
+type forgetful struct{ crl.Shelf }
+
+func (forgetful) Shelve(context.Context, crl.Shelved) (bool, error) { return false, nil }
 
 func TestPutRefusesWhatIsNotNewer(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -31,7 +31,7 @@ func (c catalogue) Lookup(lang, key string, pairs ...string) (string, error) {
 // args is what identity gives to letters, and what some letters have besides.
 var args = map[string]string{
 	"name": "Aino Ääkkönen", "username": "aino.aakkonen", "organisation": "Esimerkkivirasto", "support": "020 343 433",
-	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234",
+	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234", "date": "31.12.2026",
 }
 
 func without(name string) map[string]string {

@@ -106,6 +106,8 @@ func (a *API) operations() []operation {
 		self(a, "POST /api/v1/me/authenticator/confirm", "Link the authenticator by a code of it", a.confirmAuthenticator),
 		self(a, "POST /api/v1/me/authenticator/trial", "Spend a code to see that the authenticator works", a.tryCode),
 		self(a, "POST /api/v1/me/card/attempt", "Open the card host for linking a card", a.beginCard),
+		self(a, "GET /api/v1/me/card/attempt", "How the newest card attempt of the session goes", a.cardProgress),
+		self(a, "GET /api/v1/me/card/outcome", "What became of it, for a person who has come back without its result", a.cardOutcome),
 		self(a, "POST /api/v1/me/card/seen", "Redeem the code that the browser came back with from the card host", a.seenCard),
 		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
 		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),

@@ -110,8 +110,8 @@ func newWorld(t *testing.T) *world {
 	w.directory = &identity.Directory{Store: db, Hasher: hasher, Rules: rules, Sealer: master, Ephemeral: memory, Throttle: limits, Audit: db, Now: time.Now, Names: names}
 	w.sessions = &session.Sessions{Store: memory, Now: time.Now}
 	w.sign = &login.Service{Directory: w.directory, Sessions: w.sessions, Ephemeral: memory, Throttle: limits, Audit: db, Now: time.Now,
-		CardPlace: func(card.Mode) (card.Place, bool) {
-			return card.Place{Origin: "https://card.example", Name: "card.example"}, true
+		CardPlace: func(m card.Mode) (card.Place, bool) {
+			return card.Place{Origin: "https://card.example", Name: "card.example"}, m == card.Strict || m == card.OldTLS
 		}}
 	site, err := web.New(web.Settings{Brand: "Portti", PublicURL: "http://id.localhost"})
 	w.must(err)
@@ -169,11 +169,16 @@ func TestOnlyTheRightTokenOpensTheAPI(t *testing.T) {
 	g.Kind = openid.GrantDevice
 	w.tokens[device] = g
 	for name, call := range map[string]func(token string) error{
-		"me":       func(token string) error { _, err := w.Me(t.Context(), token); return err },
-		"begin":    func(token string) error { _, err := w.BeginAuthenticator(t.Context(), token); return err },
-		"confirm":  func(token string) error { return w.ConfirmAuthenticator(t.Context(), token, portti.Confirmation{}) },
-		"try":      func(token string) error { return w.TryCode(t.Context(), token, "123456") },
-		"attempt":  func(token string) error { _, err := w.BeginCard(t.Context(), token, "https://us.example/"); return err },
+		"me":      func(token string) error { _, err := w.Me(t.Context(), token); return err },
+		"begin":   func(token string) error { _, err := w.BeginAuthenticator(t.Context(), token); return err },
+		"confirm": func(token string) error { return w.ConfirmAuthenticator(t.Context(), token, portti.Confirmation{}) },
+		"try":     func(token string) error { return w.TryCode(t.Context(), token, "123456") },
+		"attempt": func(token string) error {
+			_, err := w.BeginCard(t.Context(), token, "https://us.example/", "")
+			return err
+		},
+		"progress": func(token string) error { _, err := w.CardProgress(t.Context(), token); return err },
+		"outcome":  func(token string) error { _, err := w.CardOutcome(t.Context(), token); return err },
 		"seen":     func(token string) error { _, err := w.SeenCard(t.Context(), token, "x"); return err },
 		"link":     func(token string) error { return w.LinkCard(t.Context(), token, "x") },
 		"password": func(token string) error { return w.ChangePassword(t.Context(), token, own, "x") },
@@ -225,7 +230,7 @@ func TestLinkAnAuthenticator(t *testing.T) {
 	if me.App == nil || me.App.Kind != portti.App || me.May.Card != "code_required" {
 		t.Errorf("S28: a password alone links a second way: %+v", me)
 	}
-	if _, err := w.BeginCard(ctx, token, "https://us.example/card/return"); portti.Code(err) != "code_required" {
+	if _, err := w.BeginCard(ctx, token, "https://us.example/card/return", ""); portti.Code(err) != "code_required" {
 		t.Errorf("S28: %v", err)
 	}
 }
@@ -236,11 +241,11 @@ func TestLinkACard(t *testing.T) {
 	ctx := t.Context()
 	token, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
 	for _, back := range []string{"", "https://evil.example/", "https://us.example.evil.example/", "https://us.example@evil.example/", "http://us.example/", "//us.example/", "https://us.example/#x", "javascript:alert(1)"} {
-		if _, err := w.BeginCard(ctx, token, back); portti.Code(err) != "return_invalid" {
+		if _, err := w.BeginCard(ctx, token, back, ""); portti.Code(err) != "return_invalid" {
 			t.Errorf("return to %q: %v", back, err)
 		}
 	}
-	a, err := w.BeginCard(ctx, token, "https://us.example/card/return?lang=sv")
+	a, err := w.BeginCard(ctx, token, "https://us.example/card/return?lang=sv", "")
 	w.must(err)
 	door := login.Attempts{Service: w.sign}
 	attempt, err := door.Open(ctx, a.URL[strings.LastIndex(a.URL, "/")+1:], "card.example")
@@ -264,6 +269,49 @@ func TestLinkACard(t *testing.T) {
 	if me.Card == nil || me.Card.Tail != "5678" || me.May.Card != "card_already_linked" || me.May.App != "link_closed" {
 		t.Errorf("%+v", me)
 	}
+}
+
+// S35: how the person's own attempt goes, with whom it is anybody's to know; a mode
+// that is not for linking begins none.
+func TestHowALinkingGoes(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	token, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
+	other, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
+	is := func(what, token string, ask func(context.Context, string) (portti.CardProgress, error), want portti.CardProgress) {
+		t.Helper()
+		got, err := ask(ctx, token)
+		w.must(err)
+		if got != want {
+			t.Errorf("%s: %+v, not %+v", what, got, want)
+		}
+	}
+	is("before", token, w.CardProgress, portti.CardProgress{Phase: "none"})
+	for _, mode := range []portti.CardMode{"any", "x"} {
+		if _, err := w.BeginCard(ctx, token, "https://us.example/", mode); portti.Code(err) != "card_unavailable" {
+			t.Errorf("mode %s: %v", mode, err)
+		}
+	}
+	a, err := w.BeginCard(ctx, token, "https://us.example/", portti.CardTLS12)
+	w.must(err)
+	is("begun", token, w.CardProgress, portti.CardProgress{Phase: "waiting"})
+	is("back", token, w.CardOutcome, portti.CardProgress{Phase: "decided", Verdict: "handshake_broken", Silent: true, TLS12: true})
+	is("another session", other, w.CardOutcome, portti.CardProgress{Phase: "none"})
+	door := login.Attempts{Service: w.sign}
+	attempt, err := door.Open(ctx, a.URL[strings.LastIndex(a.URL, "/")+1:], "card.example")
+	w.must(err)
+	_, err = door.Finish(ctx, attempt, card.Result{Verdict: card.Expired, Mode: card.OldTLS, At: time.Now()})
+	w.must(err)
+	is("read", token, w.CardProgress, portti.CardProgress{Phase: "decided", Verdict: "expired", Result: true})
+	for range 200 {
+		if _, err = w.CardProgress(ctx, token); err != nil {
+			break
+		}
+	}
+	if portti.Code(err) != "throttled" {
+		t.Errorf("asked two hundred times: %v", err)
+	}
+	is("another session, later", other, w.CardProgress, portti.CardProgress{Phase: "none"})
 }
 
 // S58.

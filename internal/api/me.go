@@ -2,12 +2,15 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/pkg/portti"
 )
 
@@ -102,14 +105,32 @@ func (a *API) tryCode(r *http.Request, self identity.Self, in oneCode) (nothing,
 
 type comeBack struct {
 	Return string `json:"return"`
+	Mode   string `json:"mode,omitempty"`
 }
 
 func (a *API) beginCard(r *http.Request, self identity.Self, in comeBack) (portti.CardAttempt, error) {
 	if !a.ours(in.Return) {
 		return portti.CardAttempt{}, fault.New(fault.Invalid, "return_invalid", "return: this is not an address of a registered app.").In("return")
 	}
-	u, err := a.Login.BeginLink(r.Context(), self, card.Strict, in.Return)
+	u, err := a.Login.BeginLink(r.Context(), self, card.Mode(in.Mode), in.Return)
 	return portti.CardAttempt{URL: u}, err
+}
+
+func (a *API) cardProgress(r *http.Request, self identity.Self, _ nothing) (portti.CardProgress, error) {
+	if err := a.Login.Throttle.Attempt(r.Context(), throttle.Use{Limit: throttle.CardPollPerSignIn, Subject: "linking|" + self.Session}); err != nil {
+		return portti.CardProgress{}, err
+	}
+	return a.progress(a.Login.LinkState(r.Context(), self, false))
+}
+
+func (a *API) cardOutcome(r *http.Request, self identity.Self, _ nothing) (portti.CardProgress, error) {
+	return a.progress(a.Login.LinkState(r.Context(), self, true))
+}
+
+func (a *API) progress(s login.CardState, err error) (portti.CardProgress, error) {
+	verdict := strings.TrimPrefix(s.Code, "card_")
+	return portti.CardProgress{Phase: string(s.Phase), Verdict: verdict, Tail: s.Tail, Result: s.Result, Silent: s.Silent,
+		TLS12: verdict == string(card.HandshakeBroken) && a.Login.Offers(card.OldTLS)}, err
 }
 
 func (a *API) seenCard(r *http.Request, self identity.Self, in oneCode) (portti.SeenCard, error) {

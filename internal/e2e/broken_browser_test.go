@@ -66,6 +66,53 @@ func TestCardPulledOutInABrowser(t *testing.T) {
 	}
 }
 
+// The same while a card is linked: User Services say what was the matter, and the card
+// is linked from there. S26, S35.
+func TestCardPulledOutWhileLinkingInABrowser(t *testing.T) {
+	t.Parallel()
+	w := NewWorld(t, Options{Pair: SQLiteMemory})
+	for i, again := range []struct{ button, tls string }{{"#card-start", "1.3"}, {"#card-oldtls", "1.2"}} {
+		t.Run(again.button, func(t *testing.T) {
+			who := w.Newcomer([]string{"risto.rsa", "elli.elliptinen"}[i], "saaristo")
+			r := w.reader(t, who)
+			s := w.screen(t, w.chromiumWith(t, r, []string{"fi", "en"}[i]), []string{"fi", "en"}[i])
+			s.Open(w.record("42"))
+			s.login(who.Username, who.Temporary)
+			s.Fill("#new", ownSecret)
+			s.Fill("#repeat", ownSecret)
+			s.Click("#change-submit")
+			s.WaitURL(w.Origin("services"))
+			s.Click("#link-card")
+			r.Insert(who.Card.Name, pin)
+			r.PullOut()
+			if err := s.TryClick("#card-start"); err == nil || !strings.Contains(err.Error(), "ERR_SSL_CLIENT_AUTH_SIGNATURE_FAILED") {
+				t.Fatalf("pulled out while it signs: %v", err)
+			}
+			s.Back()
+			s.look("link card, trouble", `#card-trouble[data-verdict="handshake_broken"]`)
+			for _, part := range []string{"title", "meaning", "do"} {
+				s.says("verdict.handshake_broken." + part)
+			}
+			s.Click("#card-outcome")
+			s.Allow("403")
+			s.look("link card, broken", `#card-failed[data-verdict="handshake_broken"]`)
+			s.says("verdict.handshake_broken.who")
+			r.Insert(who.Card.Name, pin)
+			before := len(w.Log.String())
+			s.Click(again.button)
+			s.WaitFor("#card-confirm")
+			if log := w.Log.String()[before:]; !strings.Contains(log, `"verdict":"all_good","tls":"`+again.tls+`"`) {
+				t.Errorf("read, and not with TLS %s: %s", again.tls, log)
+			}
+			s.Click("#card-confirm")
+			s.WaitFor("#card-start")
+			s.Click("#card-start")
+			s.arrives(w.record("42"), acrCard, amrCard)
+			r.Eject()
+		})
+	}
+}
+
 // A window of the browser that stands open and is not answered: the page behind it says
 // how it goes, decides nothing by silence alone, and takes the person's word. That the
 // window is Chromium's, and what closing it does, a browser without a screen does not

@@ -1,6 +1,7 @@
 package userservices
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 //
 //	POST /card ─303▶ card host: handshake ─303▶ GET /card/return?code=…
 //	  the card is shown ─▶ POST /card/confirm links it
+//	  meanwhile, while the browser asks for the card: GET /card/state, by the script
+//	  nothing came of it ─▶ GET /card, or /card/failed, says what was the matter (S35)
 //
 // The code is of use to the session that began, and once. So /card/return can be
 // reloaded to no more than "start again"; and what is linked is the card whose
@@ -23,7 +26,24 @@ import (
 
 type cardPage struct {
 	web.Page
-	CardStart string
+	cardForm
+}
+
+// cardForm is what pages have that send the browser to the card host.
+type cardForm struct {
+	CardStart  string
+	CardState  string   // for the script that asks how it goes
+	CardFailed string   // for the person who says that it did not work
+	Trouble    *trouble // nil when there is nothing to tell of an attempt
+}
+
+// trouble is what became of an attempt whose person has come back, from an error page
+// of the browser or by a change of mind (S35).
+type trouble struct {
+	Verdict, Tail string
+	Silent        bool   // nothing but silence has decided
+	OldTLS        bool   // TLS 1.2 may help, and is offered
+	Outcome       string // the page that says it at length
 }
 
 type confirmCardPage struct {
@@ -39,7 +59,9 @@ type hidden struct{ Name, Value string }
 
 type cardFailedPage struct {
 	web.Page
-	Verdict, Tail, CardStart string
+	cardForm
+	Verdict, Tail string
+	OldTLS        bool
 }
 
 type cardWaitsPage struct {
@@ -53,9 +75,13 @@ type cardLinkedPage struct {
 }
 
 const (
-	cardPath      = "/card"
-	cardWaitsPath = "/card/waiting"
+	cardPath       = "/card"
+	cardWaitsPath  = "/card/waiting"
+	cardStatePath  = "/card/state"
+	cardFailedPath = "/card/failed"
 )
+
+var cardForms = cardForm{CardStart: cardPath, CardState: cardStatePath, CardFailed: cardFailedPath}
 
 // startCard lets this page's form lead to the card host.
 func (p *Pages) startCard(w http.ResponseWriter, v *visit) web.Page {
@@ -69,7 +95,87 @@ func (p *Pages) linkCard(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err := barred(v.me.May.Card); err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusOK, "card", &cardPage{Page: p.startCard(w, v), CardStart: cardPath})
+	page := &cardPage{Page: p.startCard(w, v), cardForm: cardForms}
+	o, err := p.api.CardOutcome(r.Context(), v.token)
+	if err != nil {
+		return refused(err)
+	}
+	if verdict, ok := p.outcome(o); ok {
+		page.Trouble = &trouble{Verdict: verdict, Tail: o.Tail, Silent: o.Silent && verdict != "never_reached", OldTLS: p.oldTLS(o), Outcome: cardFailedPath}
+	}
+	return p.show(w, r, http.StatusOK, "card", page)
+}
+
+// outcome is the catalogue's name for what a decided attempt came to; a good card has
+// none here.
+func (p *Pages) outcome(o portti.CardProgress) (string, bool) {
+	if o.Phase != "decided" || o.Verdict == "all_good" {
+		return "", false
+	}
+	return p.verdict(o.Verdict)
+}
+
+// oldTLS tells whether another try with TLS 1.2 makes sense and leads to our card
+// host: beside a fixed one it has an address of its own.
+func (p *Pages) oldTLS(o portti.CardProgress) bool {
+	return o.TLS12 && strings.Contains(p.cardHost.pattern, "*")
+}
+
+// cardState answers the script of a page from which the browser went to the card
+// host. It looks up neither account nor session limits: it comes every second and a
+// half.
+func (p *Pages) cardState(w http.ResponseWriter, r *http.Request) error {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+		return fault.New(fault.NotFound, "not_found", "There is no such page.")
+	}
+	s, err := p.rp.Session(r)
+	if err != nil {
+		return fault.New(fault.NotFound, "not_found", "There is no such page.") // the script stops asking
+	}
+	token, err := s.AccessToken(r.Context())
+	if err != nil {
+		return ended(err)
+	}
+	o, err := p.api.CardProgress(r.Context(), token)
+	if err != nil {
+		return refused(err)
+	}
+	answer := struct {
+		State   string `json:"state"`
+		Verdict string `json:"verdict,omitempty"`
+		To      string `json:"to,omitempty"`
+		Result  bool   `json:"result,omitempty"`
+		Silent  bool   `json:"silent,omitempty"`
+	}{State: o.Phase, Result: o.Result, Silent: o.Silent}
+	if o.Phase == "decided" {
+		answer.To = cardPath
+		if verdict, ok := p.outcome(o); ok {
+			answer.Verdict, answer.To = verdict, cardFailedPath
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(answer)
+}
+
+// cardFailed says at length what became of the attempt: of one that ended without a
+// result, or of which the person says that it did not work.
+func (p *Pages) cardFailed(w http.ResponseWriter, r *http.Request, v *visit) error {
+	o, err := p.api.CardOutcome(r.Context(), v.token)
+	if err != nil {
+		return refused(err)
+	}
+	verdict, ok := p.outcome(o)
+	if !ok {
+		return see(w, r, cardPath)
+	}
+	page := &cardFailedPage{Page: p.startCard(w, v), cardForm: cardForms, Verdict: verdict, Tail: o.Tail, OldTLS: p.oldTLS(o)}
+	page.Here = cardFailedPath
+	return p.show(w, r, http.StatusForbidden, "card_failed", page)
+}
+
+// saidFailed takes the person's word; the page has an address that can be reloaded.
+func (p *Pages) saidFailed(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	return see(w, r, cardFailedPath)
 }
 
 // beginCard sends the browser to the card host.
@@ -77,7 +183,7 @@ func (p *Pages) beginCard(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err := barred(v.me.May.Card); err != nil {
 		return err
 	}
-	attempt, err := p.api.BeginCard(r.Context(), v.token, p.config.URL+cardReturnPath)
+	attempt, err := p.api.BeginCard(r.Context(), v.token, p.config.URL+cardReturnPath, portti.CardMode(r.PostFormValue("mode")))
 	if err != nil {
 		return p.cardRefused(w, r, v, refused(err))
 	}
@@ -145,15 +251,15 @@ func (p *Pages) cardRefused(w http.ResponseWriter, r *http.Request, v *visit, er
 	f, ok := fault.Of(err)
 	if !ok || !strings.HasPrefix(f.Code, "card_") {
 		if ok && (f.Kind == fault.Throttled || f.Kind == fault.Gone) {
-			page := &cardPage{Page: p.startCard(w, v), CardStart: cardPath}
+			page := &cardPage{Page: p.startCard(w, v), cardForm: cardForms}
 			return p.again(w, r, "card", &page.Page, page, err)
 		}
 		return err
 	}
 	if verdict, ok := p.verdict(f.Code); ok {
-		return p.show(w, r, web.Status(f), "card_failed", &cardFailedPage{Page: p.startCard(w, v), Verdict: verdict, Tail: f.Args["tail"], CardStart: cardPath})
+		return p.show(w, r, web.Status(f), "card_failed", &cardFailedPage{Page: p.startCard(w, v), cardForm: cardForms, Verdict: verdict, Tail: f.Args["tail"]})
 	}
-	page := &cardPage{Page: p.startCard(w, v), CardStart: cardPath}
+	page := &cardPage{Page: p.startCard(w, v), cardForm: cardForms}
 	return p.again(w, r, "card", &page.Page, page, err)
 }
 

@@ -132,6 +132,84 @@ func TestASecondCard(t *testing.T) {
 	}
 }
 
+// S35: while the browser asks for the card, the page's script is told how it goes, and
+// where to go when it is decided.
+func TestThePageTellsHowItGoes(t *testing.T) {
+	k := canLinkCard(t)
+	b := k.browser()
+	page := b.get("/card").want(200, "/card", "card-start", "card-live", "card-live-form", "card-said").without("card-trouble")
+	if got := attr(page.element("card-live"), "data-state"); got != "/card/state" {
+		t.Errorf("the script asks at %q", got)
+	}
+	for name, c := range map[string]struct {
+		progress portti.CardProgress
+		want     string
+	}{
+		"none":         {portti.CardProgress{Phase: "none"}, `{"state":"none"}`},
+		"broken once":  {portti.CardProgress{Phase: "broken"}, `{"state":"broken"}`},
+		"broken":       {portti.CardProgress{Phase: "decided", Verdict: "handshake_broken", TLS12: true}, `{"state":"decided","verdict":"handshake_broken","to":"/card/failed"}`},
+		"silent":       {portti.CardProgress{Phase: "decided", Verdict: "never_reached", Silent: true}, `{"state":"decided","verdict":"never_reached","to":"/card/failed","silent":true}`},
+		"expired":      {portti.CardProgress{Phase: "decided", Verdict: "expired", Tail: "9f31", Result: true}, `{"state":"decided","verdict":"expired","to":"/card/failed","result":true}`},
+		"good":         {portti.CardProgress{Phase: "decided", Verdict: "all_good", Result: true}, `{"state":"decided","to":"/card","result":true}`},
+		"out of words": {portti.CardProgress{Phase: "decided", Verdict: "new"}, `{"state":"decided","to":"/card"}`},
+	} {
+		k.api.locked(func() { k.api.progress = c.progress })
+		got := b.get("/card/state").want(200, "/card/state")
+		if strings.TrimSpace(got.body) != c.want || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %s", name, got.body)
+		}
+	}
+	// A page of others learns nothing, and somebody without a session neither.
+	r := k.request("GET", "/card/state")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	b.do(r).want(404, "/card/state")
+	k.browser().get("/card/state").want(404, "/card/state")
+	k.api.refuses("GET /card/attempt", 429, "throttled")
+	b.get("/card/state").want(429, "/card/state")
+}
+
+// S35: who comes back without a result, from the browser's own error page, is told what
+// became of the attempt, and goes on from there, with TLS 1.2 as well where that may help.
+func TestBackFromAnAttemptThatBroke(t *testing.T) {
+	k := canLinkCard(t)
+	k.api.locked(func() {
+		k.api.outcome = portti.CardProgress{Phase: "decided", Verdict: "handshake_broken", Silent: true, TLS12: true}
+	})
+	b := k.browser()
+	page := b.get("/card").want(200, "/card", "card-trouble", "card-outcome", "card-oldtls", "card-start").says("Try again")
+	if got := attr(page.element("card-trouble"), "data-verdict"); got != "handshake_broken" {
+		t.Errorf("verdict %q", got)
+	}
+	page.submit("/card", "mode", "tls12").want(303, "https://abc.card.example.test:8443/attempt?t=TICKET")
+	if got := k.api.bodies("POST /card/attempt"); len(got) != 1 || got[0]["mode"] != "tls12" {
+		t.Errorf("begun: %v", got)
+	}
+	page.submit("/card/failed").want(403, "/card/failed", "card-failed", "card-oldtls", "card-start", "card-live")
+	for _, lang := range []string{"fi", "sv", "en"} {
+		b.get("/card/failed?lang="+lang).want(403, "*", "card-failed", "card-start")
+	}
+	for name, o := range map[string]portti.CardProgress{"none": {Phase: "none"}, "good": {Phase: "decided", Verdict: "all_good", Result: true}} {
+		k.api.locked(func() { k.api.outcome = o })
+		b.get("/card/failed").want(200, "/card", "card-start").without("card-trouble")
+		if name == "good" {
+			b.get("/card").without("card-trouble")
+		}
+	}
+	k.api.locked(func() {
+		k.api.outcome = portti.CardProgress{Phase: "decided", Verdict: "expired", Tail: "9f31", Result: true, TLS12: false}
+	})
+	b.get("/card").want(200, "/card", "card-trouble").without("card-oldtls")
+	b.get("/card/failed").want(403, "/card/failed", "card-failed").without("card-oldtls").says("has expired")
+
+	// Beside a fixed card host TLS 1.2 has an address that this app does not know.
+	fixed := newKit(t, func(c *Config) { c.CardHost = "https://card.example.test:8443" })
+	fixed.api.set(func(me *portti.Me) { me.Card, me.May.Card = nil, "" })
+	fixed.api.locked(func() {
+		fixed.api.outcome = portti.CardProgress{Phase: "decided", Verdict: "handshake_broken", TLS12: true}
+	})
+	fixed.browser().get("/card").want(200, "/card", "card-trouble").without("card-oldtls")
+}
+
 // A browser follows the form to the card host of the settings, and to no other.
 func TestTheCardHostIsTheOneOfTheSettings(t *testing.T) {
 	k := canLinkCard(t)

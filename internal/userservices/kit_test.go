@@ -59,7 +59,7 @@ func newKit(t *testing.T, edit ...func(c *Config)) *kit {
 	t.Helper()
 	k := &kit{t: t, op: rptest.New(t), log: &safeBuffer{}}
 	k.op.Set(func(s *rptest.Script) { s.Now = k.now })
-	k.api = &fakeAPI{t: t, refuse: map[string]*portti.Error{}, tokens: map[string]bool{}, me: fullMe()}
+	k.api = &fakeAPI{t: t, progress: portti.CardProgress{Phase: "none"}, outcome: portti.CardProgress{Phase: "none"}, refuse: map[string]*portti.Error{}, tokens: map[string]bool{}, me: fullMe()}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +127,8 @@ type fakeAPI struct {
 	tokens     map[string]bool   // that were shown
 	only       string            // the one token that is taken; "" for any
 	attemptURL string
+
+	progress, outcome portti.CardProgress // of a card attempt
 }
 
 type call struct {
@@ -179,6 +181,10 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if a.attemptURL == "" {
 			answer = portti.CardAttempt{URL: "https://abc.card.example.test:8443/attempt?t=TICKET"}
 		}
+	case "GET /card/attempt":
+		answer = a.progress
+	case "GET /card/outcome":
+		answer = a.outcome
 	case "POST /card/seen":
 		answer = portti.SeenCard{Fingerprint: testFinger, Card: portti.LinkedCard{Holder: "Maija Meikäläinen", Organisation: "Esimerkkivirasto", Issuer: "Test CA", Tail: "9f31", NotAfter: time.Now().AddDate(1, 0, 0)}}
 	case "GET /consents":

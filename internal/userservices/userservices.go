@@ -176,6 +176,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /card":                   p.linkCard,
 		"POST /card":                  p.beginCard,
 		"GET " + cardReturnPath:       p.cardSeen,
+		"GET " + cardFailedPath:       p.cardFailed,
+		"POST " + cardFailedPath:      p.saidFailed,
 		"GET /card/confirm":           p.cardAgain,
 		"POST /card/confirm":          p.confirmCard,
 		"GET /card/linked":            p.cardLinked,
@@ -191,6 +193,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}
+	mux.Handle("GET "+cardStatePath, p.site.HandleJSON(p.cardState))
 	mux.Handle("GET /login", p.site.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		p.rp.Login(w, r, rp.LoginOptions{ReturnTo: homePath})
 		return nil

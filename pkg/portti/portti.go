@@ -140,9 +140,26 @@ type Confirmation struct {
 	Serial        string `json:"serial,omitempty"`
 }
 
+// CardMode is how a card is asked for; "" as usual.
+type CardMode string
+
+// CardTLS12 is for card software that cannot do what TLS 1.3 wants.
+const CardTLS12 CardMode = "tls12"
+
 // CardAttempt is one reading of a card.
 type CardAttempt struct {
 	URL string `json:"url"` // where to send the browser
+}
+
+// CardProgress is how the newest attempt of the person's session goes, until its
+// result is taken.
+type CardProgress struct {
+	Phase   string `json:"phase"`             // none, waiting (no connection has come), reached, broken (which alone means nothing) or decided
+	Verdict string `json:"verdict,omitempty"` // of an attempt that is decided: all_good, no_certificate, handshake_broken, never_reached, expired…
+	Tail    string `json:"tail,omitempty"`    // of the card that was read
+	Result  bool   `json:"result"`            // the card host has sent the browser back with it
+	Silent  bool   `json:"silent"`            // nothing but silence has decided: the browser's own window may still be open
+	TLS12   bool   `json:"tls12"`             // another try with CardTLS12 makes sense, and is offered
 }
 
 // SeenCard is the card that was read, to be shown before it is linked.
@@ -217,10 +234,29 @@ func (c *Client) TryCode(ctx context.Context, token, code string) error {
 
 // BeginCard opens the card host for linking; back is where the browser returns
 // to with a code, an address of the calling client.
-func (c *Client) BeginCard(ctx context.Context, token, back string) (CardAttempt, error) {
+func (c *Client) BeginCard(ctx context.Context, token, back string, m CardMode) (CardAttempt, error) {
+	in := map[string]string{"return": back}
+	if m != "" {
+		in["mode"] = string(m)
+	}
 	var a CardAttempt
-	err := c.do(ctx, token, "POST", "/api/v1/me/card/attempt", map[string]string{"return": back}, &a)
+	err := c.do(ctx, token, "POST", "/api/v1/me/card/attempt", in, &a)
 	return a, err
+}
+
+// CardProgress tells the page that the person sees meanwhile how it goes.
+func (c *Client) CardProgress(ctx context.Context, token string) (CardProgress, error) {
+	var p CardProgress
+	err := c.do(ctx, token, "GET", "/api/v1/me/card/attempt", nil, &p)
+	return p, err
+}
+
+// CardOutcome is CardProgress for a person who has come back without the result, as
+// from an error page of the browser: nothing is left undecided.
+func (c *Client) CardOutcome(ctx context.Context, token string) (CardProgress, error) {
+	var p CardProgress
+	err := c.do(ctx, token, "GET", "/api/v1/me/card/outcome", nil, &p)
+	return p, err
 }
 
 // SeenCard redeems the code that the browser came back with.

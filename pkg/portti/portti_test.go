@@ -49,9 +49,13 @@ func TestCallsSendWhatTheyAreGiven(t *testing.T) {
 		}, "/api/v1/me/authenticator/confirm", `{"code":"123456","kind":"app","own_device":true,"work_phone":false,"personal_phone":false}`},
 		"trial": {func(c *Client) error { return c.TryCode(t.Context(), "t", "123456") }, "/api/v1/me/authenticator/trial", `{"code":"123456"}`},
 		"attempt": {func(c *Client) error {
-			_, err := c.BeginCard(t.Context(), "t", "https://us.example/card/return")
+			_, err := c.BeginCard(t.Context(), "t", "https://us.example/card/return", "")
 			return err
 		}, "/api/v1/me/card/attempt", `{"return":"https://us.example/card/return"}`},
+		"attempt with TLS 1.2": {func(c *Client) error {
+			_, err := c.BeginCard(t.Context(), "t", "https://us.example/card/return", CardTLS12)
+			return err
+		}, "/api/v1/me/card/attempt", `{"return":"https://us.example/card/return","mode":"tls12"}`},
 		"seen":     {func(c *Client) error { _, err := c.SeenCard(t.Context(), "t", "code"); return err }, "/api/v1/me/card/seen", `{"code":"code"}`},
 		"link":     {func(c *Client) error { return c.LinkCard(t.Context(), "t", "ff") }, "/api/v1/me/card/link", `{"fingerprint":"ff"}`},
 		"password": {func(c *Client) error { return c.ChangePassword(t.Context(), "t", "old", "new") }, "/api/v1/me/password", `{"current":"old","new":"new"}`},
@@ -84,6 +88,19 @@ func TestConsents(t *testing.T) {
 	}
 	if r, _ := asked(); r.Method != "DELETE" || r.RequestURI != "/api/v1/me/consents/a%2F..%2Fb%20c" {
 		t.Errorf("%s %s", r.Method, r.RequestURI)
+	}
+}
+
+func TestHowACardAttemptGoes(t *testing.T) {
+	for path, ask := range map[string]func(c *Client) (CardProgress, error){
+		"/api/v1/me/card/attempt": func(c *Client) (CardProgress, error) { return c.CardProgress(t.Context(), "t") },
+		"/api/v1/me/card/outcome": func(c *Client) (CardProgress, error) { return c.CardOutcome(t.Context(), "t") },
+	} {
+		c, asked := answering(t, 200, `{"phase":"decided","verdict":"handshake_broken","result":false,"silent":true,"tls12":true}`)
+		p, err := ask(c)
+		if r, _ := asked(); err != nil || p != (CardProgress{Phase: "decided", Verdict: "handshake_broken", Silent: true, TLS12: true}) || r.Method != "GET" || r.URL.Path != path {
+			t.Errorf("%s: %+v %v", path, p, err)
+		}
 	}
 }
 

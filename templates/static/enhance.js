@@ -45,7 +45,7 @@
   // answered, and so while the browser asks for certificate and PIN. It asks the
   // server how it goes. What silence alone decides is only told: the window may be
   // open still, and to leave this page would close it.
-  var live = document.getElementById("card-live"), asking = 0, results = 0;
+  var live = document.getElementById("card-live"), asking = 0, results = 0, nothing = 0;
   if (live) {
     document.addEventListener("submit", function (event) {
       if (!event.defaultPrevented && "card" in event.target.dataset && !asking) {
@@ -75,6 +75,9 @@
       }
       return answer.ok ? answer.json() : {};
     }).then(function (card) {
+      if (card.state === "none" && ++nothing > 20) {
+        clearInterval(asking); // it is long over
+      }
       if (card.state !== "decided") {
         return;
       }

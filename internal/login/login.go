@@ -310,7 +310,7 @@ type Ending struct {
 }
 
 // Finish starts the session that the flow has earned. The same person's former
-// session is replaced and keeps its public ID. Of any number of callers one starts it; the rest get errStep's
+// session is replaced and keeps its public ID, unless it was over. Of any number of callers one starts it; the rest get errStep's
 // fault and find the browser signed in.
 func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session) (Ending, error) {
 	f, raw, err := s.load(ctx, d)
@@ -357,8 +357,16 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 	}
 	end := Ending{More: n.Level == session.Full && d.CardOnly && n.Method != session.Card}
 	switch {
-	case former != nil && former.User == n.User:
+	case former != nil && former.User == n.User && (former.Epoch == p.User.Epoch || former.ID == p.User.KeptSession):
 		end.Secret, end.Session, err = s.Sessions.Renew(ctx, *former, n)
+	case former != nil && former.User == n.User:
+		// An order, or a card that was revoked, has ended it. Services hear of that
+		// under its public ID, some only after this: a new session that had the same
+		// would end with it.
+		if err := s.Sessions.End(ctx, former.ID); err != nil {
+			return Ending{}, err
+		}
+		end.Secret, end.Session, err = s.Sessions.Start(ctx, n)
 	default:
 		end.Secret, end.Session, err = s.Sessions.Start(ctx, n)
 		end.Former = former

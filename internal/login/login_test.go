@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -367,6 +368,58 @@ func TestFinishStartsOneSession(t *testing.T) {
 	})
 }
 
+// The same person's next sign-in keeps the session's public ID, unless an order has
+// ended the session meanwhile: services that are still to hear of that under the ID must
+// not end the new one.
+func TestSessionThatIsOverIsNotRenewed(t *testing.T) {
+	each(t, func(b *bench) {
+		ctx := t.Context()
+		id := b.settled("Matti", identity.MethodApp)
+		b.withApp(id)
+		pw := ownPassword
+		signIn := func(former *session.Session) session.Session {
+			t.Helper()
+			d := demand("tx-" + rand.Text())
+			b.at(b.Start(ctx, d, nil))(AskPassword)
+			b.at(b.Password(ctx, d, "matti", pw))(AskCode)
+			b.add(time.Minute)
+			b.at(b.Code(ctx, d, b.code(id, 0)))(Done)
+			return must[Ending](t)(b.Finish(ctx, d, former)).Session
+		}
+		b.add(time.Minute)
+		first := signIn(nil)
+		again := signIn(&first)
+		if again.ID != first.ID {
+			t.Error("services that know the session do not know it any more")
+		}
+		self := identity.Self{User: id, Session: again.ID, Full: true, Proved: identity.MethodApp, AuthTime: b.now()}
+		pw = ownPassword + " 2"
+		if err := b.Directory.ChangePassword(ctx, self, ownPassword, pw); err != nil {
+			t.Fatal(err)
+		}
+		kept := signIn(&again)
+		if kept.ID != first.ID {
+			t.Error("the session that a change of password has kept is not renewed")
+		}
+		if _, err := b.Directory.Order(ctx, operator, id, "forgotten"); err != nil {
+			t.Fatal(err)
+		}
+		p := must[identity.Person](t)(b.Directory.Store.Person(ctx, id))
+		pw = ownPassword + " 3"
+		must[identity.Person](t)(b.Directory.ReplaceTemporary(ctx, p, pw, ""))
+		fresh := signIn(&kept)
+		if fresh.ID == first.ID {
+			t.Error("a session that an order has ended goes on under its ID")
+		}
+		if _, err := b.Sessions.ByID(ctx, first.ID); err == nil {
+			t.Error("the former session is still there")
+		}
+		if got := must[session.Session](t)(b.Sessions.ByID(ctx, fresh.ID)); got.User != string(id) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // meddler is another request of the same browser that writes the flow first, once.
 type meddler struct {
 	ephemeral.Store
@@ -646,6 +699,32 @@ func TestLinkingIsBoundToPersonAndSession(t *testing.T) {
 		b.add(6 * time.Minute)
 		if err := b.ConfirmLink(ctx, a, "fresh"); fault.Code(err) != "card_ticket_spent" {
 			t.Errorf("an old handshake was linked: %v", err)
+		}
+	})
+}
+
+// S26: a card that was read once is linked once, however often the button is pressed.
+func TestOneSeenCardIsConfirmedOnce(t *testing.T) {
+	each(t, func(b *bench) {
+		ctx := t.Context()
+		self := identity.Self{User: b.settled("Matti", identity.MethodCard), Session: "s1", AuthTime: b.now()}
+		seen := must[card.Result](t)(b.SeenCard(ctx, self, b.present(must[string](t)(b.BeginLink(ctx, self, card.Strict, "https://us.example/")), b.good("fp"))))
+		var all sync.WaitGroup
+		var linked atomic.Int64
+		for range 50 {
+			all.Go(func() {
+				switch err := b.ConfirmLink(ctx, self, seen.Holder.Fingerprint); {
+				case err == nil:
+					linked.Add(1)
+				case fault.Code(err) != "card_ticket_spent":
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		p := must[identity.Person](t)(b.Directory.Store.Person(ctx, self.User))
+		if linked.Load() != 1 || p.Card == nil || p.Card.Fingerprint != "fp" {
+			t.Errorf("linked %d times: %+v", linked.Load(), p.Card)
 		}
 	})
 }

@@ -3,16 +3,21 @@ package api_test
 import (
 	"context"
 	"encoding/base32"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/portti-id/portti/internal/api"
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/ephemeral"
+	"github.com/portti-id/portti/internal/ephemeral/ephemeraltest"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
@@ -94,10 +99,21 @@ const own = "correct horse battery staple"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, tokens: tokens{}, consents: &consents{}}
-	db := storetest.Open(t, store.SQLite)
 	memory := ephemeral.NewMemory(time.Now)
 	t.Cleanup(func() { _ = memory.Close() })
+	return newWorldOver(t, storetest.Open(t, store.SQLite), memory)
+}
+
+// each runs f over both pairs of backends.
+func each(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Run("sqlite+memory", func(t *testing.T) { f(t, newWorld(t)) })
+	t.Run("postgres+redis", func(t *testing.T) { f(t, newWorldOver(t, storetest.Open(t, store.Postgres), ephemeraltest.Open(t))) })
+}
+
+func newWorldOver(t *testing.T, db *store.Store, memory ephemeral.Store) *world {
+	t.Helper()
+	w := &world{t: t, tokens: tokens{}, consents: &consents{}}
 	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1})
 	w.must(err)
 	rules, err := password.NewRules(0)
@@ -131,11 +147,17 @@ func newWorld(t *testing.T) *world {
 	u, _, err := w.directory.CreateUser(ctx, operator, identity.User{Username: "liisa", Organisation: "org", GivenName: "Liisa", FamilyName: "M", Language: "sv"})
 	w.must(err)
 	w.user = u.ID
-	p, err := db.Person(ctx, u.ID)
-	w.must(err)
-	_, err = w.directory.ReplaceTemporary(ctx, p, own, "")
-	w.must(err)
+	w.settle(u.ID)
 	return w
+}
+
+// settle gives a person a password of her own.
+func (w *world) settle(id identity.UserID) {
+	w.t.Helper()
+	p, err := w.db.Person(w.t.Context(), id)
+	w.must(err)
+	_, err = w.directory.ReplaceTemporary(w.t.Context(), p, own, "")
+	w.must(err)
 }
 
 func (w *world) must(err error) {
@@ -312,6 +334,62 @@ func TestHowALinkingGoes(t *testing.T) {
 		t.Errorf("asked two hundred times: %v", err)
 	}
 	is("another session, later", other, w.CardProgress, portti.CardProgress{Phase: "none"})
+}
+
+// S27: of fifty people who link one card at once one has it. The others are told that
+// it is somebody's, and not whose.
+func TestFiftyPeopleLinkOneCard(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx, operator := t.Context(), identity.Actor{Name: "operator:test", Operator: true}
+		door := login.Attempts{Service: w.sign}
+		type person struct{ token, fingerprint string }
+		all := make([]person, 50)
+		for i := range all {
+			u, _, err := w.directory.CreateUser(ctx, operator, identity.User{Username: fmt.Sprintf("liisa.%d", i), Organisation: "org", GivenName: "Liisa", FamilyName: "M", Language: "sv"})
+			w.must(err)
+			w.settle(u.ID)
+			w.user = u.ID
+			token, _ := w.enter(session.Enrol, session.Password, "openid", "us.enrol")
+			a, err := w.BeginCard(ctx, token, "https://us.example/", "")
+			w.must(err)
+			attempt, err := door.Open(ctx, a.URL[strings.LastIndex(a.URL, "/")+1:], "card.example")
+			w.must(err)
+			back, err := door.Finish(ctx, attempt, card.Result{Verdict: card.Good, At: time.Now(), Holder: card.Holder{Fingerprint: "one", SPKI: "s", Issuer: "CA", IssuerDN: "CN=CA",
+				Serial: "12345678", Name: "Liisa M", NotAfter: time.Now().Add(time.Hour)}})
+			w.must(err)
+			_, code, _ := strings.Cut(back, "code=")
+			seen, err := w.SeenCard(ctx, token, code)
+			w.must(err)
+			all[i] = person{token, seen.Fingerprint}
+		}
+		var done sync.WaitGroup
+		var linked atomic.Int64
+		for _, p := range all {
+			done.Go(func() {
+				err := w.LinkCard(ctx, p.token, p.fingerprint)
+				var e *portti.Error
+				switch {
+				case err == nil:
+					linked.Add(1)
+				case !errors.As(err, &e) || e.Code != "card_linked_elsewhere" || e.Status != http.StatusConflict:
+					t.Error(err)
+				case len(e.Args) > 0 || strings.Contains(strings.ToLower(e.Detail), "liisa"):
+					t.Errorf("it is said whose card it is: %+v", e)
+				}
+			})
+		}
+		done.Wait()
+		holders := 0
+		for _, p := range all {
+			if me, err := w.Me(ctx, p.token); err != nil || me.Card != nil {
+				w.must(err)
+				holders++
+			}
+		}
+		if linked.Load() != 1 || holders != 1 {
+			t.Errorf("%d linked it, %d have it", linked.Load(), holders)
+		}
+	})
 }
 
 // S58.

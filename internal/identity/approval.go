@@ -122,6 +122,11 @@ func (d *Directory) ApproveCard(ctx context.Context, by Actor, id LinkID, reason
 		} else if err != nil {
 			return err
 		}
+		// The account may have another name by now, or the employer another rule.
+		j, err := judge(p, card.Holder{Name: a.Card.HolderName, Organisation: a.Card.HolderOrg})
+		if err != nil {
+			return err
+		}
 		link := a.Card
 		link.ID, link.Linked = LinkID(rand.Text()), now
 		if _, err := tx.RemoveCardApproval(p.User.ID); err != nil {
@@ -135,7 +140,7 @@ func (d *Directory) ApproveCard(ctx context.Context, by Actor, id LinkID, reason
 		}
 		e := d.event(audit.CardLinked, by.Name, by.Address, p.User)
 		e.Method, e.Reason = MethodCard.String(), reason
-		e.Details = map[string]string{"link": string(link.ID), "approval": string(id), "issuer": link.Issuer, "tail": link.Tail(), "holder": string(MatchNear)}
+		e.Details = map[string]string{"link": string(link.ID), "approval": string(id), "issuer": link.Issuer, "tail": link.Tail(), "holder": string(j.Match)}
 		return tx.Record(e)
 	})
 }

@@ -173,6 +173,42 @@ func TestAnApprovalComesTooLate(t *testing.T) {
 	})
 }
 
+// S29: whose card it is, is judged again: the account may have got another name,
+// and the employer another rule.
+func TestAnApprovalIsJudgedAgain(t *testing.T) {
+	each(t, func(h *house) {
+		ctx := t.Context()
+		for name, c := range map[string]struct {
+			meanwhile func(org identity.OrganisationID, id identity.UserID) error
+			want      string
+		}{
+			"renamed": {func(_ identity.OrganisationID, id identity.UserID) error {
+				_, err := h.ChangeUser(ctx, operator, id, func(u *identity.User) { u.GivenName, u.FamilyName = "Matti", "Virtanen" })
+				return err
+			}, "card_holder_differs"},
+			"strict": {func(org identity.OrganisationID, _ identity.UserID) error {
+				_, err := h.ChangeOrganisation(ctx, operator, org, func(o *identity.Organisation) { o.HolderRule = identity.HolderRefused })
+				return err
+			}, "card_holder_differs"},
+			"put-right": {func(_ identity.OrganisationID, id identity.UserID) error {
+				_, err := h.ChangeUser(ctx, operator, id, func(u *identity.User) { u.FamilyName = "Meikalainen" })
+				return err
+			}, ""},
+		} {
+			org := h.organisation(name, identity.MethodCard)
+			id := h.settled(org, name)
+			h.codes(h.LinkCard(ctx, h.enrol(id), h.near("fp-"+name)), "card_awaits_approval", name)
+			waiting, err := h.Store.CardApprovals(ctx, identity.ApprovalsOf{User: id}, h.now())
+			h.must(err)
+			h.must(c.meanwhile(org, id))
+			h.codes(h.ApproveCard(ctx, operator, waiting[0].Card.ID, "known"), c.want, name)
+			if linked := h.person(id).Card != nil; linked != (c.want == "") {
+				t.Errorf("%s: linked %v", name, linked)
+			}
+		}
+	})
+}
+
 // S27: two people and one card, whoever asks, links or is approved first.
 func TestOneCardIsOnePersonsWhileItWaits(t *testing.T) {
 	each(t, func(h *house) {

@@ -379,6 +379,9 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, error) {
 	n := session.Session{User: string(p.User.ID), Organisation: string(p.Organisation.ID), Epoch: p.User.Epoch,
 		AuthTime: f.AuthTime, Link: string(f.Link), Method: methods[f.Method]}
+	if p.Organisation.SharedWorkstations { // whoever sits down next could link a phone of his own in an enrol session
+		n.Idle = int64(session.SharedIdle / time.Second)
+	}
 	if f.Step == Enrol {
 		n.Level = session.Enrol
 		if !d.EnrolOK {
@@ -393,9 +396,6 @@ func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, 
 		return session.Session{}, fault.New(fault.Denied, "method_not_permitted_by_employer", "The organisation does not permit this login method.")
 	}
 	n.Level = session.Full
-	if p.Organisation.SharedWorkstations {
-		n.Idle = int64(session.SharedIdle / time.Second)
-	}
 	return n, nil
 }
 

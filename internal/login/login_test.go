@@ -793,3 +793,23 @@ func TestLinkedCardIsReadAsRevoked(t *testing.T) {
 		})
 	}
 }
+
+// S72: on a shared workstation an enrol session ends unused as any other does, or
+// the next person could link a phone of his own in it.
+func TestSharedWorkstationsEndEnrolSessionsToo(t *testing.T) {
+	each(t, func(b *bench) {
+		ctx, d := t.Context(), demand("tx")
+		d.EnrolOK = true
+		b.settled("Matti", identity.MethodApp)
+		must[identity.Organisation](t)(b.Directory.ChangeOrganisation(ctx, operator, "org-matti", func(o *identity.Organisation) { o.SharedWorkstations = true }))
+		b.at(b.Start(ctx, d, nil))(AskPassword)
+		b.at(b.Password(ctx, d, "matti", ownPassword))(Enrol)
+		end := must[Ending](t)(b.Finish(ctx, d, nil))
+		b.add(session.SharedIdle - time.Second)
+		must[session.Session](t)(b.Sessions.Use(ctx, end.Session.ID))
+		b.add(session.SharedIdle)
+		if _, err := b.Sessions.Find(ctx, end.Secret); fault.Code(err) != "session_expired" {
+			t.Errorf("a quarter of an hour later: %v", err)
+		}
+	})
+}

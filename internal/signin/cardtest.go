@@ -138,12 +138,14 @@ func (p *Pages) cardTestState(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Login.Throttle.Attempt(r.Context(), throttle.Use{Limit: throttle.CardPollPerSignIn, Subject: browser}); err != nil {
-		return err
-	}
 	s, err := p.Login.TestState(r.Context(), browser, false)
 	if err != nil {
 		return err
+	}
+	if s.Phase != login.NoAttempt { // else a stranger would leave a counter with each cookie that he makes up
+		if err := p.Login.Throttle.Attempt(r.Context(), throttle.Use{Limit: throttle.CardPollPerSignIn, Subject: browser}); err != nil {
+			return err
+		}
 	}
 	return p.tellState(w, s, CardTestPath, func(string, string) string { return CardTestPath })
 }

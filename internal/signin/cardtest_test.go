@@ -1,12 +1,15 @@
 package signin
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/templates"
 )
@@ -159,6 +162,45 @@ func TestCardTestStrangers(t *testing.T) {
 	}
 	k.add(11 * time.Minute)
 	b.post(f.action, f.values).is(200, "card-tested")
+}
+
+// counting is a store that counts its counters.
+type counting struct {
+	ephemeral.Store
+	incremented atomic.Int64
+}
+
+func (c *counting) Increment(ctx context.Context, key string, window time.Duration) (int64, time.Duration, error) {
+	c.incremented.Add(1)
+	return c.Store.Increment(ctx, key, window)
+}
+
+// Whoever asks how a test goes that was never begun leaves nothing, under whatever
+// cookie; whoever has begun one is counted.
+func TestCardTestStateLeavesNothing(t *testing.T) {
+	k := newKit(t)
+	store := &counting{Store: k.eph}
+	k.login.Throttle.Store = store
+	for range 5 {
+		b := k.browser()
+		b.get("/card-test")
+		before := store.incremented.Load()
+		if page := b.get("/card-test/state"); page.status != http.StatusOK || !strings.Contains(page.body, `"none"`) {
+			t.Fatalf("%d %s", page.status, page.body)
+		}
+		if store.incremented.Load() != before {
+			t.Error("a stranger has left a counter")
+		}
+	}
+	b := k.browser()
+	b.get("/card-test").press("cardtest-start")
+	status := 0
+	for range throttle.CardPollPerSignIn.Max + 1 {
+		status = b.get("/card-test/state").status
+	}
+	if status != http.StatusTooManyRequests {
+		t.Errorf("the last of many answers is %d", status)
+	}
 }
 
 // Where there is no card host there is no test.

@@ -53,7 +53,7 @@ func TestAnExpiredCardClosesLinking(t *testing.T) {
 		me.May = portti.May{Card: "link_closed", App: "link_closed", Token: "link_closed"}
 	})
 	b := k.browser()
-	b.get("/").want(200, "/", "blocked").without("link-card", "link-authenticator", "service").says("The card expired on", "Before a new card can be linked", "Order a new password", "020 343 433")
+	b.get("/").want(200, "/", "blocked").without("link-card", "link-authenticator", "service").says("The card expired on", "Before a new card can be linked, you have to order a new password", "020 343 433")
 	b.get("/card").want(403, "/card", "error").says("Order a new password")
 	b.get("/authenticator").want(403, "/authenticator", "error")
 	b.get("/continue").want(200, "/", "blocked")

@@ -81,9 +81,9 @@ func (c *Checker) Check(ctx context.Context, certs []*x509.Certificate, now time
 		switch {
 		case s.State == NotRevoked:
 			r.Vouched = r.Vouched && s.Source != ""
-		case s.State == OnHold && i == 0:
+		case s.State == OnHold: // which may be lifted, of a CA too: Revoked is noted of linked cards for good
 			return refused(r, Suspended, why)
-		case s.State == WasRevoked || s.State == OnHold:
+		case s.State == WasRevoked:
 			return refused(r, Revoked, why)
 		default:
 			return refused(r, RevocationUnavailable, why)

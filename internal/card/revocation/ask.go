@@ -72,10 +72,14 @@ func (c *Checker) ask(ctx context.Context, key string, cert, issuer *x509.Certif
 		return unavailable("ocsp: no responder is configured, and no address in the certificate may be asked")
 	}
 	var why []string
+	silent := unavailable("")
 	for i, address := range addresses {
 		r, err := c.askOne(ctx, len(addresses)-i, client, address, cert, issuer, now)
 		if err != nil {
 			why = append(why, "ocsp "+address.Host+": "+err.Error())
+			if errors.Is(err, errUnknown) {
+				silent.State = unknown
+			}
 			continue
 		}
 		s = card.Status{State: r.state, Source: "ocsp", Since: r.since}
@@ -85,7 +89,8 @@ func (c *Checker) ask(ctx context.Context, key string, cert, issuer *x509.Certif
 		c.remember(ctx, key, s, r.until(), cert.NotAfter, now)
 		return s
 	}
-	return unavailable(strings.Join(why, "; "))
+	silent.Reason = strings.Join(why, "; ")
+	return silent
 }
 
 var errUnknown = errors.New("the responder does not know the certificate")

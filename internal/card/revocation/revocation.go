@@ -38,7 +38,7 @@ type Mode string
 const (
 	Require Mode = "require"  // the responder, then the list; nobody lets nobody in
 	CRLOnly Mode = "crl_only" // the list alone: for networks without a responder
-	Soft    Mode = "soft"     // as Require, but a card is let in when nobody answers
+	Soft    Mode = "soft"     // as Require, but a card is let in when nobody answers; "unknown" is an answer
 )
 
 // Modes are all of them.
@@ -89,6 +89,9 @@ type Checker struct {
 func (c *Checker) Status(ctx context.Context, cert, issuer *x509.Certificate, now time.Time) card.Status {
 	s := c.status(ctx, cert, issuer, now)
 	waved := s.State == card.Unavailable && c.Mode == Soft
+	if s.State == unknown { // nobody may take it for good (RFC 6960 §2.2), and it is not silence either
+		s.State = card.Unavailable
+	}
 	c.counts.answered(s, waved)
 	if waved {
 		c.log().WarnContext(ctx, "certificate let in although nobody says that it is not revoked", "reason", s.Reason)
@@ -97,6 +100,7 @@ func (c *Checker) Status(ctx context.Context, cert, issuer *x509.Certificate, no
 	return s
 }
 
+// status is unknown where a responder does not know the certificate and nobody else does.
 func (c *Checker) status(ctx context.Context, cert, issuer *x509.Certificate, now time.Time) card.Status {
 	// The list first, because it is in memory: a certificate that it holds is
 	// refused whatever a responder says. Either source may be behind the other,
@@ -111,13 +115,14 @@ func (c *Checker) status(ctx context.Context, cert, issuer *x509.Certificate, no
 		return answer
 	case list.State == card.OnHold:
 		return list
-	case answer.State != card.Unavailable:
+	case answer.State == card.NotRevoked, answer.State == card.OnHold:
 		return answer
 	case list.State == card.NotRevoked:
 		c.log().WarnContext(ctx, "no answer from the responder; the list says good", "reason", answer.Reason)
 		return list
 	}
-	return unavailable(answer.Reason + "; " + list.Reason)
+	answer.Reason += "; " + list.Reason
+	return answer
 }
 
 func (c *Checker) list(cert, issuer *x509.Certificate, now time.Time) card.Status {

@@ -132,6 +132,23 @@ func TestSoftIsLoud(t *testing.T) {
 	}
 }
 
+// A responder that does not know the certificate has answered: that is no silence
+// for mode soft to forgive. A list may still know better.
+func TestSoftIsNotForUnknownCertificates(t *testing.T) {
+	w := newWorld(t, cardtest.P256)
+	w.say(func(a *answer) { a.singles[0].state = 2 })
+	c := w.checker(func(c *revocation.Checker) { c.Mode = revocation.Soft })
+	for list, want := range map[card.State]card.State{card.Unavailable: card.Unavailable, card.NotRevoked: card.NotRevoked, card.OnHold: card.OnHold} {
+		w.lists["*"] = list
+		if s := c.Status(t.Context(), w.card, w.ca.Cert, noon); s.State != want {
+			t.Errorf("list %s: %+v", list, s)
+		}
+	}
+	if stats := c.Stats(); stats.Unchecked != 0 || stats.Statuses[revocation.Said{State: card.Unavailable}] != 1 {
+		t.Errorf("%+v", stats)
+	}
+}
+
 // The issuing CA is asked about at its root's responder, and the whole check of
 // a card ends with the right verdict.
 func TestTheCAIsAskedAboutToo(t *testing.T) {
@@ -153,7 +170,7 @@ func TestTheCAIsAskedAboutToo(t *testing.T) {
 		{"/ca", 1, true, card.Suspended},
 		{"/ca", 2, false, card.RevocationUnavailable},
 		{"/root", 1, false, card.Revoked},
-		{"/root", 1, true, card.Revoked},
+		{"/root", 1, true, card.Suspended}, // and not revoked, which links would remember for good
 		{"/root", 2, false, card.RevocationUnavailable},
 	} {
 		w.respond(func(rw http.ResponseWriter, r *http.Request) {

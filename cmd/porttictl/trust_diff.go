@@ -165,6 +165,8 @@ func meaningOf(a, b authorityView) []string {
 
 func lost(a authorityView) string {
 	switch {
+	case a.SHA256 == "":
+		return a.Name + ": its certificate could not be read, so none of its cards were accepted" // nor the bundle put in force
 	case a.Kind == kindRoot:
 		return fmt.Sprintf("%s: everything below this root is refused from now on (%s)", a.Name, card.UntrustedIssuer)
 	case a.Refused:
@@ -175,6 +177,8 @@ func lost(a authorityView) string {
 
 func gained(b authorityView) string {
 	switch {
+	case b.SHA256 == "":
+		return b.Name + ": its certificate cannot be read, so none of its cards are accepted"
 	case b.Kind == kindRoot:
 		return fmt.Sprintf("%s: configured CAs may stand below this root; by itself it lets no card in", b.Name)
 	case b.Refused:

@@ -259,6 +259,19 @@ func TestTrustDiffOfRenewedCertificates(t *testing.T) {
 	}
 }
 
+// A CA whose file is damaged is not said to gain anything.
+func TestTrustDiffOfADamagedCertificate(t *testing.T) {
+	b := newBundles(t)
+	old, fresh := b.bundle("old"), b.bundle("fresh")
+	b.file("fresh/ca-organisation.crt", "damaged")
+	for _, way := range [][2]string{{old, fresh}, {fresh, old}} {
+		words := strings.Join(decode[trustDiff](t, b.ok("trust", "diff", way[0], way[1], "--json")).Means, "\n")
+		if accepted := strings.Contains(words, "its cards are accepted as"); accepted != (way[1] == old) || !strings.Contains(words, "be read") {
+			t.Errorf("%v: %s", way, words)
+		}
+	}
+}
+
 func TestTrustStrangers(t *testing.T) {
 	for _, driver := range storetest.Drivers {
 		t.Run(driver, func(t *testing.T) {

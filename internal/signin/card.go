@@ -119,7 +119,7 @@ func (p *Pages) askAgain(w http.ResponseWriter) {
 func (p *Pages) cardReturn(w http.ResponseWriter, r *http.Request, in *waiting) error {
 	q := r.URL.Query()
 	switch {
-	case q.Get("code") != "":
+	case q.Get("code") != "" && r.Method == http.MethodGet: // HEAD spends nothing
 		return p.cardResult(w, r, in, q.Get("code"))
 	case q.Get("refused") != "":
 		return p.cardRefused(w, r, in, q.Get("refused"), q.Get("tail"))

@@ -88,6 +88,9 @@ func (p *Pages) cardTestBegin(w http.ResponseWriter, r *http.Request) error {
 // cardTestResult keeps the result as codes and leads to its page. What the
 // certificate says of its holder ends here.
 func (p *Pages) cardTestResult(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet { // HEAD spends nothing
+		return see(w, CardTestPath)
+	}
 	result, err := p.Login.TakeTest(r.Context(), boundTo(p.Site.Browser(w, r)), r.URL.Query().Get("code"))
 	if fault.Is(err, fault.Gone) {
 		return see(w, CardTestPath) // a reload, or another browser's

@@ -115,6 +115,11 @@ func TestCardTestIsBound(t *testing.T) {
 	b, other := k.browser(), k.browser()
 	other.get("/card-test")
 	back := k.present(b.get("/card-test").press("cardtest-start").to.String(), mine)
+	if head := b.do(must(http.NewRequest(http.MethodHead, back, nil))(t)); head.status >= 400 { // a scanner looks, and spends nothing
+		t.Errorf("HEAD: %d", head.status)
+	}
+	b.get(back).is(200, "card-tested")
+	back = k.present(b.get("/card-test").press("cardtest-start").to.String(), mine)
 	if end := other.get(back); end.at != "/card-test" {
 		t.Errorf("another browser's result ends at %s", end.at)
 	}

@@ -22,7 +22,7 @@ func open(t *testing.T, site *web.Site, cookies ...*http.Cookie) (string, *http.
 		r.AddCookie(c)
 	}
 	w := serve(site.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		return site.Render(w, r, 200, "userservices/card", &linkCardPage{CardStart: "/card"})
+		return site.Render(w, r, 200, "userservices/card", &linkCardPage{cardForm: cardForm{CardStart: "/card"}})
 	}), r)
 	m := tokenInForm.FindStringSubmatch(w.Body.String())
 	if m == nil {

@@ -245,7 +245,7 @@ type tryPage struct {
 
 type linkCardPage struct {
 	web.Page
-	CardStart string
+	cardForm
 }
 
 type confirmCardPage struct {
@@ -449,7 +449,8 @@ func samples() []sample {
 			return &linkedPage{Page: web.Page{Client: "Testipalvelu" + w}, Kind: "app", Account: "PORTTI-1 TOTP-2FA" + w, Service: "https://id.example.test/signin/TX" + w}
 		}},
 		{"userservices/authenticator_linked", "token", []string{"linked", "try"}, func(w string) web.Content { return &linkedPage{Kind: "token", Account: w} }},
-		{"userservices/card", "", []string{"card-start"}, func(w string) web.Content { return &linkCardPage{CardStart: "/card" + w} }},
+		{"userservices/card", "", []string{"card-start"}, func(w string) web.Content { return &linkCardPage{cardForm: cards(w)} }},
+		{"userservices/card", "interrupted", []string{"card-start", "card-trouble", "card-outcome", "card-oldtls"}, func(w string) web.Content { return &linkCardPage{cardForm: troubled(w)} }},
 		{"userservices/card_confirm", "", []string{"card-confirm", "card-again", "tail", "holder"}, func(w string) web.Content {
 			return &confirmCardPage{Username: "matti" + w, Name: "Matti" + w, Kind: "organisation", Near: true, Waits: true, Holder: "Matti Meikäläinen" + w, Organisation: "Esimerkkivirasto" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Hidden: []hidden{{"fingerprint", w}}}
 		}},

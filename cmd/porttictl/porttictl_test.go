@@ -35,6 +35,7 @@ var changes = []struct {
 	{args: words("user order AINO.alku --reason card-replaced"), event: audit.PasswordOrdered},
 	{first: func(k *kit) { k.linkAuthenticator("aino.alku") }, args: words("user remove-authenticator aino.alku --reason new-phone"), event: audit.AuthenticatorRemoved},
 	{first: func(k *kit) { k.ownPassword("aino.alku"); k.askForCard("aino.alku", "ask1") }, args: words("user card refuse ask1 --reason somebody-elses"), event: audit.CardApprovalRefused},
+	{args: words("user change aino.alku --family-name Alku"), event: audit.UserChanged}, // the name on the card
 	{first: func(k *kit) { k.askForCard("aino.alku", "ask2") }, args: words("user card approve ask2 --reason saw-it"), event: audit.CardLinked},
 	{args: words("organisation change kuntala --card-holder refuse --card-names Vanda"), event: audit.OrganisationChanged},
 	{args: words("user disable aino.alku --reason left"), event: audit.UserDisabled},

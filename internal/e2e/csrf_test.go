@@ -25,7 +25,7 @@ var posts = map[string]string{
 	"signin /signin/{tx}/password": byForm, "signin /signin/{tx}/code": byForm, "signin /signin/{tx}/change": byForm, "signin /signin/{tx}/card": byForm,
 	"signin /signin/{tx}/over": byForm, "signin /signin/{tx}/cancel": byForm, "signin /end_session/confirm": byForm,
 	"signin /signin/{tx}/card/failed": byForm, "userservices /order": byForm, "api /api/v1/me/order": byKey,
-	"signin /card-test": byForm, "signin /card-test/failed": byForm,
+	"userservices /card/failed": byForm, "signin /card-test": byForm, "signin /card-test/failed": byForm,
 	"signin /signin/{tx}/consent": byForm, "signin /signin/{tx}/deny": byForm, "userservices /consents": byForm,
 	"signin /device": byForm, "signin /device/{visit}/signin": byForm, "signin /device/{visit}/allow": byForm, "signin /device/{visit}/deny": byForm, "openid /device_authorization": byKey,
 	"signin /end_session": byPage, "openid /authorize": byPage, "openid /token": byKey, "openid /userinfo": byKey,
@@ -40,7 +40,7 @@ var posts = map[string]string{
 
 // TestEveryPostIsKnown reads the routes from the code that registers them.
 func TestEveryPostIsKnown(t *testing.T) {
-	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "path": ""}
+	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "cardFailedPath": "/card/failed", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
 	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
 	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "api": "../api/api.go", "service": "../../cmd/demoservice/service/service.go"} {

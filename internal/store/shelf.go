@@ -121,8 +121,7 @@ func (h shelf) DropParts(ctx context.Context, parts string) error {
 }
 
 // sweepParts deletes the parts of lists that newer ones have replaced, and of those
-// that never got to the shelf. It finds them by the index alone: SQLite would read
-// every list to see when its parts were added.
+// that never got to the shelf. It finds them by the index alone.
 func (s *Store) sweepParts(ctx context.Context, now time.Time) error {
 	return s.tell(ctx, "sweep parts of lists", func(db *gorm.DB) error {
 		return db.Exec("delete from crl_parts where parts in (select parts from crl_parts except select parts from crl_lists) and added < @before",

@@ -68,20 +68,7 @@ type attempts struct {
 // Run asks whom it is time to ask until ctx ends, and calls loaded after every
 // round that brought a list.
 func (f *Fetcher) Run(ctx context.Context, loaded func()) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		if fresh, err := f.Round(ctx); err != nil && ctx.Err() == nil {
-			f.Log.WarnContext(ctx, "fetch lists of revoked certificates", "error", err)
-		} else if fresh {
-			loaded()
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	again(ctx, f.Log, "fetch lists of revoked certificates", f.Round, loaded)
 }
 
 // Round asks for the lists that are due, of several CAs at once, so that a server

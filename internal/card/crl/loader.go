@@ -35,11 +35,17 @@ type Loader struct {
 
 // Run looks until ctx ends, and calls loaded after every look that brought a list.
 func (l *Loader) Run(ctx context.Context, loaded func()) {
+	again(ctx, l.Log, "lists of revoked certificates: the shelf", l.Load, loaded)
+}
+
+// again looks every lookEvery until ctx ends, and calls loaded after every look that
+// brought a list.
+func again(ctx context.Context, log *slog.Logger, what string, look func(context.Context) (fresh bool, err error), loaded func()) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		if fresh, err := l.Load(ctx); err != nil && ctx.Err() == nil {
-			l.Log.WarnContext(ctx, "lists of revoked certificates: the shelf", "error", err)
+		if fresh, err := look(ctx); err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, what, "error", err)
 		} else if fresh {
 			loaded()
 		}

@@ -6,7 +6,7 @@
 //	error.html         the one page for everything that went wrong
 //	signin/            the provider's pages      userservices/   the self-service app's
 //	static/            CSS, an icon and the little script there is
-//	texts/             fi.yaml, sv.yaml, en.yaml: the same keys, the same placeholders
+//	texts/             fi.yaml, sv.yaml, en.yaml, and fi/, sv/, en/ for larger parts: the same keys, the same placeholders
 //
 // Package web parses and renders the pages. A page's comment names the fields
 // that its struct must have.

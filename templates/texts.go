@@ -41,16 +41,17 @@ var (
 // Load reads the embedded catalogues.
 func Load() (*Texts, error) { return Parse(files) }
 
-// Parse reads texts/LANGUAGE.yaml of every language from a folder. It refuses
-// what would show up as a hole or a foreign sentence on a page: a key that one
-// language lacks, an empty text, placeholders that differ between languages.
+// Parse reads texts/LANGUAGE.yaml and texts/LANGUAGE/*.yaml of every language from a
+// folder. It refuses what would show up as a hole or a foreign sentence on a page: a
+// key that one language lacks or that two files have, an empty text, placeholders
+// that differ between languages.
 func Parse(folder fs.FS) (*Texts, error) {
 	t := &Texts{texts: make(map[string]map[string]text, len(Languages))}
 	read := make([]map[string]text, len(Languages))
 	errs := make([]error, len(Languages))
 	var all sync.WaitGroup
 	for i, lang := range Languages {
-		all.Go(func() { read[i], errs[i] = parse(folder, "texts/"+lang+".yaml") })
+		all.Go(func() { read[i], errs[i] = gather(folder, lang) })
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -63,6 +64,31 @@ func Parse(folder fs.FS) (*Texts, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// gather reads all files of a language.
+func gather(folder fs.FS, lang string) (map[string]text, error) {
+	texts, err := parse(folder, "texts/"+lang+".yaml")
+	if err != nil {
+		return nil, err
+	}
+	more, err := fs.Glob(folder, "texts/"+lang+"/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range more {
+		part, err := parse(folder, name)
+		if err != nil {
+			return nil, err
+		}
+		for k, s := range part {
+			if _, twice := texts[k]; twice {
+				return nil, fmt.Errorf("texts: %s: %s is in another file too", name, k)
+			}
+			texts[k] = s
+		}
+	}
+	return texts, nil
 }
 
 func parse(folder fs.FS, name string) (map[string]text, error) {

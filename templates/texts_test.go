@@ -47,6 +47,21 @@ func TestParseRefusesWhatIsMalformed(t *testing.T) {
 	}
 }
 
+// A part of the texts may have files of its own.
+func TestParseGathersFiles(t *testing.T) {
+	folder := catalogue("a.b: x\n", "a.b: x\n", "a.b: x\n").(fstest.MapFS)
+	for _, lang := range Languages {
+		folder["texts/"+lang+"/more.yaml"] = &fstest.MapFile{Data: []byte("b.c: y\n")}
+	}
+	if texts, err := Parse(folder); err != nil || texts.Text("sv", "b.c") != "y" || texts.Text("sv", "a.b") != "x" {
+		t.Fatal(err)
+	}
+	folder["texts/fi/twice.yaml"] = &fstest.MapFile{Data: []byte("b.c: z\n")}
+	if _, err := Parse(folder); err == nil || !strings.Contains(err.Error(), "b.c is in another file too") {
+		t.Errorf("a key in two files: %v", err)
+	}
+}
+
 func TestText(t *testing.T) {
 	texts, err := Parse(catalogue(
 		"a.b: Hei {name}, {n} kertaa\na.b.one: Hei {name}, kerran\na.c: kolme\n",

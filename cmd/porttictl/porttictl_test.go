@@ -291,7 +291,7 @@ func TestWrongInput(t *testing.T) {
 		{"user change aino.alku --address town=Helsinki", exitInvalid, "address.town: there is no such claim"},
 		{"user change aino.alku --claim nickname=A --address country", exitInvalid, "NAME=VALUE"},
 		{"user role aino.alku", exitInvalid, "--give"},
-		{"user role aino.alku --give king", exitInvalid, `"king" is not one of operator`},
+		{"user role aino.alku --give king", exitInvalid, `"king" is not one of responsible`},
 		{"user role aino.alku --give operator --take operator", exitInvalid, "roles:"},
 		{"user role nobody --give operator", exitNotFound, "no such user"},
 		{"user create AINO.ALKU --organisation kuntala --given-name M --family-name M", exitConflict, "taken"},

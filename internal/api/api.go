@@ -6,13 +6,15 @@
 //	api.go        API, its operations, what goes in and out
 //	me.go         the person's own account
 //	consents.go   what they have allowed third parties
-//	operator.go   who may do what operators do
+//	operator.go   who is calling to do something for others, and by which right
+//	staff.go      managed: operations of people with roles
 //	clients.go    registrations of relying parties
 //	doctor.go     why their requests were refused
 //
 // A caller shows an access token of a client that may use the API: for the
 // person's own account with scope "us" (a full sign-in) or "us.enrol" (a password
-// alone), for the rest with scope "clients". There are no cookies here, so no
+// alone), for the rest with scope
+// "clients" or "manage". There are no cookies here, so no
 // other site can make a browser call it.
 package api
 
@@ -115,15 +117,17 @@ func (a *API) operations() []operation {
 		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
 		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
 
-		operator(a, "GET /api/v1/clients", "Every registered client, by ID", a.listClients),
-		operator(a, "POST /api/v1/clients", "Register a client; its secret is in the answer, this once", a.createClient),
-		operator(a, "GET /api/v1/clients/{id}", "A client; the ETag is for If-Match", a.showClient),
-		operator(a, "PUT /api/v1/clients/{id}", "Replace a registration whole; If-Match is needed", a.replaceClient),
-		operator(a, "POST /api/v1/clients/{id}/disable", "Stop a client and its tokens", a.disableClient),
-		operator(a, "POST /api/v1/clients/{id}/enable", "Open a disabled client again", a.enableClient),
-		operator(a, "POST /api/v1/clients/{id}/secret", "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+		managed(a, "GET /api/v1/staff", identity.ConsoleUse, "Who is calling, and what the role allows", a.staff),
 
-		operator(a, "GET /api/v1/doctor/{reference}", "Why a service's request was refused; kept for a day", a.showRefusal),
+		operator(a, "GET /api/v1/clients", identity.ClientsSee, "Every registered client, by ID", a.listClients),
+		operator(a, "POST /api/v1/clients", identity.ClientsChange, "Register a client; its secret is in the answer, this once", a.createClient),
+		operator(a, "GET /api/v1/clients/{id}", identity.ClientsSee, "A client; the ETag is for If-Match", a.showClient),
+		operator(a, "PUT /api/v1/clients/{id}", identity.ClientsChange, "Replace a registration whole; If-Match is needed", a.replaceClient),
+		operator(a, "POST /api/v1/clients/{id}/disable", identity.ClientsChange, "Stop a client and its tokens", a.disableClient),
+		operator(a, "POST /api/v1/clients/{id}/enable", identity.ClientsChange, "Open a disabled client again", a.enableClient),
+		operator(a, "POST /api/v1/clients/{id}/secret", identity.ClientsChange, "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+
+		operator(a, "GET /api/v1/doctor/{reference}", identity.RefusalsSee, "Why a service's request was refused; kept for a day", a.showRefusal),
 	}
 }
 
@@ -131,8 +135,9 @@ func (a *API) operations() []operation {
 // takes and gives.
 type operation struct {
 	pattern, summary string
-	scopes           []string     // one of which opens it
-	in, out          reflect.Type // nothing: no body
+	scopes           []string       // one of which opens it
+	right            identity.Right // what the caller's role must allow; "" for one's own account
+	in, out          reflect.Type   // nothing: no body
 	serve            web.HandlerFunc
 }
 
@@ -149,7 +154,7 @@ type answer[Out any] struct {
 
 // self is an operation of a person on her own account.
 func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, self identity.Self, in In) (Out, error)) operation {
-	return operation{pattern, summary, []string{scopeFull, scopeEnrol}, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
+	return operation{pattern, summary, []string{scopeFull, scopeEnrol}, "", reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
 		who, err := a.self(w, r)
 		if err != nil {
 			return challenge(w, err)
@@ -166,10 +171,11 @@ func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, 
 	}}
 }
 
-// operator is an operation on the installation.
-func operator[In, Out any](a *API, pattern, summary string, f func(r *http.Request, by caller, in In) (answer[Out], error)) operation {
-	return operation{pattern, summary, []string{scopeClients}, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
-		by, err := a.operator(w, r)
+// operator is an operation on the installation, for people with the right and for
+// operators' programs.
+func operator[In, Out any](a *API, pattern string, right identity.Right, summary string, f func(r *http.Request, by caller, in In) (answer[Out], error)) operation {
+	return operation{pattern, summary, []string{scopeClients}, right, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
+		by, err := a.operator(w, r, right)
 		if err != nil {
 			return challenge(w, err)
 		}
@@ -188,11 +194,20 @@ func operator[In, Out any](a *API, pattern, summary string, f func(r *http.Reque
 	}}
 }
 
+// address is the browser's or program's, for the audit trail.
+func (a *API) address(r *http.Request) string {
+	if a.Address == nil {
+		return ""
+	}
+	return a.Address(r).String()
+}
+
 // Scopes that open the API.
 const (
 	scopeFull    = "us"       // a person's own account, after a full sign-in
 	scopeEnrol   = "us.enrol" // the same, after a password alone
-	scopeClients = "clients"  // what operators do
+	scopeClients = "clients"  // registrations of relying parties
+	scopeManage  = "manage"   // everything else that people do for others, by the rights of their roles
 )
 
 var (

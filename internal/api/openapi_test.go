@@ -116,7 +116,7 @@ func describe(t *testing.T, operations []operation) object {
 		"components": object{
 			"schemas": s.of,
 			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer",
-				"description": "An access token of the issuer. Scopes: us (own account, full sign-in), us.enrol (own account, a password alone), clients (operators and their programs)."}},
+				"description": "An access token of the issuer. Scopes: us (own account, full sign-in), us.enrol (own account, a password alone), clients (registrations: operators and their programs), manage (what people do for others by their roles)."}},
 		},
 	}
 }
@@ -137,6 +137,9 @@ func (s *schemas) operation(o operation, method, path string) object {
 		status:    success,
 		"default": object{"description": "Refused; code says why.", "content": object{"application/problem+json": object{"schema": s.ref(reflect.TypeFor[portti.Error]())}}},
 	}}
+	if o.right != "" {
+		out["x-right"] = string(o.right)
+	}
 	var parameters []object
 	for _, m := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(path, -1) {
 		parameters = append(parameters, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})

@@ -16,53 +16,63 @@ type caller struct {
 	dryRun bool   // everything is checked and nothing is written
 }
 
-var errNotOperator = fault.New(fault.Denied, "not_allowed", "Only an operator can do this.")
+var errNotAllowed = fault.New(fault.Denied, "not_allowed", "Your role does not allow this.")
 
-// operator finds an operator by the token: a person with the role, or a program
-// of theirs. Whatever gives the right is read now, not when the token was made: a
-// role, a scope or a method that is taken away is gone with the next call.
+// operator finds who may do what operators do by the token: a person with the
+// right, or a program of theirs. Whatever gives the right is read now, not when the
+// token was made: a role, a scope or a method that is taken away is gone with the next call.
 //
 //	person    a token of the code flow, of a full sign-in by a method that the employer permits now
 //	program   a token of client_credentials
 //	both      scope "clients", of a client that is registered for it by an operator
-func (a *API) operator(w http.ResponseWriter, r *http.Request) (caller, error) {
-	ctx := r.Context()
-	g, err := a.Tokens.Caller(w, r)
-	if err != nil {
-		return caller{}, err
-	}
-	if !slices.Contains(g.Scopes, scopeClients) {
-		return caller{}, errScope
-	}
-	c, err := a.Registered.Client(ctx, g.Client)
+func (a *API) operator(w http.ResponseWriter, r *http.Request, right identity.Right) (caller, error) {
+	g, err := a.entrusted(w, r, scopeClients)
 	switch {
-	case fault.Is(err, fault.NotFound):
-		return caller{}, errScope
 	case err != nil:
 		return caller{}, err
-	case !c.Disabled.IsZero() || !slices.Contains(c.Scopes, scopeClients) || !slices.Contains(c.GrantTypes, g.Kind) || c.SelfRegistered():
-		return caller{}, errScope
-	}
-	switch g.Kind {
-	case openid.GrantClient:
-		if g.User != "" {
-			return caller{}, errScope
-		}
+	case g.Kind == openid.GrantClient && g.User == "":
 		return caller{actor: "client:" + g.Client}, nil
-	case openid.GrantCode:
-		if g.User == "" || g.Level != session.Full || proved[g.Method] == 0 {
-			return caller{}, errScope
-		}
-		p, err := a.Directory.Standing(ctx, identity.UserID(g.User), g.Epoch, g.Session)
-		switch {
-		case err != nil:
-			return caller{}, err
-		case !p.User.Roles.Has(identity.RoleOperator) || p.Password.Temporary || !p.Permits(proved[g.Method]):
-			return caller{}, errNotOperator
-		}
-		return caller{actor: "user:" + g.User}, nil
 	}
-	return caller{}, errScope // a device that somebody let in, an exchanged token
+	by, err := a.actor(r, g, right)
+	return caller{actor: by.Name}, err
+}
+
+// entrusted finds the grant behind a token with a scope, of a client that an
+// operator has registered for it.
+func (a *API) entrusted(w http.ResponseWriter, r *http.Request, scope string) (openid.Grant, error) {
+	g, err := a.Tokens.Caller(w, r)
+	if err != nil {
+		return openid.Grant{}, err
+	}
+	if !slices.Contains(g.Scopes, scope) {
+		return openid.Grant{}, errScope
+	}
+	c, err := a.Registered.Client(r.Context(), g.Client)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return openid.Grant{}, errScope
+	case err != nil:
+		return openid.Grant{}, err
+	case !c.Disabled.IsZero() || !slices.Contains(c.Scopes, scope) || !slices.Contains(c.GrantTypes, g.Kind) || c.SelfRegistered():
+		return openid.Grant{}, errScope
+	}
+	return g, nil
+}
+
+// actor is the person behind a grant who has a right now. A device that somebody
+// let in, or an exchanged token, does not count.
+func (a *API) actor(r *http.Request, g openid.Grant, right identity.Right) (identity.Actor, error) {
+	if g.Kind != openid.GrantCode || g.User == "" || g.Level != session.Full || proved[g.Method] == 0 {
+		return identity.Actor{}, errScope
+	}
+	p, by, err := a.Directory.ActorFor(r.Context(), identity.UserID(g.User), g.Epoch, g.Session, a.address(r))
+	switch {
+	case err != nil:
+		return identity.Actor{}, err
+	case p.Password.Temporary || !p.Permits(proved[g.Method]):
+		return identity.Actor{}, errNotAllowed
+	}
+	return by, by.May(right)
 }
 
 // dryRun reads the query. Anything else in it is refused: who misspells dry_run

@@ -373,7 +373,7 @@ func TestDisabledAndOrdered(t *testing.T) {
 		}
 
 		ordered := in("olli.order")
-		temporary := must(last.Directory.Order(t.Context(), operator, ordered.e.ID, "forgot it"))(t)
+		temporary := must(last.Directory.Order(t.Context(), operator, ordered.e.ID, identity.Why{Reason: "forgot it"}))(t)
 		out("ordered", ordered)
 		if page := ordered.e.TypePassword(w.Visitor().Open(p.URL(nil))); !page.Has("problems") {
 			t.Errorf("the old password: %s", page)

@@ -120,7 +120,7 @@ func TestDevice(t *testing.T) {
 		if got = must(p.Renew(got.Refresh))(t); got.Status != http.StatusOK {
 			t.Errorf("the browser's logout ends the device: %+v", got)
 		}
-		must(w.Replicas[0].Directory.Order(t.Context(), operator, otto.ID, "lost"))(t)
+		must(w.Replicas[0].Directory.Order(t.Context(), operator, otto.ID, identity.Why{Reason: "lost"}))(t)
 		if got := must(p.Renew(got.Refresh))(t); got.Error != "invalid_grant" {
 			t.Errorf("an Order leaves the device signed in: %+v", got)
 		}

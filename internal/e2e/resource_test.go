@@ -129,7 +129,7 @@ func TestTokensOfAnAPIEnd(t *testing.T) {
 			t.Errorf("a token for no API: %d %s", answer.StatusCode, got)
 		}
 
-		must(w.Replicas[0].Directory.Order(t.Context(), operator, otto.ID, "forgot it"))(t)
+		must(w.Replicas[0].Directory.Order(t.Context(), operator, otto.ID, identity.Why{Reason: "forgot it"}))(t)
 		page := v.Open(w.Origin("other") + "/call/recent")
 		if page.Status == http.StatusOK {
 			t.Errorf("after the order of a new password: %s %q", page, page.Text("said"))

@@ -196,7 +196,7 @@ func TestRefusedCardsInABrowser(t *testing.T) {
 	})
 	t.Run("after a new password was ordered", func(t *testing.T) { // S54
 		oili := w.Settled("oili.order", "saaristo", identity.MethodCard)
-		must(w.Replicas[0].Directory.Order(t.Context(), operator, oili.ID, "card replaced"))(t)
+		must(w.Replicas[0].Directory.Order(t.Context(), operator, oili.ID, identity.Why{Reason: "card replaced"}))(t)
 		with(t, oili.Card, func() {
 			s := open(t)
 			s.Click("#card-start")

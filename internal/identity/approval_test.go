@@ -112,7 +112,7 @@ func TestACardWaitsForAnApproval(t *testing.T) {
 			h.codes(h.RefuseCard(ctx, by, key, "known"), "not_allowed", "refused by nobody")
 		}
 		own := identity.Actor{Name: "user:" + string(id), Operator: true}
-		h.codes(h.ApproveCard(ctx, own, key, "mine"), "not_allowed", "approved by its holder")
+		h.codes(h.ApproveCard(ctx, own, key, "mine"), "own_account", "approved by its holder")
 		h.codes(h.ApproveCard(ctx, operator, key, " "), "required", "without a reason")
 		h.codes(h.ApproveCard(ctx, operator, "none", "known"), "card_approval_not_found", "another")
 		h.must(h.RefuseCard(ctx, operator, key, "somebody else's"))
@@ -155,8 +155,11 @@ func TestAnApprovalComesTooLate(t *testing.T) {
 			"a password alone asked, and an app was linked since (S28)": {func(id identity.UserID) { h.withApp(id) }, "card_approval_overtaken"},
 			"a card was linked since (S27)":                             {func(id identity.UserID) { h.must(h.LinkCard(ctx, h.enrol(id), h.seen("own-"+string(id)))) }, "card_approval_not_found"},
 			"the account was closed (S36)":                              {func(id identity.UserID) { h.must(h.DisableUser(ctx, operator, id, "left")) }, "card_approval_not_found"},
-			"a password was ordered (S54)":                              {func(id identity.UserID) { _, err := h.Order(ctx, operator, id, "lost"); h.must(err) }, "card_approval_not_found"},
-			"two weeks have passed":                                     {func(identity.UserID) { h.add(identity.ApprovalLasts) }, "card_approval_expired"},
+			"a password was ordered (S54)": {func(id identity.UserID) {
+				_, err := h.Order(ctx, operator, id, identity.Why{Reason: "lost"})
+				h.must(err)
+			}, "card_approval_not_found"},
+			"two weeks have passed": {func(identity.UserID) { h.add(identity.ApprovalLasts) }, "card_approval_expired"},
 		} {
 			n++
 			id := h.settled(org, fmt.Sprint("liisa", n))

@@ -314,13 +314,16 @@ func (d *Directory) TryCode(ctx context.Context, self Self, code string) (Method
 
 // RemoveAuthenticator removes an authenticator link, which only user support
 // may (S60). Sessions end, and the person hears of it.
-func (d *Directory) RemoveAuthenticator(ctx context.Context, by Actor, id UserID, reason string) error {
-	if err := first(by.must("remove an authenticator link"), text("reason", reason, 500, false)); err != nil {
+func (d *Directory) RemoveAuthenticator(ctx context.Context, by Actor, id UserID, why Why) error {
+	if err := first(by.May(AuthenticatorRemove), why.check()); err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(id)
 		if err != nil {
+			return err
+		}
+		if err := by.On(AuthenticatorRemove, p.User); err != nil {
 			return err
 		}
 		removed, err := tx.RemoveAuthenticator(id, "support")
@@ -337,7 +340,7 @@ func (d *Directory) RemoveAuthenticator(ctx context.Context, by Actor, id UserID
 			return err
 		}
 		e := d.event(audit.AuthenticatorRemoved, by.Name, by.Address, p.User)
-		e.Reason = reason
+		e.Reason = why.Reason
 		return tx.Record(e)
 	})
 }

@@ -113,7 +113,7 @@ func TestUpdatedMovesWithWhatCanBeSeen(t *testing.T) {
 				_, err := h.ChangeRoles(ctx, operator, id, identity.RolesOf(identity.RoleOperator), 0)
 				return err
 			},
-			"an order": func() error { _, err := h.Order(ctx, operator, id, "test"); return err },
+			"an order": func() error { _, err := h.Order(ctx, operator, id, identity.Why{Reason: "test"}); return err },
 		} {
 			h.must(f())
 			if got := h.person(id).User.Updated; !got.Equal(last) {

@@ -62,19 +62,6 @@ type Sealer interface {
 	Open(sealed, aad string) ([]byte, error)
 }
 
-// Actor is who administers people: an operator at the command line, or later a
-// person with a role, in the Console. A person acting on himself is a Self.
-type Actor struct {
-	Name    string // for the audit trail: "operator:NAME", "user:ID"
-	Address string // "" on the command line
-	// Operator may do everything that administrators may: whoever runs porttictl,
-	// and people with RoleOperator. Until there are other roles nobody else may anything.
-	Operator bool
-}
-
-// System is the provider itself: seeding, background work.
-var System = Actor{Name: "system", Operator: true}
-
 // Self is a signed-in person acting on himself, through User Services.
 type Self struct {
 	User     UserID
@@ -108,14 +95,6 @@ func (d *Directory) change(ctx context.Context, f func(tx Tx) error) error {
 }
 
 func (d *Directory) now() time.Time { return d.Now().UTC() }
-
-// must returns a fault unless the actor is an operator.
-func (a Actor) must(what string) error {
-	if a.Operator && a.Name != "" {
-		return nil
-	}
-	return fault.New(fault.Denied, "not_allowed", "Only an operator can %s.", what)
-}
 
 // event starts an audit event about a person.
 func (d *Directory) event(t audit.Type, actor, address string, u User) audit.Event {

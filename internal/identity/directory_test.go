@@ -359,7 +359,7 @@ func TestWrongCodesBlock(t *testing.T) {
 	if n := len(h.events(audit.AuthenticatorBlocked)); n != 1 {
 		t.Errorf("%d events", n)
 	}
-	h.must(h.RemoveAuthenticator(ctx, operator, id, "blocked"))
+	h.must(h.RemoveAuthenticator(ctx, operator, id, identity.Why{Reason: "blocked"}))
 	if h.person(id).Authenticator != nil {
 		t.Error("still linked")
 	}
@@ -457,7 +457,7 @@ func TestOrder(t *testing.T) {
 			broken := *h.Directory
 			breaking := &breaks{Store: h.db, after: n}
 			broken.Store = breaking
-			_, err := broken.Order(ctx, operator, id, "lost card")
+			_, err := broken.Order(ctx, operator, id, identity.Why{Reason: "lost card"})
 			if breaking.n < n {
 				h.must(err)
 				if n < 5 {
@@ -626,8 +626,8 @@ func TestWhoMayAndWhatIsWrong(t *testing.T) {
 			"change user": func() error { _, err := h.ChangeUser(ctx, nobody, id, func(*identity.User) {}); return err },
 			"disable":     func() error { return h.DisableUser(ctx, nobody, id, "x") },
 			"enable":      func() error { _, err := h.EnableUser(ctx, nobody, id); return err },
-			"order":       func() error { _, err := h.Order(ctx, nobody, id, "x"); return err },
-			"remove":      func() error { return h.RemoveAuthenticator(ctx, nobody, id, "x") },
+			"order":       func() error { _, err := h.Order(ctx, nobody, id, identity.Why{Reason: "x"}); return err },
+			"remove":      func() error { return h.RemoveAuthenticator(ctx, nobody, id, identity.Why{Reason: "x"}) },
 		} {
 			if err := call(); fault.Code(err) != "not_allowed" {
 				t.Errorf("%+v may %s: %v", nobody, name, err)
@@ -683,7 +683,7 @@ func TestDryRun(t *testing.T) {
 		dry.DryRun = true
 		_, _, err := dry.CreateUser(ctx, operator, identity.User{Username: "matti", Organisation: org, GivenName: "M", FamilyName: "M", Email: "m@example.test", Language: "fi"})
 		h.must(err)
-		_, err = dry.Order(ctx, operator, id, "test")
+		_, err = dry.Order(ctx, operator, id, identity.Why{Reason: "test"})
 		h.must(err)
 		h.must(dry.DisableUser(ctx, operator, id, "test"))
 		if _, _, err := dry.CreateUser(ctx, operator, identity.User{Username: "liisa", Organisation: org, GivenName: "M", FamilyName: "M", Email: "m@example.test", Language: "fi"}); fault.Code(err) != "username_taken" {

@@ -7,7 +7,8 @@
 //	organisation.go   create, change, disable organisations
 //	user.go           create, change, disable users; Standing
 //	claims.go         what else relying parties may learn of a person
-//	role.go           what a person may do for others
+//	role.go           Role: operator, responsible user, help desk, auditor
+//	right.go          Right, Actor: what a role may do for others, and for whom
 //	password.go       verify, change, Order (S54)
 //	authenticator.go  link, verify, try, remove (S37–S47, S60)
 //	cardlink.go       link and look up (S25–S28)

@@ -16,7 +16,7 @@ var organisationID = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)
 
 // CreateOrganisation adds an employer. Version, Created and Disabled are set here.
 func (d *Directory) CreateOrganisation(ctx context.Context, by Actor, o Organisation) (Organisation, error) {
-	if err := by.must("create organisations"); err != nil {
+	if err := by.May(OrganisationsChange); err != nil {
 		return Organisation{}, err
 	}
 	if err := o.check(); err != nil {
@@ -38,7 +38,7 @@ func (d *Directory) CreateOrganisation(ctx context.Context, by Actor, o Organisa
 // ChangeOrganisation lets edit change an organisation's settings. Its ID,
 // state and version stay as they are.
 func (d *Directory) ChangeOrganisation(ctx context.Context, by Actor, id OrganisationID, edit func(o *Organisation)) (Organisation, error) {
-	if err := by.must("change organisations"); err != nil {
+	if err := by.In(OrganisationsChange, id); err != nil {
 		return Organisation{}, err
 	}
 	var after Organisation
@@ -67,7 +67,7 @@ func (d *Directory) ChangeOrganisation(ctx context.Context, by Actor, id Organis
 // SetOrganisationDisabled closes an organisation, which ends every session of
 // its people, or opens it again.
 func (d *Directory) SetOrganisationDisabled(ctx context.Context, by Actor, id OrganisationID, disabled bool) error {
-	if err := by.must("disable or enable organisations"); err != nil {
+	if err := by.In(OrganisationsChange, id); err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx Tx) error {

@@ -184,11 +184,12 @@ func (d *Directory) setPassword(ctx context.Context, p Person, pw, keep, from st
 // removed, and a card that waits, every session and token ends, the authenticator
 // link stays. The temporary password is returned once; the letter carries it where
 // the organisation has letters carry it.
-func (d *Directory) Order(ctx context.Context, by Actor, id UserID, reason string) (string, error) {
-	if err := first(by.must("order a new password for another"), text("reason", reason, 500, false)); err != nil {
+func (d *Directory) Order(ctx context.Context, by Actor, id UserID, why Why) (string, error) {
+	if err := first(by.May(PasswordOrder), why.check()); err != nil {
 		return "", err
 	}
-	return d.order(ctx, id, order{By: by.Name, Address: by.Address, Reason: reason})
+	return d.order(ctx, id, order{By: by.Name, Address: by.Address, Reason: why.Reason,
+		Still: func(p Person) error { return by.On(PasswordOrder, p.User) }})
 }
 
 // OrderOwn is an Order by the person herself, whose card was replaced (S58). She
@@ -229,13 +230,13 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		if err != nil {
 			return err
 		}
-		if !p.Enabled() {
-			return errDisabled
-		}
 		if o.Still != nil {
 			if err := o.Still(p); err != nil {
 				return err
 			}
+		}
+		if !p.Enabled() {
+			return errDisabled
 		}
 		if err := tx.SetPassword(id, stored); err != nil {
 			return err

@@ -68,9 +68,17 @@ func TestNobodyGivesThemselvesARole(t *testing.T) {
 	each(t, func(h *house) {
 		ctx := t.Context()
 		id := h.settled(h.organisation("org", identity.MethodApp), "liisa")
-		for name, by := range map[string]identity.Actor{"nobody": {}, "a person": {Name: "user:x"}, "herself": {Name: "user:" + string(id)},
-			"herself as an operator": {Name: "user:" + string(id), Operator: true}} {
-			if _, err := h.ChangeRoles(ctx, by, id, operators, 0); fault.Code(err) != "not_allowed" {
+		for name, c := range map[string]struct {
+			by   identity.Actor
+			code string
+		}{
+			"nobody":                 {identity.Actor{}, "not_allowed"},
+			"a person":               {identity.Actor{Name: "user:x"}, "not_allowed"},
+			"herself":                {identity.Actor{Name: "user:" + string(id), User: id}, "not_allowed"},
+			"herself as an operator": {identity.Actor{Name: "user:" + string(id), User: id, Roles: operators}, "own_account"},
+			"herself, all the same":  {identity.Actor{Name: "user:" + string(id), Operator: true}, "own_account"},
+		} {
+			if _, err := h.ChangeRoles(ctx, c.by, id, operators, 0); fault.Code(err) != c.code {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

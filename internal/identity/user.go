@@ -26,7 +26,7 @@ var username = regexp.MustCompile(`^[\p{L}\p{N}]([\p{L}\p{N}._@-]{0,62}[\p{L}\p{
 // event (ChangeRoles). The letter tells of the account, and
 // carries the password where the organisation has letters carry it (S55).
 func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, string, error) {
-	if err := by.must("create users"); err != nil {
+	if err := by.In(PeopleCreate, u.Organisation); err != nil {
 		return User{}, "", err
 	}
 	u = u.trimmed()
@@ -70,13 +70,16 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 // (S9, S13). Another e-mail address or phone number is not verified unless edit
 // says so itself, for which it may be called a second time.
 func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit func(u *User)) (User, error) {
-	if err := by.must("change users"); err != nil {
+	if err := by.May(PeopleChange); err != nil {
 		return User{}, err
 	}
 	var after User
 	err := d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(id)
 		if err != nil {
+			return err
+		}
+		if err := by.On(PeopleChange, p.User); err != nil {
 			return err
 		}
 		u := edited(p.User, edit)
@@ -119,12 +122,15 @@ func edited(u User, edit func(u *User)) User {
 // DisableUser closes an account (S36): its sessions, tokens, links and roles end
 // with the commit.
 func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason string) error {
-	if err := first(by.must("disable users"), text("reason", reason, 500, false)); err != nil {
+	if err := first(by.May(PeopleDisable), text("reason", reason, 500, false)); err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(id)
 		if err != nil {
+			return err
+		}
+		if err := by.On(PeopleDisable, p.User); err != nil {
 			return err
 		}
 		if !p.User.Disabled.IsZero() {
@@ -165,7 +171,7 @@ func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason
 // alone must not be enough to link new ones: the person starts afresh with a
 // temporary password, which is returned once.
 func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string, error) {
-	if err := by.must("enable users"); err != nil {
+	if err := by.May(PeopleEnable); err != nil {
 		return "", err
 	}
 	temporary, stored, err := d.temporary(ctx, OrderedPasswordLasts)
@@ -175,6 +181,9 @@ func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string
 	err = d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(id)
 		if err != nil {
+			return err
+		}
+		if err := by.On(PeopleEnable, p.User); err != nil {
 			return err
 		}
 		if p.User.Disabled.IsZero() {

@@ -401,7 +401,7 @@ func TestSessionThatIsOverIsNotRenewed(t *testing.T) {
 		if kept.ID != first.ID {
 			t.Error("the session that a change of password has kept is not renewed")
 		}
-		if _, err := b.Directory.Order(ctx, operator, id, "forgotten"); err != nil {
+		if _, err := b.Directory.Order(ctx, operator, id, identity.Why{Reason: "forgotten"}); err != nil {
 			t.Fatal(err)
 		}
 		p := must[identity.Person](t)(b.Directory.Store.Person(ctx, id))
@@ -530,14 +530,14 @@ func TestChangesBetweenSteps(t *testing.T) {
 			want   Step
 		}{
 			"order": {func(b *bench, id identity.UserID) error {
-				_, err := b.Directory.Order(t.Context(), operator, id, "test")
+				_, err := b.Directory.Order(t.Context(), operator, id, identity.Why{Reason: "test"})
 				return err
 			}, AskPassword},
 			"disable": {func(b *bench, id identity.UserID) error {
 				return b.Directory.DisableUser(t.Context(), operator, id, "test")
 			}, AskPassword},
 			"remove": {func(b *bench, id identity.UserID) error {
-				return b.Directory.RemoveAuthenticator(t.Context(), operator, id, "test")
+				return b.Directory.RemoveAuthenticator(t.Context(), operator, id, identity.Why{Reason: "test"})
 			}, AskPassword},
 			"close": {func(b *bench, id identity.UserID) error {
 				return b.Directory.SetOrganisationDisabled(t.Context(), operator, identity.OrganisationID("org-"+name(id, b)), true)
@@ -574,7 +574,7 @@ func TestOrderedPasswordAsksTheCodeFirst(t *testing.T) {
 	ctx, d := t.Context(), demand("tx")
 	id := b.settled("Matti", identity.MethodApp)
 	b.withApp(id)
-	temporary := must[string](t)(b.Directory.Order(ctx, operator, id, "forgotten"))
+	temporary := must[string](t)(b.Directory.Order(ctx, operator, id, identity.Why{Reason: "forgotten"}))
 	b.at(b.Start(ctx, d, nil))(AskPassword)
 	b.at(b.Password(ctx, d, "matti", temporary))(AskCodeFirst)
 	b.at(b.ChangePassword(ctx, d, ownPassword+" 2", ownPassword+" 2"))(AskCodeFirst)
@@ -652,7 +652,7 @@ func TestCard(t *testing.T) {
 			t.Errorf("other card: %v at %s", err, f.Step)
 		}
 
-		must[string](t)(b.Directory.Order(ctx, operator, id, "lost"))
+		must[string](t)(b.Directory.Order(ctx, operator, id, identity.Why{Reason: "lost"}))
 		d = demand("tx-order")
 		b.at(b.Start(ctx, d, nil))(AskPassword)
 		if _, _, err := b.Card(ctx, d, b.present(must[string](t)(b.BeginCard(ctx, d, card.Strict)), mine)); fault.Code(err) != "card_link_removed_by_order" {

@@ -43,7 +43,7 @@ func (p *Provider) clientCredentials(ctx context.Context, a asking) (*tokens, er
 // needsPerson tells whether a scope means something only where somebody has
 // signed in: those of OpenID Connect, and those of our own API.
 func (p *Provider) needsPerson(scope string) bool {
-	return slices.Contains(scopesSupported, scope) || scope == p.EnrolScope || scope == "us" || strings.HasPrefix(scope, "us.")
+	return slices.Contains(scopesSupported, scope) || scope == p.EnrolScope || scope == "us" || strings.HasPrefix(scope, "us.") || scope == "manage"
 }
 
 // newGrantID returns 128 random bits in the form of GrantID.

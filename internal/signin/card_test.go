@@ -75,7 +75,7 @@ func TestRefusedCards(t *testing.T) {
 	k := newKit(t)
 	removed := k.settled("removed")
 	ordered := k.linkCard(removed, "aa01")
-	must(k.dir.Order(t.Context(), operator, removed, "lost"))(t)
+	must(k.dir.Order(t.Context(), operator, removed, identity.Why{Reason: "lost"}))(t)
 	left := k.settled("left")
 	disabled := k.linkCard(left, "aa02")
 	must(0, k.dir.DisableUser(t.Context(), operator, left, "left"))(t)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
@@ -164,7 +165,7 @@ func TestLanguages(t *testing.T) {
 		b.get("/?lang=" + lang).is(200).says("start.text")
 		b.get("/order?lang=" + lang).is(200).says("order.warn")
 	}
-	temporary := must(k.dir.Order(t.Context(), operator, k.settled("Liisa"), "x"))(t)
+	temporary := must(k.dir.Order(t.Context(), operator, k.settled("Liisa"), identity.Why{Reason: "x"}))(t)
 	page = b.visit("service").press("login-submit", "username", "liisa", "password", temporary)
 	for _, lang := range templates.Languages {
 		b.get(page.at+"?lang="+lang).is(200, "new", "repeat").says("pw.temp")

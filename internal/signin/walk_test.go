@@ -66,7 +66,7 @@ func TestFirstDay(t *testing.T) {
 func TestOrderedPasswordAsksTheCodeFirst(t *testing.T) {
 	k := newKit(t)
 	id := k.linkApp(k.settled("Matti"))
-	temporary := must(k.dir.Order(t.Context(), operator, id, "forgotten"))(t)
+	temporary := must(k.dir.Order(t.Context(), operator, id, identity.Why{Reason: "forgotten"}))(t)
 	page := k.browser().visit("service").press("login-submit", "username", "matti", "password", temporary).is(200, "code").says("otp.beforechange")
 	if page.has("new") {
 		t.Error("the change is on the page already")
@@ -292,7 +292,7 @@ func TestAccountChangesMeanwhile(t *testing.T) {
 	b := k.browser()
 	page := b.visit("service").press("login-submit", "username", "matti", "password", ownPassword)
 	code := k.code(id)
-	must(k.dir.Order(t.Context(), operator, id, "stolen"))(t)
+	must(k.dir.Order(t.Context(), operator, id, identity.Why{Reason: "stolen"}))(t)
 	page.press("code-submit", "code", code).is(200, "username").says("fault.signin_over")
 
 	// Between the code and the session.

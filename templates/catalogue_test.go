@@ -95,12 +95,13 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{
 	"ephemeral_conflict", "ephemeral_not_found", "device_codes_spent", "poll_too_soon", "method_unknown", "card_", // card_ + verdict: package signin shows the verdict's page
 	"card_revoked", "card_suspended", "card_untrusted_issuer", // the same
+	"account_not_frozen", "mailed_link_not_found", // the help desk's, and identity's own
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
 	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
@@ -159,7 +160,7 @@ func TestTheCardTestHasItsTexts(t *testing.T) {
 func TestEveryVerdictHasItsTexts(t *testing.T) {
 	texts := load(t)
 	verdicts := constants(t, "internal/card/card.go", "Verdict")
-	verdicts = append(verdicts, "handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent", "card_awaits_approval", "card_holder_differs")
+	verdicts = append(verdicts, "handshake_broken", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent", "card_awaits_approval", "card_holder_differs", "account_frozen")
 	if len(verdicts) < 18 {
 		t.Errorf("only %v", verdicts)
 	}
@@ -203,7 +204,7 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 	if len(letters) < 7 {
 		t.Errorf("only %v", letters)
 	}
-	given := []string{"name", "username", "organisation", "support", "password", "tail", "date"}
+	given := []string{"name", "username", "organisation", "support", "password", "tail", "date", "link"}
 	for _, l := range letters {
 		for _, part := range []string{"subject", "body"} {
 			if k := "mail." + l + "." + part; !texts.Has(k) {

@@ -27,6 +27,10 @@ const (
 	UserRolesChanged     Type = "user.roles_changed"
 	PasswordOrdered      Type = "password.ordered"
 	PasswordChanged      Type = "password.changed"
+	PasswordAsked        Type = "password.asked"         // by anybody; the reason is what became of it
+	PasswordAskCancelled Type = "password.ask_cancelled" // by its person
+	AccountFrozen        Type = "account.frozen"         // "this was not me"
+	AccountUnfrozen      Type = "account.unfrozen"
 	AuthenticatorLinked  Type = "authenticator.linked"
 	AuthenticatorRemoved Type = "authenticator.removed"
 	AuthenticatorTried   Type = "authenticator.tried"

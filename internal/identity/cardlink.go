@@ -71,7 +71,7 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 // CardHolder returns the person to whose username a good card is linked (S2).
 // The match is the certificate's fingerprint and nothing else. Faults:
 // card_not_linked, card_awaits_approval, card_link_removed_by_order,
-// account_disabled; and card_revoked, card_suspended or card_untrusted_issuer when
+// account_disabled, account_frozen; and card_revoked, card_suspended or card_untrusted_issuer when
 // that has been noted of the link.
 func (d *Directory) CardHolder(ctx context.Context, h card.Holder) (Person, error) {
 	p, err := d.linkedTo(ctx, h)
@@ -115,6 +115,9 @@ func (d *Directory) linkedTo(ctx context.Context, h card.Holder) (Person, error)
 	}
 	if !p.Enabled() {
 		return Person{}, errDisabled
+	}
+	if !p.User.Frozen.IsZero() {
+		return Person{}, errFrozen
 	}
 	if p.Card == nil || p.Card.Fingerprint != h.Fingerprint {
 		return Person{}, errNotLinked // removed between the two reads

@@ -34,6 +34,7 @@ type Directory struct {
 
 	Names    totp.Names // what the authenticator app shows (S39)
 	Support  string     // help desk phone, for letters
+	Links    string     // address of the page behind a letter's link, before the link's secret
 	Services []string   // names of the installation and its services, which a password may not lean on
 
 	// DryRun makes every change do all its work and checks, then roll back. The
@@ -127,6 +128,7 @@ func FoldUsername(s string) string {
 // Faults that many methods share.
 var (
 	errDisabled = fault.New(fault.Denied, "account_disabled", "The account is disabled.")
+	errFrozen   = fault.New(fault.Denied, "account_frozen", "The account is frozen, because somebody said: this was not me. Call user support.")
 	errPolicy   = fault.New(fault.Denied, "policy_denied", "The organisation does not permit this login method.")
 	errReauth   = fault.New(fault.Denied, "reauthentication_required", "Sign in again to change how you sign in.")
 )

@@ -10,6 +10,7 @@
 //	role.go           Role: operator, responsible user, help desk, auditor
 //	right.go          Right, Actor: what a role may do for others, and for whom
 //	password.go       verify, change, Order (S54)
+//	freeze.go         frozen by "this was not me", and opened again (S59)      mailedlink.go  the links in letters
 //	authenticator.go  link, verify, try, remove (S37–S47, S60)
 //	cardlink.go       link and look up (S25–S28)
 //	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)
@@ -72,22 +73,24 @@ const (
 
 // User is a person's account in one organisation (S9).
 type User struct {
-	ID           UserID
-	Username     string // unique; compared after NFC and lower-casing
-	Organisation OrganisationID
-	GivenName    string
-	FamilyName   string
-	Email        string
-	Language     string // fi, sv or en
-	Claims       Claims // what else relying parties may learn
-	Roles        Roles  // what the person may do for others
-	Disabled     time.Time
-	Created      time.Time
-	Updated      time.Time // when names, e-mail, language or claims changed last; the employer's name is not among them
-	SignedIn     time.Time // first full sign-in (S14); zero before
-	Epoch        int64     // sessions and grants of another epoch are dead
-	KeptSession  string    // the one session that outlived the last epoch change (S58)
-	Version      int64
+	ID             UserID
+	Username       string // unique; compared after NFC and lower-casing
+	Organisation   OrganisationID
+	GivenName      string
+	FamilyName     string
+	Email          string
+	Language       string // fi, sv or en
+	Claims         Claims // what else relying parties may learn
+	Roles          Roles  // what the person may do for others
+	Disabled       time.Time
+	Frozen         time.Time // "this was not me": nobody signs in until user support has checked (S59)
+	Created        time.Time
+	Updated        time.Time // when names, e-mail, language or claims changed last; the employer's name is not among them
+	ContactChanged time.Time // when e-mail or phone changed last; zero: never (S55)
+	SignedIn       time.Time // first full sign-in (S14); zero before
+	Epoch          int64     // sessions and grants of another epoch are dead
+	KeptSession    string    // the one session that outlived the last epoch change (S58)
+	Version        int64
 }
 
 // Name is how a person is called on pages.
@@ -159,3 +162,6 @@ type Person struct {
 func (p Person) Enabled() bool {
 	return p.User.Disabled.IsZero() && p.Organisation.Disabled.IsZero()
 }
+
+// Open tells whether the person may sign in: Enabled, and not frozen.
+func (p Person) Open() bool { return p.Enabled() && p.User.Frozen.IsZero() }

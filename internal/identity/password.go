@@ -18,7 +18,7 @@ var errCredentials = fault.New(fault.Unauthenticated, "wrong_credentials", "The 
 
 // VerifyPassword returns the person whose username and password these are.
 // Every failure is errCredentials after equal work; the audit trail alone tells
-// them apart. Attempts are counted before the hash, so that parallel guesses
+// them apart. A right password of a frozen account is account_frozen (S59). Attempts are counted before the hash, so that parallel guesses
 // cannot pass a limit, for known and unknown names alike.
 func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from netip.Addr) (Person, error) {
 	folded := FoldUsername(name)
@@ -56,6 +56,8 @@ func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from ne
 		reason = "account_disabled"
 	case p.Password.Temporary && !d.now().Before(p.Password.Expires):
 		reason = "temp_expired"
+	case !p.User.Frozen.IsZero():
+		reason = errFrozen.Code
 	}
 	if reason != "" {
 		e := d.event(audit.SignInRefused, "user:"+string(p.User.ID), from.String(), p.User)
@@ -65,6 +67,9 @@ func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from ne
 		}
 		if err := d.Throttle.Fail(ctx, wholeAddress); err != nil {
 			return Person{}, err
+		}
+		if reason == errFrozen.Code {
+			return Person{}, errFrozen // who knows the password may know what to do
 		}
 		return Person{}, errCredentials
 	}
@@ -97,7 +102,7 @@ func (d *Directory) rehash(ctx context.Context, p Person, pw string) {
 // session ends. It returns the person as changed.
 func (d *Directory) ReplaceTemporary(ctx context.Context, p Person, pw, from string) (Person, error) {
 	return d.setPassword(ctx, p, pw, "", from, func(now Person) error {
-		if !now.Enabled() || !now.Password.Temporary || now.Password.Hash != p.Password.Hash || now.User.Epoch != p.User.Epoch {
+		if !now.Open() || !now.Password.Temporary || now.Password.Hash != p.Password.Hash || now.User.Epoch != p.User.Epoch {
 			return fault.New(fault.Unauthenticated, "session_expired", "The password was replaced meanwhile. Sign in again.")
 		}
 		return nil
@@ -129,7 +134,7 @@ func (d *Directory) ChangePassword(ctx context.Context, self Self, current, pw s
 		return err
 	}
 	_, err = d.setPassword(ctx, p, pw, self.Session, self.Address, func(now Person) error {
-		if !now.Enabled() || now.Password.Hash != p.Password.Hash {
+		if !now.Open() || now.Password.Hash != p.Password.Hash {
 			return fault.New(fault.Unauthenticated, "session_expired", "The password was replaced meanwhile. Sign in again.")
 		}
 		return nil
@@ -183,7 +188,8 @@ func (d *Directory) setPassword(ctx context.Context, p Person, pw, keep, from st
 // with it in one transaction (S54): the old password is dead, the card link is
 // removed, and a card that waits, every session and token ends, the authenticator
 // link stays. The temporary password is returned once; the letter carries it where
-// the organisation has letters carry it.
+// the organisation has letters carry it, and a link to say "this was not me" (S59).
+// A frozen account stays frozen.
 func (d *Directory) Order(ctx context.Context, by Actor, id UserID, why Why) (string, error) {
 	if err := first(by.May(PasswordOrder), why.check()); err != nil {
 		return "", err
@@ -251,7 +257,14 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		if err := tx.EndSessions(id, ""); err != nil {
 			return err
 		}
-		if err := d.letter(tx, p, mail.PasswordOrdered, "password", delivered(p.Organisation, temporary)); err != nil {
+		if _, err := tx.SpendMailedLink(id, ToOrder, "", d.now()); err != nil {
+			return err
+		}
+		notMe, err := d.newLink(tx, id, NotMe, NotMeLasts)
+		if err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.PasswordOrdered, "password", d.delivered(p, temporary), "link", notMe); err != nil {
 			return err
 		}
 		if removed {

@@ -126,16 +126,23 @@ func MayLink(p Person, self Self, m Method, now time.Time) error {
 // temporary password (S55).
 const NewAddress = 72 * time.Hour
 
+// NewContact tells whether e-mail or phone changed so lately that neither is
+// trusted with a temporary password (S55).
+func (p Person) NewContact(now time.Time) bool {
+	return !p.User.ContactChanged.IsZero() && now.Sub(p.User.ContactChanged) < NewAddress
+}
+
 // MayOrder says whether the person may order a new password alone now; nil when
 // so (S55, S58).
 func MayOrder(p Person, self Self, now time.Time) error {
-	changed := p.User.Updated.After(p.User.Created) && now.Sub(p.User.Updated) < NewAddress // the address, or something else of the account
 	switch {
 	case !p.Enabled():
 		return errDisabled
+	case !p.User.Frozen.IsZero():
+		return errFrozen
 	case !self.Full || p.Password.Temporary:
 		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to order a new password.")
-	case p.Organisation.Delivery != ByLetter || p.User.Email == "" || changed:
+	case p.Organisation.Delivery != ByLetter || p.User.Email == "" || p.NewContact(now):
 		return fault.New(fault.Denied, "order_by_support", "A new password cannot be sent to you. Order it from user support.")
 	case now.Sub(self.AuthTime) > ReauthenticateAfter:
 		return errReauth
@@ -149,6 +156,8 @@ func mayAdd(p Person, self Self, m Method, now time.Time) error {
 	switch {
 	case !p.Enabled():
 		return errDisabled
+	case !p.User.Frozen.IsZero():
+		return errFrozen
 	case p.Password.Temporary:
 		return fault.New(fault.Denied, "password_change_required", "Change the temporary password first.")
 	case !p.Permits(m):

@@ -25,6 +25,11 @@ type Store interface {
 	Account(ctx context.Context, id UserID) (Person, error)
 	People(ctx context.Context, org OrganisationID) ([]Person, error) // by username; all organisations when org is ""
 
+	// MailedLink finds a link by the hash of its secret, expired or not:
+	// fault.NotFound "mailed_link_not_found". MailedLinks are a user's.
+	MailedLink(ctx context.Context, hash string) (MailedLink, error)
+	MailedLinks(ctx context.Context, id UserID) ([]MailedLink, error)
+
 	// CardLink returns the active link of a certificate's fingerprint, or else
 	// the one removed last.
 	CardLink(ctx context.Context, fingerprint string) (CardLink, error)
@@ -59,6 +64,13 @@ type Tx interface {
 	AddUser(u User, p Password) error // fault.Conflict "username_taken"
 	SaveUser(u User) error            // as SaveOrganisation; never touches Epoch, KeptSession or SignedIn
 	SetPassword(id UserID, p Password) error
+
+	// PutMailedLink takes the place of the user's former link of the same purpose.
+	// SpendMailedLink deletes that link and tells whether it was there, was the one
+	// of this hash ("": whichever), and had not expired by now. What it does not
+	// accept stays.
+	PutMailedLink(l MailedLink) error
+	SpendMailedLink(id UserID, purpose LinkPurpose, hash string, now time.Time) (bool, error)
 	NoteSignIn(id UserID) error // sets SignedIn where it is zero
 
 	// EndSessions adds one to the user's epoch, which ends every session of the

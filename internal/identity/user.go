@@ -35,6 +35,7 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 	}
 	u.ID, u.Created, u.Disabled, u.SignedIn = UserID(rand.Text()), d.now(), time.Time{}, time.Time{}
 	u.Updated, u.Roles = u.Created, 0
+	u.Frozen, u.ContactChanged = time.Time{}, time.Time{}
 	u.Epoch, u.KeptSession, u.Version = 1, "", 1
 	temporary, stored, err := d.temporary(ctx, FirstPasswordLasts)
 	if err != nil {
@@ -54,7 +55,7 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 		if err := tx.AddUser(u, stored); err != nil {
 			return err
 		}
-		if err := d.letter(tx, Person{User: u, Organisation: org}, mail.Welcome, "password", delivered(org, temporary)); err != nil {
+		if err := d.letter(tx, Person{User: u, Organisation: org}, mail.Welcome, "password", d.delivered(Person{User: u, Organisation: org}, temporary)); err != nil {
 			return err
 		}
 		return tx.Record(d.event(audit.UserCreated, by.Name, by.Address, u))
@@ -94,6 +95,9 @@ func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit fu
 		}
 		if u != p.User {
 			u.Updated = d.now()
+		}
+		if u.Email != p.User.Email || u.Claims.Phone != p.User.Claims.Phone {
+			u.ContactChanged = u.Updated
 		}
 		after = u
 		if err := tx.SaveUser(u); err != nil {
@@ -197,7 +201,7 @@ func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string
 		if err := tx.SetPassword(id, stored); err != nil {
 			return err
 		}
-		if err := d.letter(tx, p, mail.Welcome, "password", delivered(p.Organisation, temporary)); err != nil {
+		if err := d.letter(tx, p, mail.Welcome, "password", d.delivered(p, temporary)); err != nil {
 			return err
 		}
 		return tx.Record(d.event(audit.UserEnabled, by.Name, by.Address, u))
@@ -209,7 +213,7 @@ func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string
 }
 
 // Standing returns the person behind a session, if the session still stands:
-// account and organisation open, and the session of the user's epoch or the one
+// account and organisation open, nothing frozen, and the session of the user's epoch or the one
 // that was kept. Otherwise fault.Unauthenticated "session_expired". Which
 // methods are permitted is for the caller to decide.
 func (d *Directory) Standing(ctx context.Context, id UserID, epoch int64, sid string) (Person, error) {
@@ -231,7 +235,7 @@ func standing(p Person, err error, epoch int64, sid string) (Person, error) {
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return Person{}, err
 	}
-	if err != nil || !p.Enabled() || p.User.Epoch != epoch && (sid == "" || p.User.KeptSession != sid) {
+	if err != nil || !p.Open() || p.User.Epoch != epoch && (sid == "" || p.User.KeptSession != sid) {
 		return Person{}, fault.New(fault.Unauthenticated, "session_expired", "The session has ended. Sign in again.")
 	}
 	return p, nil
@@ -247,9 +251,10 @@ func (d *Directory) temporary(ctx context.Context, lasts time.Duration) (string,
 	return pw, Password{Hash: hash, Temporary: true, Expires: d.now().Add(lasts), Changed: d.now()}, nil
 }
 
-// delivered is the password as a letter may carry it: "" where it is handed over.
-func delivered(o Organisation, pw string) string {
-	if o.Delivery == ByLetter {
+// delivered is the password as a letter may carry it: "" where it is handed over,
+// which it always is while the contact is new (S55).
+func (d *Directory) delivered(p Person, pw string) string {
+	if p.Organisation.Delivery == ByLetter && !p.NewContact(d.now()) {
 		return pw
 	}
 	return ""

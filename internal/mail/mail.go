@@ -33,10 +33,13 @@ const (
 	CardNotApproved      Template = "card_not_approved"     //
 	CardExpires          Template = "card_expires"          // with the date
 	AccountDisabled      Template = "account_disabled"      //
+	PasswordAsked        Template = "password_asked"        // with the link that confirms or cancels
+	AccountFrozen        Template = "account_frozen"        //
+	AccountUnfrozen      Template = "account_unfrozen"      //
 )
 
 // Templates is every letter; a test holds the catalogues to it.
-var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled}
+var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, AccountFrozen, AccountUnfrozen}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a

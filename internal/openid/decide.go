@@ -69,7 +69,7 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 		// OpenID Connect Core §3.1.2.2: whoever is signed in is not whom the
 		// client means, and only the client can say what should happen now.
 		return decision{Verdict: tellClient, Reason: ReasonOtherUser, Error: LoginRequired}
-	case !p.Enabled() || string(p.User.ID) != s.User:
+	case !p.Open() || string(p.User.ID) != s.User:
 		return d.ask(ReasonClosed)
 	case p.Password.Temporary:
 		return d.ask(ReasonTemporary)

@@ -234,7 +234,7 @@ func (s *Server) directory() error {
 	}
 	s.Directory = &identity.Directory{Store: s.deps.Store, Hasher: hasher, Rules: rules, Sealer: s.deps.Master, Ephemeral: s.deps.Ephemeral,
 		Throttle: &throttle.Throttle{Store: s.deps.Ephemeral}, Audit: s.deps.Store, Now: s.deps.Now, Names: names,
-		Support: s.config.SupportPhone, Services: []string{s.config.Brand}}
+		Support: s.config.SupportPhone, Links: s.config.Issuer + identity.LinkPath, Services: []string{s.config.Brand}}
 	return nil
 }
 

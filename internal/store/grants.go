@@ -51,7 +51,7 @@ func (r grantRow) grant() openid.Grant {
 // grant's own values. An ended session is as dead as one of another epoch.
 const (
 	enabled = `u.disabled is null and o.disabled is null`
-	alive   = enabled + ` and (u.epoch = g.epoch or u.kept_session = g.session_id)
+	alive   = enabled + ` and u.frozen is null and (u.epoch = g.epoch or u.kept_session = g.session_id)
 		and not exists (select 1 from ended_sessions e where e.id = g.session_id)`
 	// permitted leaves out none: organisations permit at least one method, and
 	// level Enrol asks for any (S5).
@@ -82,7 +82,7 @@ func (s *Store) issueGrant() string {
 			resources, claims, refresh_binding)
 		select @id, @kind, @client, u.id, @session, @epoch, @level, @method, @scopes, @acr, @amr, @nonce, @auth_time, @created, @expires, @refresh, @keep, @resources, @claims, @refresh_binding
 		from users u join organisations o on o.id = u.organisation
-		where u.id = @user and ` + enabled + ` and (u.epoch = @epoch or u.kept_session = @session)
+		where u.id = @user and ` + enabled + ` and u.frozen is null and (u.epoch = @epoch or u.kept_session = @session)
 			and (o.methods & @mask) <> 0 and not exists (select 1 from ended_sessions e where e.id = @session) ` + s.lock("for share of u") + `
 		on conflict (id) do update set client = excluded.client, user_id = excluded.user_id, session_id = excluded.session_id,
 			epoch = excluded.epoch, level = excluded.level, method = excluded.method, scopes = excluded.scopes, acr = excluded.acr,
@@ -157,7 +157,7 @@ func whyRefused(db *gorm.DB, g openid.Grant) error {
 		Methods        int64
 	}
 	err := db.Raw(`select `+enabled+` as enabled, o.methods as methods,
-			(u.epoch = @epoch or coalesce(u.kept_session = @session, false))
+			u.frozen is null and (u.epoch = @epoch or coalesce(u.kept_session = @session, false))
 			and not exists (select 1 from ended_sessions e where e.id = @session) as alive
 		from users u join organisations o on o.id = u.organisation where u.id = @user`,
 		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session)}).Find(&now).Error

@@ -12,6 +12,7 @@
 //	change.go     Change and the inside of it: identity.Tx
 //	organisations.go users.go cardlinks.go cardapprovals.go authenticators.go
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
+//	mailedlinks.go links that letters carry      passwordasks.go who asked for a new password, until it is decided
 //	strangers.go CAs that nobody has configured, whose cards were shown
 //	shelf.go     the CAs' lists of revoked certificates: crl.Shelf
 //	sealings.go  every column of sealed values, for a change of the master key

@@ -34,6 +34,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"grants", "id", "keep_until < @before and not exists (select 1 from access_tokens t where t.grant_id = grants.id)", now},
 		{"ended_sessions", "id", "at < @before", now.Add(-endedKept)},
 		{"card_approvals", "id", "expires < @before", now},
+		{"mailed_links", "hash", "expires < @before", now},
+		{"password_asks", "id", "dead < @before", now.Add(-noticesKept)},
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
 		{"card_strangers", "id", "last < @before", now.Add(-unseenKept)},
 		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},

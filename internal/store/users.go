@@ -22,6 +22,8 @@ type userRow struct {
 	Claims            maybe[identity.Claims]
 	Roles             int64
 	Disabled          moment
+	Frozen            moment
+	ContactChanged    moment
 	Created           moment
 	Updated           moment // none: not since it was created
 	SignedIn          moment
@@ -39,7 +41,7 @@ func (userRow) TableName() string { return "users" }
 func rowOfUser(u identity.User, p identity.Password) userRow {
 	return userRow{ID: string(u.ID), Username: u.Username, UsernameFolded: identity.FoldUsername(u.Username), Organisation: string(u.Organisation),
 		GivenName: u.GivenName, FamilyName: u.FamilyName, Email: u.Email, Language: u.Language,
-		Claims: maybe[identity.Claims]{u.Claims}, Roles: int64(u.Roles), Disabled: at(u.Disabled), Created: at(u.Created), Updated: at(u.Updated), SignedIn: at(u.SignedIn),
+		Claims: maybe[identity.Claims]{u.Claims}, Roles: int64(u.Roles), Disabled: at(u.Disabled), Frozen: at(u.Frozen), ContactChanged: at(u.ContactChanged), Created: at(u.Created), Updated: at(u.Updated), SignedIn: at(u.SignedIn),
 		Epoch: u.Epoch, KeptSession: optional(u.KeptSession), Version: u.Version,
 		PasswordHash: p.Hash, PasswordTemporary: p.Temporary, PasswordExpires: at(p.Expires), PasswordChanged: at(p.Changed)}
 }
@@ -47,7 +49,7 @@ func rowOfUser(u identity.User, p identity.Password) userRow {
 func (r userRow) user() identity.User {
 	u := identity.User{ID: identity.UserID(r.ID), Username: r.Username, Organisation: identity.OrganisationID(r.Organisation),
 		GivenName: r.GivenName, FamilyName: r.FamilyName, Email: r.Email, Language: r.Language,
-		Claims: r.Claims.v, Roles: identity.Roles(r.Roles), Disabled: r.Disabled.t, Created: r.Created.t, Updated: r.Updated.t, SignedIn: r.SignedIn.t,
+		Claims: r.Claims.v, Roles: identity.Roles(r.Roles), Disabled: r.Disabled.t, Frozen: r.Frozen.t, ContactChanged: r.ContactChanged.t, Created: r.Created.t, Updated: r.Updated.t, SignedIn: r.SignedIn.t,
 		Epoch: r.Epoch, KeptSession: string(r.KeptSession), Version: r.Version}
 	if u.Updated.IsZero() {
 		u.Updated = u.Created
@@ -199,7 +201,7 @@ func (c *change) SaveUser(u identity.User) error {
 	row := rowOfUser(u, identity.Password{})
 	row.Version++
 	r := c.db.Model(&userRow{}).Where("id = ? and version = ?", row.ID, u.Version).
-		Select("username", "username_folded", "organisation", "given_name", "family_name", "email", "language", "claims", "roles", "disabled", "updated", "version").Updates(&row)
+		Select("username", "username_folded", "organisation", "given_name", "family_name", "email", "language", "claims", "roles", "disabled", "frozen", "contact_changed", "updated", "version").Updates(&row)
 	switch {
 	case breaks(r.Error, "users_username", "users.username_folded"):
 		c.broken = errUsernameTaken

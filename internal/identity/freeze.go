@@ -1,0 +1,111 @@
+package identity
+
+import (
+	"context"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/mail"
+)
+
+// FreezeByLink is "this was not me", from the letter that told of an Order: the
+// account is frozen until user support has checked (S59). The link is spent.
+func (d *Directory) FreezeByLink(ctx context.Context, secret, from string) error {
+	l, err := d.MailedLink(ctx, secret)
+	if err != nil {
+		return err
+	}
+	if l.Purpose != NotMe {
+		return errNoLink
+	}
+	return d.freeze(ctx, l.User, l.Hash, audit.Event{Actor: "letter", Address: from})
+}
+
+// FreezeOwn is the same by a person who has signed in, within a day of an Order.
+func (d *Directory) FreezeOwn(ctx context.Context, self Self) error {
+	if !self.Full {
+		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to freeze the account.")
+	}
+	return d.freeze(ctx, self.User, "", audit.Event{Actor: self.actor(), Address: self.Address, Session: self.Session})
+}
+
+// freeze spends the link, so that of any number of callers one does it. Every
+// session ends and no link of a letter works any more; whatever was linked stays,
+// as it was perhaps linked by the person.
+func (d *Directory) freeze(ctx context.Context, id UserID, hash string, by audit.Event) error {
+	return d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		now := d.now()
+		spent, err := tx.SpendMailedLink(id, NotMe, hash, now)
+		if err != nil {
+			return err
+		}
+		if !spent {
+			return errNoLink
+		}
+		if !p.User.Frozen.IsZero() {
+			return nil
+		}
+		if _, err := tx.SpendMailedLink(id, ToOrder, "", now); err != nil {
+			return err
+		}
+		p.User.Frozen = now
+		if err := tx.SaveUser(p.User); err != nil {
+			return err
+		}
+		if err := tx.EndSessions(id, ""); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.AccountFrozen); err != nil {
+			return err
+		}
+		e := d.event(audit.AccountFrozen, by.Actor, by.Address, p.User)
+		e.Session, e.Reason = by.Session, "not_me"
+		return tx.Record(e)
+	})
+}
+
+// Unfreeze opens a frozen account again, when user support knows who the person
+// is. The password of before the freezing may be somebody else's and works no
+// more; one that user support has ordered since is as good as any. Whoever was
+// frozen without an Order since needs one now.
+func (d *Directory) Unfreeze(ctx context.Context, by Actor, id UserID, why Why) error {
+	if err := first(by.May(AccountUnfreeze), why.check()); err != nil {
+		return err
+	}
+	return d.change(ctx, func(tx Tx) error {
+		p, err := tx.Person(id)
+		if err != nil {
+			return err
+		}
+		if err := by.On(AccountUnfreeze, p.User); err != nil {
+			return err
+		}
+		frozen := p.User.Frozen
+		if frozen.IsZero() {
+			return fault.New(fault.Conflict, "account_not_frozen", "The account %s is not frozen.", p.User.Username)
+		}
+		p.User.Frozen = time.Time{}
+		if err := tx.SaveUser(p.User); err != nil {
+			return err
+		}
+		if !p.Password.Changed.After(frozen) {
+			if err := tx.SetPassword(id, Password{Changed: d.now()}); err != nil {
+				return err
+			}
+		}
+		if err := tx.EndSessions(id, ""); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.AccountUnfrozen); err != nil {
+			return err
+		}
+		e := d.event(audit.AccountUnfrozen, by.Name, by.Address, p.User)
+		e.Reason = why.Reason
+		return tx.Record(e)
+	})
+}

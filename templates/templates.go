@@ -3,8 +3,9 @@
 //
 //	layout.html        the frame of every page
 //	partials.html      field, problems, notices, card failure: parts that pages share
+//	partials_console.html   the Console's own: navigation, lists, acts, charts
 //	error.html         the one page for everything that went wrong
-//	signin/            the provider's pages      userservices/   the self-service app's
+//	signin/            the provider's pages      userservices/   the self-service app's      console/   the administration app's
 //	static/            CSS, an icon and the little script there is
 //	texts/             fi.yaml, sv.yaml, en.yaml, and fi/, sv/, en/ for larger parts: the same keys, the same placeholders
 //
@@ -17,7 +18,7 @@ import (
 	"io/fs"
 )
 
-//go:embed *.html signin userservices static texts
+//go:embed *.html signin userservices console static texts
 var files embed.FS
 
 // Pages is the tree of HTML templates.

@@ -30,7 +30,7 @@ var posts = map[string]string{
 	"signin /device": byForm, "signin /device/{visit}/signin": byForm, "signin /device/{visit}/allow": byForm, "signin /device/{visit}/deny": byForm, "openid /device_authorization": byKey,
 	"signin /end_session": byPage, "openid /authorize": byPage, "openid /token": byKey, "openid /userinfo": byKey,
 	"userservices /authenticator": byForm, "userservices /authenticator/confirm": byForm, "userservices /authenticator/try": byForm, "userservices /card": byForm,
-	"userservices /card/confirm": byForm, "userservices /password": byForm, "userservices /logout": byForm, "userservices /backchannel-logout": byKey,
+	"userservices /card/confirm": byForm, "userservices /password": byForm, "app /logout": byForm, "app /backchannel-logout": byKey,
 	"api /api/v1/me/authenticator": byKey, "api /api/v1/me/authenticator/confirm": byKey, "api /api/v1/me/authenticator/trial": byKey, "api /api/v1/me/card/attempt": byKey,
 	"api /api/v1/me/card/seen": byKey, "api /api/v1/me/card/link": byKey, "api /api/v1/me/password": byKey,
 	"api /api/v1/clients": byKey, "api /api/v1/clients/{id}/enable": byKey, "api /api/v1/clients/{id}/disable": byKey, "api /api/v1/clients/{id}/secret": byKey,
@@ -43,7 +43,7 @@ func TestEveryPostIsKnown(t *testing.T) {
 	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "cardFailedPath": "/card/failed", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
 	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
-	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "api": "../api/api.go", "service": "../../cmd/demoservice/service/service.go"} {
+	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "app": "../app/app.go", "api": "../api/api.go", "service": "../../cmd/demoservice/service/service.go"} {
 		for _, m := range route.FindAllStringSubmatch(string(must(os.ReadFile(file))(t)), -1) {
 			path := m[1]
 			if path == "" {
@@ -103,7 +103,7 @@ func TestCrossSitePosts(t *testing.T) {
 			switch {
 			case path == "/end_session/confirm":
 				victim, right = signedIn, confirm.PostForm.Get("csrf")
-			case room == "userservices":
+			case room == "userservices", room == "app": // both apps' routes of package app are the same
 				victim, right, base = signedIn, usToken, w.Origin("services")
 			case room == "service":
 				victim, base = signedIn, w.Origin("service")

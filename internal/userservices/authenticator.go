@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
@@ -95,7 +96,7 @@ func (p *Pages) beginAuthenticator(w http.ResponseWriter, r *http.Request, v *vi
 	}
 	e, err := p.api.BeginAuthenticator(r.Context(), v.token)
 	if err != nil {
-		err = refused(err)
+		err = app.Refused(err)
 		if fault.Is(err, fault.Throttled) {
 			return p.again(w, r, "authenticator", &page.Page, page, err)
 		}
@@ -193,7 +194,7 @@ func codePage(v *visit) *keyPage {
 // or after signing in again: the app has the key.
 func (p *Pages) authenticatorCode(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if _, ok := p.statement(r); !ok {
-		return see(w, r, authenticatorPath)
+		return app.See(w, r, authenticatorPath)
 	}
 	if err := mayLinkAuthenticator(v.me); err != nil {
 		return err
@@ -205,14 +206,14 @@ func (p *Pages) authenticatorCode(w http.ResponseWriter, r *http.Request, v *vis
 func (p *Pages) confirmAuthenticator(w http.ResponseWriter, r *http.Request, v *visit) error {
 	s, ok := p.statement(r)
 	if !ok {
-		return see(w, r, authenticatorPath)
+		return app.See(w, r, authenticatorPath)
 	}
 	if s.Code = typedCode(r); s.Code == "" {
 		page := codePage(v)
 		return p.again(w, r, "authenticator_key", &page.Page, page, errNoCode)
 	}
 	if err := p.api.ConfirmAuthenticator(r.Context(), v.token, s); err != nil {
-		return p.notLinked(w, r, v, s, refused(err))
+		return p.notLinked(w, r, v, s, app.Refused(err))
 	}
 	p.site.ClearCookie(w, statementCookie)
 	return p.goOn(w, r, v, p.code, linkedPath)
@@ -222,7 +223,7 @@ func (p *Pages) confirmAuthenticator(w http.ResponseWriter, r *http.Request, v *
 func (p *Pages) notLinked(w http.ResponseWriter, r *http.Request, v *visit, s portti.Confirmation, err error) error {
 	f, _ := fault.Of(err)
 	switch code := fault.Code(err); {
-	case code == "totp_already_linked" && v.me.App != nil && p.sinceThen(v.me.App.Linked) < time.Minute:
+	case code == "totp_already_linked" && v.me.App != nil && p.app.SinceThen(v.me.App.Linked) < time.Minute:
 		// The other half of a double click was first, and the link stands.
 		p.site.ClearCookie(w, statementCookie)
 		return p.goOn(w, r, v, p.code, linkedPath)
@@ -239,7 +240,7 @@ func (p *Pages) notLinked(w http.ResponseWriter, r *http.Request, v *visit, s po
 
 func (p *Pages) authenticatorLinked(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.me.App == nil || !v.me.Full {
-		return see(w, r, homePath)
+		return app.See(w, r, homePath)
 	}
 	return p.show(w, r, http.StatusOK, "authenticator_linked", &authenticatorLinkedPage{Kind: string(v.me.App.Kind), Account: p.config.Account})
 }

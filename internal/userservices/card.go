@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
@@ -98,7 +99,7 @@ func (p *Pages) linkCard(w http.ResponseWriter, r *http.Request, v *visit) error
 	page := &cardPage{Page: p.startCard(w, v), cardForm: cardForms}
 	o, err := p.api.CardOutcome(r.Context(), v.token)
 	if err != nil {
-		return refused(err)
+		return app.Refused(err)
 	}
 	if verdict, ok := p.outcome(o); ok {
 		page.Trouble = &trouble{Verdict: verdict, Tail: o.Tail, Silent: o.Silent && verdict != "never_reached", OldTLS: p.oldTLS(o), Outcome: cardFailedPath}
@@ -128,17 +129,16 @@ func (p *Pages) cardState(w http.ResponseWriter, r *http.Request) error {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return fault.New(fault.NotFound, "not_found", "There is no such page.")
 	}
-	s, err := p.rp.Session(r)
-	if err != nil {
+	session, token, err := p.app.Meet(r)
+	switch {
+	case session == nil:
 		return fault.New(fault.NotFound, "not_found", "There is no such page.") // the script stops asking
-	}
-	token, err := s.AccessToken(r.Context())
-	if err != nil {
-		return ended(err)
+	case err != nil:
+		return err
 	}
 	o, err := p.api.CardProgress(r.Context(), token)
 	if err != nil {
-		return refused(err)
+		return app.Refused(err)
 	}
 	answer := struct {
 		State   string `json:"state"`
@@ -162,11 +162,11 @@ func (p *Pages) cardState(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) cardFailed(w http.ResponseWriter, r *http.Request, v *visit) error {
 	o, err := p.api.CardOutcome(r.Context(), v.token)
 	if err != nil {
-		return refused(err)
+		return app.Refused(err)
 	}
 	verdict, ok := p.outcome(o)
 	if !ok {
-		return see(w, r, cardPath)
+		return app.See(w, r, cardPath)
 	}
 	page := &cardFailedPage{Page: p.startCard(w, v), cardForm: cardForms, Verdict: verdict, Tail: o.Tail, OldTLS: p.oldTLS(o)}
 	page.Here = cardFailedPath
@@ -175,7 +175,7 @@ func (p *Pages) cardFailed(w http.ResponseWriter, r *http.Request, v *visit) err
 
 // saidFailed takes the person's word; the page has an address that can be reloaded.
 func (p *Pages) saidFailed(w http.ResponseWriter, r *http.Request, _ *visit) error {
-	return see(w, r, cardFailedPath)
+	return app.See(w, r, cardFailedPath)
 }
 
 // beginCard sends the browser to the card host.
@@ -185,27 +185,27 @@ func (p *Pages) beginCard(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	attempt, err := p.api.BeginCard(r.Context(), v.token, p.config.URL+cardReturnPath, portti.CardMode(r.PostFormValue("mode")))
 	if err != nil {
-		return p.cardRefused(w, r, v, refused(err))
+		return p.cardRefused(w, r, v, app.Refused(err))
 	}
 	if !p.cardHost.matches(attempt.URL) {
 		// A browser would stop the form there without a word.
 		return fmt.Errorf("the provider's card host is not the one of the setting card_host, %q", p.cardHost.pattern)
 	}
-	return see(w, r, attempt.URL)
+	return app.See(w, r, attempt.URL)
 }
 
 // cardSeen shows the card that was read.
 func (p *Pages) cardSeen(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if r.Method == http.MethodHead {
-		return see(w, r, cardPath) // must not spend the code
+		return app.See(w, r, cardPath) // must not spend the code
 	}
 	code := r.URL.Query().Get("code")
 	if code == "" {
-		return see(w, r, cardPath)
+		return app.See(w, r, cardPath)
 	}
 	seen, err := p.api.SeenCard(r.Context(), v.token, code)
 	if err != nil {
-		return p.cardRefused(w, r, v, refused(err))
+		return p.cardRefused(w, r, v, app.Refused(err))
 	}
 	c := seen.Card
 	kind := c.Kind
@@ -218,7 +218,7 @@ func (p *Pages) cardSeen(w http.ResponseWriter, r *http.Request, v *visit) error
 
 // cardAgain is for who comes back to the confirmation later: the card is read anew.
 func (p *Pages) cardAgain(w http.ResponseWriter, r *http.Request, _ *visit) error {
-	return see(w, r, cardPath)
+	return app.See(w, r, cardPath)
 }
 
 // confirmCard links the card.
@@ -227,20 +227,20 @@ func (p *Pages) confirmCard(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err == nil {
 		return p.goOn(w, r, v, p.card, "/card/linked")
 	}
-	if v.me.Card != nil && p.sinceThen(v.me.Card.Linked) < time.Minute && v.me.Card.Tail == r.PostFormValue("tail") {
+	if v.me.Card != nil && p.app.SinceThen(v.me.Card.Linked) < time.Minute && v.me.Card.Tail == r.PostFormValue("tail") {
 		return p.goOn(w, r, v, p.card, "/card/linked") // a double click: the first one linked it
 	}
 	if portti.Code(err) == "card_awaits_approval" {
-		return see(w, r, cardWaitsPath)
+		return app.See(w, r, cardWaitsPath)
 	}
-	return p.cardRefused(w, r, v, refused(err))
+	return p.cardRefused(w, r, v, app.Refused(err))
 }
 
 // cardWaits says that the card was taken and waits until somebody has looked (S29).
 func (p *Pages) cardWaits(w http.ResponseWriter, r *http.Request, v *visit) error {
 	asked := p.asked(v.me)
 	if asked == nil {
-		return see(w, r, homePath) // it has been decided
+		return app.See(w, r, homePath) // it has been decided
 	}
 	return p.show(w, r, http.StatusOK, "card_waits", &cardWaitsPage{Page: p.startCard(w, v), Asked: asked})
 }
@@ -276,7 +276,7 @@ func (p *Pages) verdict(code string) (string, bool) {
 
 func (p *Pages) cardLinked(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.me.Card == nil || !v.me.Full {
-		return see(w, r, homePath)
+		return app.See(w, r, homePath)
 	}
 	return p.show(w, r, http.StatusOK, "card_linked", &cardLinkedPage{Tail: v.me.Card.Tail})
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 )
@@ -23,15 +24,15 @@ type allowedService struct {
 // consents lists the services that the person has allowed something.
 func (p *Pages) consents(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !v.me.Full {
-		return errFull
+		return app.ErrFull
 	}
 	all, err := p.api.Consents(r.Context(), v.token)
 	if err != nil {
-		return refused(err)
+		return app.Refused(err)
 	}
 	page := &consentsPage{}
 	for _, c := range all {
-		page.Services = append(page.Services, allowedService{ID: c.Client, Name: v.named(c.Name, c.Client), Address: c.Home, Scopes: c.Scopes, Claims: c.Claims, Given: c.Changed})
+		page.Services = append(page.Services, allowedService{ID: c.Client, Name: app.Named(v.lang, c.Name, c.Client), Address: c.Home, Scopes: c.Scopes, Claims: c.Claims, Given: c.Changed})
 	}
 	if r.URL.Query().Has("withdrawn") {
 		page.Tell(web.Success, "us.consents.withdrawn")
@@ -42,11 +43,11 @@ func (p *Pages) consents(w http.ResponseWriter, r *http.Request, v *visit) error
 // withdraw takes a consent back. One that is gone already is what was wanted.
 func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !v.me.Full {
-		return errFull
+		return app.ErrFull
 	}
 	err := p.api.Withdraw(r.Context(), v.token, r.PostFormValue("client"))
 	if err != nil && portti.Code(err) != "consent_not_found" {
-		return refused(err)
+		return app.Refused(err)
 	}
-	return see(w, r, "/consents?withdrawn")
+	return app.See(w, r, "/consents?withdrawn")
 }

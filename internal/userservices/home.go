@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp"
@@ -158,7 +159,7 @@ func (p *Pages) showLinked(w http.ResponseWriter, r *http.Request, v *visit) err
 func (p *Pages) proceed(w http.ResponseWriter, r *http.Request, v *visit) error {
 	acr := p.linked(v.me)
 	if acr == "" {
-		return see(w, r, homePath)
+		return app.See(w, r, homePath)
 	}
 	return p.goOn(w, r, v, acr, homePath)
 }
@@ -168,10 +169,10 @@ func (p *Pages) proceed(w http.ResponseWriter, r *http.Request, v *visit) error 
 // ourselves; in a full session to done, the page that says so.
 func (p *Pages) goOn(w http.ResponseWriter, r *http.Request, v *visit, acr, done string) error {
 	if v.me.Full {
-		return see(w, r, done)
+		return app.See(w, r, done)
 	}
 	if resume := p.resume(v); resume != "" {
-		return see(w, r, resume)
+		return app.See(w, r, resume)
 	}
 	p.rp.Login(w, r, rp.LoginOptions{ReturnTo: done, ACRValues: []string{acr}})
 	return nil

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
@@ -44,9 +45,9 @@ func (p *Pages) placeOrder(w http.ResponseWriter, r *http.Request, v *visit) err
 	if portti.Code(err) == "order_by_support" {
 		return p.showOrder(w, r, v, portti.Code(err))
 	}
-	if f, ok := fault.Of(refused(err)); ok && f.Kind == fault.Throttled {
+	if f, ok := fault.Of(app.Refused(err)); ok && f.Kind == fault.Throttled {
 		page := &orderPage{Can: true}
 		return p.again(w, r, "order", &page.Page, page, f)
 	}
-	return refused(err)
+	return app.Refused(err)
 }

@@ -3,6 +3,7 @@ package userservices
 import (
 	"net/http"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 )
@@ -15,20 +16,18 @@ type passwordPage struct {
 
 type plainPage struct{ web.Page }
 
-// errFull: an enrol session changes no password. Who has just changed a
-// temporary one needs no more, and who stole one must not (S58).
-var errFull = fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code.")
-
+// password: an enrol session changes none. Who has just changed a temporary one
+// needs no more, and who stole one must not (S58).
 func (p *Pages) password(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !v.me.Full {
-		return errFull
+		return app.ErrFull
 	}
 	return p.show(w, r, http.StatusOK, "password", &passwordPage{Username: v.me.Username, Min: v.me.Password.Min})
 }
 
 func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !v.me.Full {
-		return errFull
+		return app.ErrFull
 	}
 	page := &passwordPage{Username: v.me.Username, Min: v.me.Password.Min}
 	form := map[string]string{}
@@ -44,9 +43,9 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request, v *visit)
 		return p.show(w, r, http.StatusBadRequest, "password", page)
 	}
 	if err := p.api.ChangePassword(r.Context(), v.token, form["current"], form["new"]); err != nil {
-		return p.again(w, r, "password", &page.Page, page, refused(err))
+		return p.again(w, r, "password", &page.Page, page, app.Refused(err))
 	}
-	return see(w, r, "/password/changed")
+	return app.See(w, r, "/password/changed")
 }
 
 func (p *Pages) passwordChanged(w http.ResponseWriter, r *http.Request, _ *visit) error {

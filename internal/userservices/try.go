@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 )
@@ -22,7 +23,7 @@ func (p *Pages) tryPage(v *visit) *tryPage {
 // try is the trial of the authenticator (S67).
 func (p *Pages) try(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.me.App == nil {
-		return see(w, r, homePath)
+		return app.See(w, r, homePath)
 	}
 	return p.show(w, r, http.StatusOK, "try", p.tryPage(v))
 }
@@ -33,7 +34,7 @@ var results = map[string]string{"otp_wrong": "old", "otp_used": "used", "otp_clo
 // tryCode spends a code, as a sign-in would.
 func (p *Pages) tryCode(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.me.App == nil {
-		return see(w, r, homePath)
+		return app.See(w, r, homePath)
 	}
 	page, code := p.tryPage(v), typedCode(r)
 	if code == "" {
@@ -44,7 +45,7 @@ func (p *Pages) tryCode(w http.ResponseWriter, r *http.Request, v *visit) error 
 		page.Result = "ok"
 		return p.show(w, r, http.StatusOK, "try", page)
 	}
-	err = refused(err)
+	err = app.Refused(err)
 	f, ok := fault.Of(err)
 	if !ok || results[f.Code] == "" {
 		return p.again(w, r, "try", &page.Page, page, err)

@@ -6,14 +6,14 @@
 // no database. What a person may do the API decides; the pages only show it.
 //
 //	userservices.go    Config, New, every route
-//	visit.go           who is asking; what becomes of the API's refusals
+//	visit.go           who is asking
 //	home.go            one's own links, or the first day's choice
 //	authenticator.go   linking an app or a token      try.go   trying its code
 //	card.go            linking a card
 //	password.go        changing the password      order.go   ordering one, for a card that was replaced
 //	consents.go        services of third parties that may use one's data
-//	leave.go           signed out; a sign-in that failed
-//	language.go        the person's registered language as a fallback
+//
+// What it shares with the Console, package app has.
 //
 // The first day (S18–S20):
 //
@@ -24,15 +24,14 @@ package userservices
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
+	"github.com/portti-id/portti/internal/app"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp"
@@ -41,27 +40,19 @@ import (
 
 // Addresses that the provider must know of this client, below Config.URL.
 const (
-	CallbackPath          = "/callback"           // redirect URI
-	LogoutCallbackPath    = "/logout/callback"    // post-logout redirect URI
-	BackChannelLogoutPath = "/backchannel-logout" // back-channel logout URI
+	CallbackPath          = app.CallbackPath
+	LogoutCallbackPath    = app.LogoutCallbackPath
+	BackChannelLogoutPath = app.BackChannelLogoutPath
 )
 
 const (
-	homePath       = "/"
+	homePath       = app.HomePath
 	continuePath   = "/continue"    // to the first use of a new link
 	cardReturnPath = "/card/return" // where the card host sends the browser back to
-	signedOutPath  = "/signed-out"
 
 	defaultClientID = "user-services"
-	defaultACRs     = "urn:portti:acr:" // what the provider's levels begin with
-	appName         = "us.title"        // key of our own name
-	apiTimeout      = 10 * time.Second  // of one call to the provider
+	appName         = "us.title" // key of our own name
 )
-
-// idle ends an unused session here. It is the limit of shared workstations (S72)
-// for everybody: where the provider's session lasts longer, nobody notices, since
-// it signs them in again by itself.
-const idle = 15 * time.Minute
 
 // Scopes are what the client asks for: the account for a full sign-in, and
 // linking alone for a password (S19).
@@ -92,6 +83,7 @@ type Config struct {
 // Pages serves the app.
 type Pages struct {
 	config   Config
+	app      *app.App
 	site     *web.Site
 	rp       *rp.RP
 	api      *portti.Client
@@ -106,59 +98,31 @@ func cardTest(c Config) string {
 	if c.CardHost == "" {
 		return ""
 	}
-	return c.Issuer + "/card-test"
+	return strings.TrimSuffix(c.Issuer, "/") + "/card-test"
 }
 
 // New makes the app. A provider that does not answer yet is no error.
 func New(ctx context.Context, c Config) (*Pages, error) {
-	c.URL, c.Issuer = strings.TrimSuffix(c.URL, "/"), strings.TrimSuffix(c.Issuer, "/")
-	c.ClientID, c.ACRPrefix = cmp.Or(c.ClientID, defaultClientID), cmp.Or(c.ACRPrefix, defaultACRs)
-	c.Account, c.Log = cmp.Or(c.Account, c.Brand+"-1 TOTP-2FA"), cmp.Or(c.Log, slog.Default())
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	p := &Pages{config: c, card: c.ACRPrefix + "card", code: c.ACRPrefix + "pwd-otp"}
-	var err error
-	if p.issuer, err = originOf(c.Issuer); err != nil {
-		return nil, fmt.Errorf("user services: issuer: %w", err)
-	}
-	if p.cardHost, err = parseCardHost(c.CardHost); err != nil {
+	c.Account = cmp.Or(c.Account, c.Brand+"-1 TOTP-2FA")
+	cards, err := parseCardHost(c.CardHost)
+	if err != nil {
 		return nil, fmt.Errorf("user services: card host: %w", err)
 	}
-	p.site, err = web.New(web.Settings{Brand: c.Brand, App: appName, Pages: []string{"userservices"}, PublicURL: c.URL, SupportPhone: c.SupportPhone, CardTest: cardTest(c), Home: homePath,
-		Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts, Log: c.Log})
-	if err != nil {
-		return nil, err
-	}
-	client := outgoing(c.HTTPClient)
-	p.api = &portti.Client{Issuer: c.Issuer, HTTP: client}
-	p.rp, err = rp.New(ctx, rp.Config{
-		Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, Scopes: Scopes,
-		RedirectURL: c.URL + CallbackPath, PostLogoutRedirectURL: c.URL + LogoutCallbackPath, Home: homePath, SignedOut: signedOutPath,
-		// No DefaultACR: an enrol session must pass, and for the provider a demanded level rules one out.
-		Satisfies: map[string][]string{p.card: {p.code}},
-		// The API tells what the pages show.
-		NoUserInfo: true,
-		UILocales:  p.chosenLanguage, SessionIdle: idle,
-		OnError: p.signInFailed, Store: c.Sessions, HTTPClient: client, Now: c.Now, Log: c.Log,
+	a, err := app.New(ctx, app.Config{
+		Name: appName, Folder: "userservices", URL: c.URL, Issuer: c.Issuer, ClientID: cmp.Or(c.ClientID, defaultClientID), ClientSecret: c.ClientSecret, Scopes: Scopes,
+		// Not Demand: an enrol session must pass, and for the provider a demanded level rules one out.
+		CardTest: cardTest(c), ACRPrefix: c.ACRPrefix, Brand: c.Brand, SupportPhone: c.SupportPhone, Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts,
+		Sessions: c.Sessions, Forget: []string{statementCookie}, HTTPClient: c.HTTPClient, Log: c.Log, Now: c.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("user services: %w", err)
 	}
-	return p, nil
+	c.URL, c.Log, c.Now = a.URL, a.Log, a.Now
+	return &Pages{config: c, app: a, site: a.Site, rp: a.RP, api: a.API, issuer: a.Origin, cardHost: cards, card: a.Card, code: a.Code}, nil
 }
 
 // Handler serves everything: pages, static files and the probe.
-func (p *Pages) Handler() http.Handler {
-	mux := http.NewServeMux()
-	p.Routes(mux)
-	mux.Handle("GET /static/", p.site.Static())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"process":true}`)) // the prober is gone: nobody to tell
-	})
-	return p.site.Wrap(mux)
-}
+func (p *Pages) Handler() http.Handler { return p.app.Handler(p.Routes) }
 
 // Routes adds the pages. What answers a POST is there by GET at the same path,
 // so that a language link or a new sign-in can lead back to it.
@@ -194,39 +158,4 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		mux.Handle(pattern, p.signedIn(h))
 	}
 	mux.Handle("GET "+cardStatePath, p.site.HandleJSON(p.cardState))
-	mux.Handle("GET /login", p.site.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		p.rp.Login(w, r, rp.LoginOptions{ReturnTo: homePath})
-		return nil
-	}))
-	mux.Handle("POST /logout", p.site.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		p.rp.Logout(w, r)
-		return nil
-	}))
-	mux.Handle("GET "+signedOutPath, p.site.Handle(p.signedOut))
-	mux.HandleFunc("GET "+CallbackPath, p.rp.Callback)
-	mux.HandleFunc("GET "+LogoutCallbackPath, p.rp.LogoutCallback)
-	mux.HandleFunc("POST "+BackChannelLogoutPath, p.rp.BackChannelLogout)
-}
-
-// outgoing is the client for all calls to the provider. It follows no redirect:
-// the API has none, and what stands behind one is not the API's answer.
-func outgoing(given *http.Client) *http.Client {
-	c := &http.Client{Timeout: apiTimeout}
-	if given != nil {
-		*c = *given
-	}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("the provider answered with a redirect") }
-	return c
-}
-
-// originOf is scheme, host and port of an address.
-func originOf(address string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", err
-	}
-	if u.Scheme == "" || u.Host == "" {
-		return "", fmt.Errorf("%q is not an address such as https://id.example.fi", address)
-	}
-	return u.Scheme + "://" + u.Host, nil
 }

@@ -116,7 +116,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"no brand":         {PublicURL: "https://id.example.fi"},
 		"a strange header": {Brand: "x", PublicURL: "https://id.example.fi", Forwarded: "X-Real-IP"},
 		"no such app":      {Brand: "x", PublicURL: "https://id.example.fi", App: "no.such"},
-		"no such pages":    {Brand: "x", PublicURL: "https://id.example.fi", Pages: []string{"console"}},
+		"no such pages":    {Brand: "x", PublicURL: "https://id.example.fi", Pages: []string{"nowhere"}},
 	} {
 		if _, err := web.New(s); err == nil {
 			t.Errorf("%s passes", name)

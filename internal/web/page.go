@@ -28,6 +28,7 @@ type Page struct {
 	Problems  []Problem      // what is wrong with what was sent
 	Notices   []Notice       // what else there is to say
 	Reference string         // finds this request in the log
+	Nav       []Entry        // the app's sections that are this reader's
 	Idle      int            // seconds after which a session that nobody uses ends, for the warning before; 0 for none
 
 	token func() string
@@ -74,6 +75,17 @@ func (p *Page) Tell(kind NoticeKind, key string, pairs ...string) {
 // EndsAfter says when the session of this page's reader ends if it is not used.
 func (p *Page) EndsAfter(idle time.Duration) { p.Idle = int(idle.Seconds()) }
 
+// Entry leads to a section of the app.
+type Entry struct {
+	Href   string
+	Key    string // of its name
+	Here   bool   // it is this page
+	Within bool   // this page is in the section
+}
+
+// Navigate says which sections this page's reader has.
+func (p *Page) Navigate(entries []Entry) { p.Nav = entries }
+
 // CSRF is the token for a form of this page. The browser gets its binding
 // cookie with the first one.
 func (p *Page) CSRF() string {
@@ -89,6 +101,7 @@ func (p *Page) page() *Page { return p }
 type Content interface {
 	page() *Page
 	EndsAfter(idle time.Duration)
+	Navigate(entries []Entry)
 }
 
 // Render writes the page of that name, e.g. "signin/login", with a status. It is

@@ -41,14 +41,14 @@ func (s *Site) parse(tree fs.FS) error {
 }
 
 func (s *Site) parseIn(lang string, tree fs.FS) (pages, error) {
-	frame, err := template.New(layout).Funcs(s.functions(lang)).ParseFS(tree, "layout.html", "partials.html")
+	frame, err := template.New(layout).Funcs(s.functions(lang)).ParseFS(tree, "layout.html", "partials.html", "partials_console.html")
 	if err != nil {
 		return nil, err
 	}
 	names := []string{"error.html"}
 	folders := s.settings.Pages
 	if folders == nil {
-		folders = []string{"signin", "userservices"}
+		folders = []string{"signin", "userservices", "console"}
 	}
 	for _, folder := range folders {
 		found, err := fs.Glob(tree, folder+"/*.html")
@@ -90,6 +90,7 @@ func (s *Site) PageNames() []string {
 //	field PAGE NAME VALUE… a Field with what PAGE has to say about it
 //	asset NAME             the URL of a static file
 //	date TIME              a day, as the language writes it
+//	moment TIME            a day and the time of day, with its time zone
 //	groups STRING          in groups of four
 //	tel PHONE              a number as tel: links take it
 //	scope NAME             what an OAuth scope gives a service
@@ -121,6 +122,12 @@ func (s *Site) functions(lang string) template.FuncMap {
 				return t.Local().Format("2 January 2006")
 			}
 			return t.Local().Format("2.1.2006")
+		},
+		"moment": func(t time.Time) string {
+			if lang == "en" {
+				return t.Local().Format("2 January 2006 15:04 MST")
+			}
+			return t.Local().Format("2.1.2006 15.04 MST")
 		},
 		"groups": groups,
 		"scope":  func(name string) (string, error) { return s.learns(lang, "scope."+name, "consent.scope", name) },
@@ -158,12 +165,16 @@ func groups(s string) string {
 	return b.String()
 }
 
-// Field is one input with its words, for the partials "field" and "tick".
+// Option is one of the values that a choice offers.
+type Option struct{ Value, Label string }
+
+// Field is one input with its words, for the partials "field", "tick", "area" and
+// "choice".
 type Field struct {
 	ID           string // also the name that is posted
 	Label        string
 	Hint         string
-	Type         string // text, password
+	Type         string // text, password, search, date, number
 	Value        string
 	Autocomplete string
 	InputMode    string
@@ -171,6 +182,8 @@ type Field struct {
 	Autofocus    bool   // unless the page has problems: then those are read first
 	Code         bool   // wide, spaced digits
 	Checked      bool   // of a tick
+	Rows         string // of an area
+	Options      []Option
 }
 
 // newField reads name/value pairs; a name it does not know is a mistake in the
@@ -181,6 +194,10 @@ func newField(p Page, pairs ...any) (Field, error) {
 		return f, fmt.Errorf("field: values come in pairs of name and value, not %d", len(pairs))
 	}
 	for i := 0; i < len(pairs); i += 2 {
+		if options, ok := pairs[i+1].([]Option); ok && pairs[i] == "options" {
+			f.Options = options
+			continue
+		}
 		value := fmt.Sprint(pairs[i+1])
 		switch name := fmt.Sprint(pairs[i]); name {
 		case "id":
@@ -203,6 +220,8 @@ func newField(p Page, pairs ...any) (Field, error) {
 			f.Code = true
 		case "checked":
 			f.Checked = value == "true"
+		case "rows":
+			f.Rows = value
 		default:
 			return f, fmt.Errorf("field: %q is not known", name)
 		}

@@ -1,4 +1,4 @@
-package userservices
+package app
 
 import (
 	"errors"
@@ -6,36 +6,44 @@ import (
 	"net/http"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/rp"
 )
+
+type signedOutPage struct{ web.Page }
 
 // signedOut tells to take the card along (S72). The browser forgets what it
 // kept of our pages; not the cookies, which Clear-Site-Data would take from
 // neighbouring hosts as well.
-func (p *Pages) signedOut(w http.ResponseWriter, r *http.Request) error {
-	_, err := p.rp.Session(r)
+func (a *App) signedOut(w http.ResponseWriter, r *http.Request) error {
+	_, err := a.RP.Session(r)
 	if err == nil {
-		return see(w, r, homePath) // a link led here: nobody signed out
+		return See(w, r, HomePath) // a link led here: nobody signed out
 	}
 	if !errors.Is(err, rp.ErrNoSession) {
 		return ended(err)
 	}
-	p.site.ClearCookie(w, statementCookie)
+	for _, name := range a.Forget {
+		a.Site.ClearCookie(w, name)
+	}
 	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
-	return p.show(w, r, http.StatusOK, "signed_out", &plainPage{})
+	return a.Site.Render(w, r, http.StatusOK, a.Folder+"/signed_out", &signedOutPage{})
 }
 
 // signInFailed is the page for a sign-in or logout that came to nothing.
-func (p *Pages) signInFailed(w http.ResponseWriter, r *http.Request, e *rp.Error) {
-	p.site.HandleCrossSite(func(http.ResponseWriter, *http.Request) error { return failed(e) }).ServeHTTP(w, r)
+func (a *App) signInFailed(w http.ResponseWriter, r *http.Request, e *rp.Error) {
+	a.Site.HandleCrossSite(func(http.ResponseWriter, *http.Request) error { return failed(e) }).ServeHTTP(w, r)
 }
+
+// ErrFull asks for a sign-in with more than a password.
+var ErrFull = fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code.")
 
 func failed(e *rp.Error) error {
 	switch e.Code {
 	case rp.AccessDenied:
 		return fault.New(fault.Denied, "signin_cancelled", "The sign-in was cancelled.")
 	case rp.UnmetRequirements:
-		return errFull
+		return ErrFull
 	case rp.CookiesBlocked:
 		return fault.New(fault.Invalid, "cookies", "The browser keeps no cookies.")
 	case rp.CrossOrigin:

@@ -1,0 +1,126 @@
+// Package console is the administration app: responsible users, the help desk,
+// operators and auditors work in it (issue "Organisations, people and the help
+// desk"; behaviour.md S60–S65).
+//
+// It is a relying party like any other, and demands a card, or a password and a
+// code. It calls the provider's JSON API in the signed-in person's name and knows
+// no database: what a person may do the API decides, and the pages hide what the
+// role does not allow. What it shares with User Services, package app has.
+//
+//	console.go     Config, New, every route, every section of the navigation
+//	visit.go       who is asking, and what their role allows
+//	home.go        what there is for this person
+//	list.go        pages of long lists       why.go     reason and ticket of an act
+//	chart.go       charts without script
+//	clients.go     relying parties
+//
+// A list is asked for by GET with its filter in the query, and pages by "after". A
+// dangerous act has a page of its own: GET says what will happen, POST does it.
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/portti-id/portti/internal/app"
+	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
+	"github.com/portti-id/portti/pkg/rp"
+	"github.com/portti-id/portti/templates"
+)
+
+// Addresses that the provider must know of this client, below Config.URL.
+const (
+	CallbackPath          = app.CallbackPath
+	LogoutCallbackPath    = app.LogoutCallbackPath
+	BackChannelLogoutPath = app.BackChannelLogoutPath
+)
+
+const (
+	homePath        = app.HomePath
+	defaultClientID = "console"
+	appName         = "con.title" // key of our own name
+)
+
+// Scopes are what the client asks for: registrations of relying parties, and
+// everything else that people do for others, by the rights of their roles.
+var Scopes = []string{"openid", "clients", "manage"}
+
+// Config says where the app stands and who its provider is. URL, Issuer and
+// Brand are required; the zero value of everything else works.
+type Config struct {
+	URL          string           // https://console.example.fi, as browsers see it
+	Issuer       string           // https://id.example.fi
+	ClientID     string           // "": console
+	ClientSecret string           // "" for a public client
+	ACRPrefix    string           // the provider's; "": urn:portti:acr:
+	Brand        string           // shown in the header of every page
+	SupportPhone string           // whom to ask
+	Footer       web.Footer       //
+	Proxies      []netip.Prefix   // peers whose forwarding header is believed
+	Forwarded    string           // that header; "": X-Forwarded-For
+	Texts        *templates.Texts // nil: the embedded ones
+	Sessions     rp.Store         // nil: this process's memory, which serves one replica
+	HTTPClient   *http.Client     // to reach the provider; nil: one with a time-out of 10 seconds
+	Log          *slog.Logger     // nil: slog.Default()
+	Now          func() time.Time
+}
+
+// Pages serves the app.
+type Pages struct {
+	app    *app.App
+	site   *web.Site
+	rp     *rp.RP
+	api    *portti.Client
+	issuer string // the provider's origin
+	now    func() time.Time
+}
+
+// New makes the app. A provider that does not answer yet is no error.
+func New(ctx context.Context, c Config) (*Pages, error) {
+	a, err := app.New(ctx, app.Config{
+		Name: appName, Folder: "console", URL: c.URL, Issuer: c.Issuer, ClientID: cmp.Or(c.ClientID, defaultClientID), ClientSecret: c.ClientSecret, Scopes: Scopes, Demand: true,
+		ACRPrefix: c.ACRPrefix, Brand: c.Brand, SupportPhone: c.SupportPhone, Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts,
+		Sessions: c.Sessions, HTTPClient: c.HTTPClient, Log: c.Log, Now: c.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	return &Pages{app: a, site: a.Site, rp: a.RP, api: a.API, issuer: a.Origin, now: a.Now}, nil
+}
+
+// Handler serves everything: pages, static files and the probe.
+func (p *Pages) Handler() http.Handler { return p.app.Handler(p.Routes) }
+
+// section is a part of the Console: an entry of the navigation and a tile of the
+// home page, for those who have the right.
+type section struct {
+	path  string // and all below it
+	right string // "" for everybody
+	name  string // key of what it is called
+	about string // key of what one does there
+}
+
+// sections in the order in which they are shown.
+var sections = []section{
+	{homePath, "", "con.home", ""},
+	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
+}
+
+// Routes adds the pages. What answers a POST is there by GET at the same path,
+// so that a language link or a new sign-in can lead back to it.
+func (p *Pages) Routes(mux *http.ServeMux) {
+	for pattern, h := range map[string]page{
+		"GET /{$}":     p.home,
+		"GET /session": p.stay,
+
+		"GET /clients": p.clients,
+	} {
+		mux.Handle(pattern, p.signedIn(h))
+	}
+}

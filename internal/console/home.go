@@ -1,0 +1,28 @@
+package console
+
+import (
+	"net/http"
+
+	"github.com/portti-id/portti/internal/web"
+)
+
+type homePage struct {
+	web.Page
+	Name, Organisation string
+	Roles              []string
+	Tiles              []tile
+}
+
+// tile leads from the home page to what there is to do.
+type tile struct{ Href, Key, About string }
+
+// home is what there is for this person.
+func (p *Pages) home(w http.ResponseWriter, r *http.Request, v *visit) error {
+	page := &homePage{Name: v.staff.Name, Organisation: v.staff.Organisation.Name, Roles: v.staff.Roles}
+	for _, s := range sections {
+		if s.about != "" && (s.right == "" || v.may(s.right)) {
+			page.Tiles = append(page.Tiles, tile{s.path, s.name, s.about})
+		}
+	}
+	return p.show(w, r, http.StatusOK, "home", page)
+}

@@ -1,0 +1,29 @@
+package console
+
+import (
+	"testing"
+
+	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/internal/web/webtest"
+)
+
+// structs are the pages and what they are rendered with.
+var structs = map[string]web.Content{
+	"home": &homePage{}, "no_role": &plainPage{}, "signed_out": &plainPage{}, "clients": &clientsPage{},
+}
+
+// Every template fits the struct that it is rendered with, also on paths that no
+// test takes.
+func TestTemplatesFitTheirStructs(t *testing.T) {
+	site := webtest.NewSite(t, func(s *web.Settings) { s.Pages = []string{"console"} })
+	checked := map[string]web.Content{}
+	for name, page := range structs {
+		checked["console/"+name] = page
+	}
+	webtest.TypeCheck(t, site, checked)
+	for _, name := range site.PageNames() {
+		if checked[name] == nil && name != "error" {
+			t.Errorf("no struct is rendered with %s", name)
+		}
+	}
+}

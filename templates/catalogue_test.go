@@ -105,6 +105,7 @@ var inside = []string{
 	"account_not_frozen", "mailed_link_not_found", // the help desk's, and identity's own
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
+	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "phone_required",
 	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
 }
 
@@ -205,7 +206,7 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 	if len(letters) < 7 {
 		t.Errorf("only %v", letters)
 	}
-	given := []string{"name", "username", "organisation", "support", "password", "tail", "date", "link"}
+	given := []string{"name", "username", "organisation", "support", "password", "phone", "tail", "date", "link"}
 	for _, l := range letters {
 		for _, part := range []string{"subject", "body"} {
 			if k := "mail." + l + "." + part; !texts.Has(k) {
@@ -222,7 +223,7 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 				t.Errorf("%s wants {%s}, which no letter is given", k, p)
 			}
 		}
-		if strings.HasSuffix(k, ".handover") && slices.Contains(texts.Placeholders(k), "password") {
+		if (strings.HasSuffix(k, ".handover") || strings.HasSuffix(k, ".phone")) && slices.Contains(texts.Placeholders(k), "password") {
 			t.Errorf("%s wants the password that it does not carry (S55)", k)
 		}
 	}

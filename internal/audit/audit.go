@@ -69,6 +69,12 @@ const (
 	KeysResealed         Type = "key.resealed" // the master key changed
 )
 
+// Of letters.
+const (
+	LetterRetried   Type = "letter.retried"
+	LetterDiscarded Type = "letter.discarded"
+)
+
 // Event is one line of the trail.
 type Event struct {
 	At           time.Time         // UTC; the store fills it when zero

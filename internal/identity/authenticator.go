@@ -279,6 +279,9 @@ func (d *Directory) wrongCode(ctx context.Context, p Person, key []byte, proof P
 				if err := tx.Record(d.codeEvent(audit.AuthenticatorBlocked, p, proof, "too_many_wrong_codes")); err != nil {
 					return err
 				}
+				if err := d.letter(tx, p, mail.AuthenticatorBlocked); err != nil {
+					return err
+				}
 			}
 			if err := tx.BlockCodes(a); err != nil {
 				return err

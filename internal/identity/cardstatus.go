@@ -81,8 +81,8 @@ func (d *Directory) CardRead(ctx context.Context, r card.Result) error {
 // NoteCardStatus keeps what the CA says of a linked card. A card that was revoked or
 // suspended ends every session of its holder (S24), who gets a letter; the link
 // stays, closed, until an Order removes it (S30). So does one whose CA is not
-// accepted any more, without a letter. A suspension may be lifted and a CA accepted
-// again; a revocation is for good. Whatever the number of callers, one notes a change, and gets
+// accepted any more, without a letter. A suspension may be lifted, which a letter
+// tells too, and a CA accepted again; a revocation is for good. Whatever the number of callers, one notes a change, and gets
 // true.
 func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Status) (noted bool, err error) {
 	to, changed := transition(l.Status, s.State)
@@ -105,8 +105,14 @@ func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Statu
 		if !s.Since.IsZero() {
 			e.Details["since"] = s.Since.UTC().Format("2006-01-02T15:04:05Z")
 		}
-		if err := tx.Record(e); err != nil || to == "" {
+		if err := tx.Record(e); err != nil {
 			return err
+		}
+		if to == "" && l.Status == card.OnHold {
+			return d.letter(tx, p, mail.CardReinstated, "tail", tail)
+		}
+		if to == "" {
+			return nil
 		}
 		if err := tx.EndSessions(l.User, ""); err != nil {
 			return err

@@ -105,16 +105,22 @@ func (d *Directory) event(t audit.Type, actor, address string, u User) audit.Eve
 // letter addresses a letter to a person. Users without an address get none:
 // whoever looks after them tells them.
 func (d *Directory) letter(tx Tx, p Person, t mail.Template, args ...string) error {
-	if p.User.Email == "" {
+	l, ok := d.write(p, t, args...)
+	if !ok {
 		return nil
 	}
-	l := mail.Letter{To: p.User.Email, Language: p.User.Language, Template: t, Args: map[string]string{
+	return tx.Send(l)
+}
+
+// write makes a letter to a person; false when there is no address.
+func (d *Directory) write(p Person, t mail.Template, args ...string) (mail.Letter, bool) {
+	l := mail.Letter{To: p.User.Email, Language: p.User.Language, Template: t, Organisation: string(p.Organisation.ID), Args: map[string]string{
 		"name": p.User.Name(), "username": p.User.Username, "organisation": p.Organisation.Name, "support": d.Support,
 	}}
 	for i := 0; i+1 < len(args); i += 2 {
 		l.Args[args[i]] = args[i+1]
 	}
-	return tx.Send(l)
+	return l, l.To != ""
 }
 
 // FoldUsername gives the form in which usernames are compared and must be

@@ -11,6 +11,8 @@
 //	right.go          Right, Actor: what a role may do for others, and for whom
 //	password.go       verify, change, Order (S54)
 //	freeze.go         frozen by "this was not me", and opened again (S59)      mailedlink.go  the links in letters
+//	delivery.go       by which way a temporary password reaches its owner (S55)
+//	told.go           what people hear of besides: their contacts and roles changed (S59)
 //	authenticator.go  link, verify, try, remove (S37–S47, S60)
 //	cardlink.go       link and look up (S25–S28)
 //	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)

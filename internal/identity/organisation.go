@@ -109,8 +109,8 @@ func (o Organisation) check() error {
 	if !slices.Contains([]HolderRule{"", HolderApproved, HolderRefused, HolderAccepted}, o.HolderRule) {
 		return fault.New(fault.Invalid, "holder_rule_unknown", "card-holder: %q is not one of approve, refuse, accept.", o.HolderRule).In("card-holder")
 	}
-	if o.Delivery != ByLetter && o.Delivery != ByHandover {
-		return fault.New(fault.Invalid, "delivery_unknown", "delivery: %q is not one of letter, handover.", o.Delivery).In("delivery")
+	if o.Delivery != ByLetter && o.Delivery != BySMS && o.Delivery != ByHandover {
+		return fault.New(fault.Invalid, "delivery_unknown", "delivery: %q is not one of letter, sms, handover.", o.Delivery).In("delivery")
 	}
 	return first(text("name", o.Name, 200, false), text("it-contact", o.ITContact, 300, true), text("card-names", o.CardNames, 500, true))
 }

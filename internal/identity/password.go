@@ -264,7 +264,8 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		if err != nil {
 			return err
 		}
-		if err := d.letter(tx, p, mail.PasswordOrdered, "password", d.delivered(p, temporary), "link", notMe); err != nil {
+		told, err := d.tellPassword(tx, p, mail.PasswordOrdered, temporary, stored, "link", notMe)
+		if err != nil {
 			return err
 		}
 		if removed {
@@ -273,7 +274,7 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 			}
 		}
 		e := d.event(audit.PasswordOrdered, o.By, o.Address, p.User)
-		e.Reason, e.Session = o.Reason, o.Session
+		e.Reason, e.Session, e.Details = o.Reason, o.Session, told
 		return tx.Record(e)
 	})
 	if err != nil {

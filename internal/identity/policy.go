@@ -135,6 +135,7 @@ func (p Person) NewContact(now time.Time) bool {
 // MayOrder says whether the person may order a new password alone now; nil when
 // so (S55, S58).
 func MayOrder(p Person, self Self, now time.Time) error {
+	way, _ := p.delivery(now)
 	switch {
 	case !p.Enabled():
 		return errDisabled
@@ -142,7 +143,7 @@ func MayOrder(p Person, self Self, now time.Time) error {
 		return errFrozen
 	case !self.Full || p.Password.Temporary:
 		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to order a new password.")
-	case p.Organisation.Delivery != ByLetter || p.User.Email == "" || p.NewContact(now):
+	case way == ByHandover:
 		return fault.New(fault.Denied, "order_by_support", "A new password cannot be sent to you. Order it from user support.")
 	case now.Sub(self.AuthTime) > ReauthenticateAfter:
 		return errReauth

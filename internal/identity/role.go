@@ -6,6 +6,7 @@ import (
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/mail"
 )
 
 // Role is something that a person may do for others. Values are bits, as stored:
@@ -128,6 +129,9 @@ func (d *Directory) ChangeRoles(ctx context.Context, by Actor, id UserID, give, 
 			return err
 		}
 		if err := tx.EndSessions(id, ""); err != nil {
+			return err
+		}
+		if err := d.letter(tx, p, mail.RolesChanged); err != nil {
 			return err
 		}
 		return tx.Record(d.rolesChanged(by, p.User, after.Roles))

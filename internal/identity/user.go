@@ -52,13 +52,19 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 		if org.Delivery == ByLetter && u.Email == "" {
 			return fault.New(fault.Invalid, "email_required", "email: %s sends temporary passwords by letter, so an e-mail address is needed.", org.ID).In("email")
 		}
+		if org.Delivery == BySMS && u.number() == "" {
+			return fault.New(fault.Invalid, "phone_required", "phone_number: %s sends temporary passwords as text messages, so a mobile number such as +358401234567 is needed.", org.ID).In("phone_number")
+		}
 		if err := tx.AddUser(u, stored); err != nil {
 			return err
 		}
-		if err := d.letter(tx, Person{User: u, Organisation: org}, mail.Welcome, "password", d.delivered(Person{User: u, Organisation: org}, temporary)); err != nil {
+		told, err := d.tellPassword(tx, Person{User: u, Organisation: org}, mail.Welcome, temporary, stored)
+		if err != nil {
 			return err
 		}
-		return tx.Record(d.event(audit.UserCreated, by.Name, by.Address, u))
+		e := d.event(audit.UserCreated, by.Name, by.Address, u)
+		e.Details = told
+		return tx.Record(e)
 	})
 	if err != nil {
 		return User{}, "", err
@@ -101,6 +107,9 @@ func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit fu
 		}
 		after = u
 		if err := tx.SaveUser(u); err != nil {
+			return err
+		}
+		if err := d.tellContact(tx, p, u); err != nil {
 			return err
 		}
 		return tx.Record(d.event(audit.UserChanged, by.Name, by.Address, u))
@@ -201,10 +210,13 @@ func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string
 		if err := tx.SetPassword(id, stored); err != nil {
 			return err
 		}
-		if err := d.letter(tx, p, mail.Welcome, "password", d.delivered(p, temporary)); err != nil {
+		told, err := d.tellPassword(tx, p, mail.AccountEnabled, temporary, stored)
+		if err != nil {
 			return err
 		}
-		return tx.Record(d.event(audit.UserEnabled, by.Name, by.Address, u))
+		e := d.event(audit.UserEnabled, by.Name, by.Address, u)
+		e.Details = told
+		return tx.Record(e)
 	})
 	if err != nil {
 		return "", err
@@ -249,15 +261,6 @@ func (d *Directory) temporary(ctx context.Context, lasts time.Duration) (string,
 		return "", Password{}, wrap("hash temporary password", err)
 	}
 	return pw, Password{Hash: hash, Temporary: true, Expires: d.now().Add(lasts), Changed: d.now()}, nil
-}
-
-// delivered is the password as a letter may carry it: "" where it is handed over,
-// which it always is while the contact is new (S55).
-func (d *Directory) delivered(p Person, pw string) string {
-	if p.Organisation.Delivery == ByLetter && !p.NewContact(d.now()) {
-		return pw
-	}
-	return ""
 }
 
 func (u User) trimmed() User {

@@ -3,12 +3,15 @@
 //
 // A letter is queued in the transaction of the change that it tells about
 // (identity.Tx.Send) and leaves later, from the outbox: at least once, with
-// retries and back-off, by SMTP or onto the demo's desk.
+// retries and back-off, by SMTP, as a text message or onto the demo's desk. One
+// that was given up stays for a while, for operators to see and to send again.
 //
-//	mail.go     Letter, what may be sent
-//	outbox.go   Outbox: the background work that delivers what is due
-//	smtp.go     SMTP: delivery through a mail server
-//	render.go   subject and text in the reader's language, from templates
+//	mail.go      Letter, what may be sent
+//	outbox.go    Outbox: the background work that delivers what is due
+//	kept.go      Kept: a letter of the outbox as operators see it
+//	smtp.go      SMTP: delivery through a mail server
+//	gateway.go   Gateway: delivery of text messages over HTTP
+//	render.go    subject and text in the reader's language, from templates
 package mail
 
 import (
@@ -36,43 +39,69 @@ const (
 	PasswordAsked        Template = "password_asked"        // with the link that confirms or cancels
 	AccountFrozen        Template = "account_frozen"        //
 	AccountUnfrozen      Template = "account_unfrozen"      //
+	AccountEnabled       Template = "account_enabled"       // as Welcome
+	RolesChanged         Template = "roles_changed"         //
+	ContactChanged       Template = "contact_changed"       // to the former address and to the new one
+	AuthenticatorBlocked Template = "authenticator_blocked" // after too many wrong codes
+	CardReinstated       Template = "card_reinstated"       // with the last four of the card's serial number: the suspension was lifted
 )
 
+// Channel is by which way a letter leaves.
+type Channel string
+
+const (
+	ByMail Channel = "mail"
+	ByText Channel = "text" // a text message: it carries a temporary password and nothing else, and is no proof of anything (S12)
+)
+
+// Channels is every way.
+var Channels = []Channel{ByMail, ByText}
+
+// Passwords are the letters that tell of a temporary password. Each has a "text"
+// besides, and bodies for whom it reaches by another way (Render).
+var Passwords = []Template{Welcome, PasswordOrdered, AccountEnabled}
+
 // Templates is every letter; a test holds the catalogues to it.
-var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, AccountFrozen, AccountUnfrozen}
+var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, AccountFrozen, AccountUnfrozen,
+	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a
 // temporary password and are therefore sealed at rest.
 type Letter struct {
-	ID       string // unique; filled by the store when empty
-	To       string // an e-mail address
-	Language string // fi, sv or en
-	Template Template
-	Args     map[string]string
+	ID           string  // unique; filled by the store when empty
+	Channel      Channel // "": ByMail
+	To           string  // an e-mail address, or a phone number (E.164)
+	Language     string  // fi, sv or en
+	Template     Template
+	Organisation string    // the reader's, for operators who look for the reason of a failure
+	Expires      time.Time // after that it is of no use and is not sent any more; zero: never
+	Args         map[string]string
 }
 
 // Queued is a letter in the outbox.
 type Queued struct {
 	ID       string
+	Channel  Channel
 	Sealed   string // the Letter as JSON, sealed with its ID as additional data
 	Attempts int
 	Created  time.Time
+	Expires  time.Time // zero: never
 }
 
 // Store is what the outbox needs of SQL.
 type Store interface {
 	// LeaseLetters hands out up to n letters that are due and keeps them from
-	// other replicas until the lease ends.
-	LeaseLetters(ctx context.Context, n int, now time.Time, lease time.Duration) ([]Queued, error)
+	// other replicas until the lease ends; of these channels, or of all.
+	LeaseLetters(ctx context.Context, n int, now time.Time, lease time.Duration, of ...Channel) ([]Queued, error)
 	// LetterSent removes a delivered letter.
 	LetterSent(ctx context.Context, id string) error
 	// LetterFailed notes a failed attempt and when to try again; a zero next
-	// means never: the letter stays as a dead one for the operator to see.
+	// means never: the letter stays as a dead one for operators to see.
 	LetterFailed(ctx context.Context, id, reason string, next time.Time) error
 }
 
-// Carrier delivers one rendered message: SMTP, or the demo's desk. An error that
+// Carrier delivers one rendered message: SMTP, a Gateway, or the demo's desk. An error that
 // no later attempt can mend wraps ErrRefused. Errors must not quote the letter:
 // they are kept and logged.
 type Carrier interface {
@@ -83,5 +112,5 @@ type Carrier interface {
 // that a mail scanner could follow into a change.
 type Message struct {
 	ID                          string // the letter's; the same in every attempt, so that a duplicate can be told
-	To, Subject, Body, Language string
+	To, Subject, Body, Language string // a text message has no subject
 }

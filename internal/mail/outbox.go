@@ -15,6 +15,10 @@ import (
 // ErrRefused is a letter that the other side will never take.
 var ErrRefused = errors.New("refused for good")
 
+// errOver is a letter whose temporary password works no longer: to send it would
+// only mislead its reader.
+var errOver = fmt.Errorf("the temporary password in it has expired: %w", ErrRefused)
+
 const (
 	maxAttempts  = 12 // with the pauses below, about twenty hours
 	firstPause   = time.Minute
@@ -32,7 +36,8 @@ type Outbox struct {
 	Store   Store
 	Open    func(sealed, aad string) ([]byte, error) // keys.Master.Open
 	Texts   Texts
-	Carrier Carrier
+	Carrier Carrier       // of mail; nil: mail waits
+	Gateway Carrier       // of text messages; nil: they wait
 	Workers int           // deliveries at once; 4
 	Every   time.Duration // how often to look without a Kick; 10 s
 	Timeout time.Duration // of one delivery; 2 min
@@ -84,7 +89,7 @@ func (o *Outbox) Run(ctx context.Context) {
 		if free == 0 {
 			return
 		}
-		letters, err := o.Store.LeaseLetters(ctx, free, o.Now(), o.lease())
+		letters, err := o.Store.LeaseLetters(ctx, free, o.Now(), o.lease(), o.channels()...)
 		if err != nil && reachable && ctx.Err() == nil { // once an outage
 			o.Log.WarnContext(ctx, "letters wait: the outbox cannot be read", "error", err)
 		}
@@ -108,6 +113,23 @@ func (o *Outbox) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// channels are those that letters can leave by.
+func (o *Outbox) channels() (open []Channel) {
+	for _, c := range Channels {
+		if o.carrier(c) != nil {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+func (o *Outbox) carrier(c Channel) Carrier {
+	if c == ByText {
+		return o.Gateway
+	}
+	return o.Carrier
 }
 
 // take waits for one free place, and takes all others that are free too. 0 means
@@ -167,6 +189,9 @@ func (o *Outbox) deliver(ctx context.Context, q Queued) {
 
 // send opens, renders and delivers a letter.
 func (o *Outbox) send(ctx context.Context, q Queued) (Template, error) {
+	if !q.Expires.IsZero() && !o.Now().Before(q.Expires) {
+		return "", errOver
+	}
 	plain, err := o.Open(q.Sealed, q.ID)
 	if err != nil {
 		return "", err
@@ -180,7 +205,11 @@ func (o *Outbox) send(ctx context.Context, q Queued) (Template, error) {
 	if err != nil {
 		return l.Template, err
 	}
-	return l.Template, o.Carrier.Deliver(ctx, m)
+	carrier := o.carrier(q.Channel)
+	if carrier == nil || cmp.Or(l.Channel, ByMail) != cmp.Or(q.Channel, ByMail) { // not what was leased
+		return l.Template, errors.New("there is no way for this letter")
+	}
+	return l.Template, carrier.Deliver(ctx, m)
 }
 
 // next is when to try again, or never.

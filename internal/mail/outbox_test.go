@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,7 @@ type row struct {
 	dead bool
 }
 
-func (s *shelf) LeaseLetters(_ context.Context, n int, now time.Time, lease time.Duration) ([]Queued, error) {
+func (s *shelf) LeaseLetters(_ context.Context, n int, now time.Time, lease time.Duration, of ...Channel) ([]Queued, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
@@ -40,7 +41,7 @@ func (s *shelf) LeaseLetters(_ context.Context, n int, now time.Time, lease time
 	}
 	var out []Queued
 	for _, r := range s.rows {
-		if len(out) < n && !r.dead && !r.due.After(now) {
+		if len(out) < n && !r.dead && !r.due.After(now) && slices.Contains(of, cmp.Or(r.Channel, ByMail)) {
 			r.due = now.Add(lease)
 			out = append(out, r.Queued)
 		}
@@ -96,7 +97,7 @@ func (s *shelf) post(t *testing.T, l Letter, now time.Time) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rows = append(s.rows, &row{Queued: Queued{ID: l.ID, Sealed: l.ID + "|" + string(plain), Created: now}, due: now})
+	s.rows = append(s.rows, &row{Queued: Queued{ID: l.ID, Channel: l.Channel, Expires: l.Expires, Sealed: l.ID + "|" + string(plain), Created: now}, due: now})
 }
 
 func unsealed(sealed, aad string) ([]byte, error) {
@@ -418,4 +419,69 @@ func TestStopping(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Letters leave by their own way, and where there is none they wait for it.
+func TestEveryLetterTakesItsWay(t *testing.T) { // S55
+	synctest.Test(t, func(t *testing.T) {
+		s, mailed, texted, log := &shelf{}, &desk{}, &desk{}, &bytes.Buffer{}
+		texts := catalogue{"fi": {"mail.welcome.subject": "Tervetuloa", "mail.welcome.body": "Hei", "mail.welcome.text": "Salasana: {password}"}}
+		text := welcome(1)
+		text.Channel, text.To = ByText, "+358401234567"
+		s.post(t, text, time.Now())
+		s.post(t, welcome(2), time.Now())
+		lying := welcome(3) // a row that was changed: what is sealed counts
+		s.post(t, lying, time.Now())
+		s.rows[2].Channel = ByText
+
+		o := outbox(s, mailed, log)
+		o.Texts = texts
+		stop := run(t, o)
+		time.Sleep(time.Hour)
+		stop()
+		if waiting, dead := s.left(); waiting != 2 || dead != 0 || len(mailed.messages()) != 1 || len(s.reasons) != 0 {
+			t.Errorf("without a gateway: %d waiting, %d dead, %d mailed, %q", waiting, dead, len(mailed.messages()), s.reasons)
+		}
+
+		o = &Outbox{Store: s, Open: unsealed, Texts: texts, Gateway: texted, Log: slog.New(slog.DiscardHandler)}
+		stop = run(t, o)
+		time.Sleep(time.Minute)
+		stop()
+		if got := texted.messages(); len(got) != 1 || got[0].To != "+358401234567" || got[0].Body != "Salasana: "+canary || got[0].Subject != "" {
+			t.Errorf("%+v", got)
+		}
+		if len(mailed.messages()) != 1 || len(s.reasons) == 0 {
+			t.Errorf("a letter left by another way: %d, %q", len(mailed.messages()), s.reasons)
+		}
+	})
+}
+
+// A password that works no longer is not sent.
+func TestALetterIsOverWithItsPassword(t *testing.T) { // S16
+	synctest.Test(t, func(t *testing.T) {
+		s, log := &shelf{}, &bytes.Buffer{}
+		d := &desk{do: func(context.Context, int) error { return errors.New("mail server: away") }}
+		l := welcome(1)
+		l.Expires = time.Now().Add(24 * time.Hour)
+		s.post(t, l, time.Now())
+		late := welcome(2)
+		late.Expires = time.Now()
+		s.post(t, late, time.Now())
+		stop := run(t, outbox(s, d, log))
+		time.Sleep(48 * time.Hour)
+		stop()
+		for _, at := range d.times {
+			if !at.Before(l.Expires) {
+				t.Errorf("tried at %v", at)
+			}
+		}
+		if _, dead := s.left(); dead != 2 || len(d.messages()) == 0 || !slices.ContainsFunc(s.reasons, func(r string) bool { return strings.HasPrefix(r, "the temporary password in it has expired") }) {
+			t.Errorf("%d dead, %d tried, %q", dead, len(d.messages()), s.reasons)
+		}
+		for _, m := range d.messages() {
+			if m.ID == "L2" {
+				t.Error("sent after its end")
+			}
+		}
+	})
 }

@@ -14,11 +14,19 @@ type Texts interface {
 
 // Render writes a letter in its reader's language. Where the catalogue has a
 // "body.handover", that one is taken for a letter without a password: somebody
-// hands it over (S55).
+// hands it over (S55); and "body.phone" where it goes to the person's phone, whose
+// last digits are the argument "phone". A text message is the letter's "text".
 func Render(t Texts, l Letter) (Message, error) {
 	var pairs []string
 	for name, value := range l.Args {
 		pairs = append(pairs, name, oneLine(value))
+	}
+	if l.Channel == ByText {
+		text, err := t.Lookup(l.Language, "mail."+string(l.Template)+".text", pairs...)
+		if err != nil {
+			return Message{}, fmt.Errorf("text message %q: %w", l.Template, err)
+		}
+		return Message{ID: l.ID, To: l.To, Body: oneLine(text), Language: l.Language}, nil
 	}
 	subject, err := t.Lookup(l.Language, "mail."+string(l.Template)+".subject", pairs...)
 	if err != nil {
@@ -36,8 +44,12 @@ func bodyKey(t Texts, l Letter) string {
 	if l.Args["password"] != "" {
 		return key
 	}
-	if handover, _ := t.Lookup(l.Language, key+".handover"); handover != "" {
-		return key + ".handover"
+	variant := key + ".handover"
+	if l.Args["phone"] != "" {
+		variant = key + ".phone"
+	}
+	if text, _ := t.Lookup(l.Language, variant); text != "" {
+		return variant
 	}
 	return key
 }

@@ -69,7 +69,7 @@ func TestEveryLetterInEveryLanguage(t *testing.T) { // S55, strings.md
 			}
 			seen[m.Body] = true
 
-			carries := slices.Contains([]Template{Welcome, PasswordOrdered}, letter)
+			carries := slices.Contains(Passwords, letter)
 			if strings.Contains(m.Body, args["password"]) != carries {
 				t.Errorf("%s %s: password in the letter: %v", letter, lang, !carries)
 			}
@@ -102,5 +102,50 @@ func TestValuesStayOnTheirLine(t *testing.T) {
 	m, err := Render(texts, Letter{Language: "fi", Template: Welcome, Args: map[string]string{"name": "A\r\nBcc: eve@example.com\u2028\n\nSoita 0700", "password": "x"}})
 	if err != nil || strings.ContainsAny(m.Subject, "\r\n\u2028") || strings.Count(m.Body, "\n") != 1 {
 		t.Errorf("%q, %q, %v", m.Subject, m.Body, err)
+	}
+}
+
+// gsm7 is the alphabet of text messages (3GPP TS 23.038 §6.2.1), without what
+// takes two places.
+const gsm7 = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+
+// A text message holds the password, fits into one, and does not hold the username:
+// the phone alone must not be enough.
+func TestEveryPasswordFitsIntoATextMessage(t *testing.T) { // S55
+	texts, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]string{"password": args["password"], "support": "+358 295 343 433"}
+	for _, letter := range Passwords {
+		for _, lang := range templates.Languages {
+			m, err := Render(texts, Letter{ID: "1", Channel: ByText, To: "+358401234567", Language: lang, Template: letter, Args: given})
+			if err != nil {
+				t.Errorf("%s %s: %v", letter, lang, err)
+				continue
+			}
+			if n := len([]rune(m.Body)); n > 160 || !strings.Contains(m.Body, args["password"]) || strings.ContainsAny(m.Body, "{}\n") || m.Subject != "" || strings.Contains(m.Body, "http") {
+				t.Errorf("%s %s: %d characters: %q", letter, lang, n, m.Body)
+			}
+			for _, r := range m.Body {
+				if !strings.ContainsRune(gsm7, r) {
+					t.Errorf("%s %s: %q makes the message twice as long", letter, lang, r)
+				}
+			}
+			with := without("password")
+			with["phone"] = Masked("+358401234567")
+			beside, err := Render(texts, Letter{ID: "1", To: "a@example.fi", Language: lang, Template: letter, Args: with})
+			if err != nil || !strings.Contains(beside.Body, "…67") || strings.Contains(beside.Body, args["password"]) {
+				t.Errorf("%s %s: the letter beside it: %q, %v", letter, lang, beside.Body, err)
+			}
+		}
+	}
+}
+
+func TestAddressesAreMasked(t *testing.T) {
+	for to, want := range map[string]string{"aino.aakkonen@example.fi": "a…@example.fi", "å@example.fi": "å…@example.fi", "+358401234567": "…67", "@example.fi": "…@example.fi", "": "…", "7": "…7"} {
+		if got := Masked(to); got != want {
+			t.Errorf("%q became %q, want %q", to, got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -13,14 +14,17 @@ import (
 
 type letterRow struct {
 	ID       string
+	Channel  mail.Channel
 	Sealed   string
 	Attempts int
 	Created  moment
+	Expires  moment
 }
 
 var letterColumns = columns(&letterRow{}, "", "")
 
-// Send queues a letter in the transaction of the change that it tells about.
+// Send queues a letter in the transaction of the change that it tells about. Beside
+// what is sealed stands what operators may see of it.
 func (c *change) Send(l mail.Letter) error {
 	if l.ID == "" {
 		l.ID = rand.Text()
@@ -33,17 +37,21 @@ func (c *change) Send(l mail.Letter) error {
 	if err != nil {
 		return c.did("seal letter", err)
 	}
-	_, err = c.exec("queue letter", `insert into letters (id, sealed, created, due, attempts, reason) values (@id, @sealed, @now, @now, 0, '')`,
-		args{"id": l.ID, "sealed": sealed, "now": at(c.s.now())})
+	_, err = c.exec("queue letter", `insert into letters (id, channel, template, organisation, recipient, sealed, created, due, expires, attempts, reason)
+		values (@id, @channel, @template, @organisation, @recipient, @sealed, @now, @now, @expires, 0, '')`,
+		args{"id": l.ID, "channel": cmp.Or(l.Channel, mail.ByMail), "template": l.Template, "organisation": l.Organisation, "recipient": mail.Masked(l.To), "sealed": sealed, "now": at(c.s.now()), "expires": at(l.Expires)})
 	return err
 }
 
 // LeaseLetters hands out letters that are due.
-func (s *Store) LeaseLetters(ctx context.Context, n int, now time.Time, lease time.Duration) ([]mail.Queued, error) {
-	rows, err := leaseFrom[letterRow](ctx, s, "letters", letterColumns, n, now, lease)
+func (s *Store) LeaseLetters(ctx context.Context, n int, now time.Time, lease time.Duration, of ...mail.Channel) ([]mail.Queued, error) {
+	if len(of) == 0 {
+		of = mail.Channels
+	}
+	rows, err := leaseFrom[letterRow](ctx, s, "letters", letterColumns, letterLease, args{"now": at(now), "until": at(now.Add(lease)), "n": n, "of": of})
 	letters := make([]mail.Queued, len(rows))
 	for i, r := range rows {
-		letters[i] = mail.Queued{ID: r.ID, Sealed: r.Sealed, Attempts: r.Attempts, Created: r.Created.t}
+		letters[i] = mail.Queued{ID: r.ID, Channel: r.Channel, Sealed: r.Sealed, Attempts: r.Attempts, Created: r.Created.t, Expires: r.Expires.t}
 	}
 	return letters, err
 }
@@ -53,25 +61,26 @@ func (s *Store) LetterSent(ctx context.Context, id string) error { return s.sent
 
 // LetterFailed notes a failed attempt.
 func (s *Store) LetterFailed(ctx context.Context, id, reason string, next time.Time) error {
-	return s.failed(ctx, "letters", id, reason, next)
+	return s.failed(ctx, "letters", id, reason, next, letterLease)
 }
 
-// DeadLetters counts the letters that were given up, for the operator to see.
-func (s *Store) DeadLetters(ctx context.Context) (n int64, err error) {
-	err = s.ask(ctx, "count dead letters", func(db *gorm.DB) error {
-		return db.Raw("select count(*) from letters where dead is not null").Find(&n).Error
-	})
-	return n, err
-}
+// leasing is what a lease does in an outbox beside moving due.
+type leasing struct{ which, taken, back string }
+
+var (
+	plainLease  = leasing{}
+	letterLease = leasing{which: "and channel in @of", taken: ", leased = @until", back: ", leased = null"}
+)
 
 // leaseFrom takes up to n rows of an outbox, oldest first. A lease moves due to
 // its end: when nobody reports by then, the row is due again. Rows that another
 // replica is taking right now are passed over.
-func leaseFrom[Row any](ctx context.Context, s *Store, outbox, columns string, n int, now time.Time, lease time.Duration) (rows []Row, err error) {
+//
+// a has now, until (the lease's end) and n.
+func leaseFrom[Row any](ctx context.Context, s *Store, outbox, columns string, l leasing, a args) (rows []Row, err error) {
 	err = s.tell(ctx, "lease "+outbox, func(db *gorm.DB) error {
-		return db.Raw(`with ready as materialized (select id from `+outbox+` where dead is null and due <= @now order by due limit @n `+s.lock("for update skip locked")+`)
-			update `+outbox+` set due = @until where id in (select id from ready) returning `+columns,
-			args{"now": at(now), "until": at(now.Add(lease)), "n": n}).Find(&rows).Error
+		return db.Raw(`with ready as materialized (select id from `+outbox+` where dead is null and due <= @now `+l.which+` order by due limit @n `+s.lock("for update skip locked")+`)
+			update `+outbox+` set due = @until`+l.taken+` where id in (select id from ready) returning `+columns, a).Find(&rows).Error
 	})
 	return rows, err
 }
@@ -82,13 +91,13 @@ func (s *Store) sent(ctx context.Context, outbox, id string) error {
 	})
 }
 
-func (s *Store) failed(ctx context.Context, outbox, id, reason string, next time.Time) error {
+func (s *Store) failed(ctx context.Context, outbox, id, reason string, next time.Time, l leasing) error {
 	set, when := "due = @at", next
 	if next.IsZero() {
 		set, when = "dead = @at", s.now()
 	}
 	return s.tell(ctx, "note a failure in "+outbox, func(db *gorm.DB) error {
-		return db.Exec("update "+outbox+" set attempts = attempts + 1, reason = @reason, "+set+" where id = @id",
+		return db.Exec("update "+outbox+" set attempts = attempts + 1, reason = @reason, "+set+l.back+" where id = @id",
 			args{"id": id, "reason": reason, "at": at(when)}).Error
 	})
 }

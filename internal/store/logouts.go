@@ -87,7 +87,7 @@ var noticeColumns = columns(&noticeRow{}, "", "")
 
 // LeaseLogouts hands out logout notices that are due.
 func (s *Store) LeaseLogouts(ctx context.Context, n int, now time.Time, lease time.Duration) ([]openid.LogoutNotice, error) {
-	rows, err := leaseFrom[noticeRow](ctx, s, "logout_notices", noticeColumns, n, now, lease)
+	rows, err := leaseFrom[noticeRow](ctx, s, "logout_notices", noticeColumns, plainLease, args{"now": at(now), "until": at(now.Add(lease)), "n": n})
 	notices := make([]openid.LogoutNotice, len(rows))
 	for i, r := range rows {
 		notices[i] = openid.LogoutNotice{ID: r.ID, Client: r.Client, User: r.UserID, Session: r.SessionID, Attempts: r.Attempts, Created: r.Created.t}
@@ -102,5 +102,5 @@ func (s *Store) LogoutSent(ctx context.Context, id string) error {
 
 // LogoutFailed notes a failed attempt.
 func (s *Store) LogoutFailed(ctx context.Context, id, reason string, next time.Time) error {
-	return s.failed(ctx, "logout_notices", id, reason, next)
+	return s.failed(ctx, "logout_notices", id, reason, next, plainLease)
 }

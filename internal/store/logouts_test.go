@@ -263,18 +263,6 @@ func TestALeaseEndsAndFailuresComeBack(t *testing.T) {
 	})
 }
 
-func TestDeadLettersAreCounted(t *testing.T) {
-	each(t, func(t *testing.T, s *store.Store) {
-		must(t, s.Change(t.Context(), func(tx identity.Tx) error {
-			return firstError(tx.Send(mail.Letter{ID: "one"}), tx.Send(mail.Letter{ID: "two"}))
-		}))
-		must(t, s.LetterFailed(t.Context(), "one", "550", time.Time{}))
-		if n, err := s.DeadLetters(t.Context()); n != 1 || err != nil {
-			t.Errorf("got %d, %v", n, err)
-		}
-	})
-}
-
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -13,6 +13,7 @@
 //	organisations.go users.go cardlinks.go cardapprovals.go authenticators.go
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
 //	mailedlinks.go links that letters carry      passwordasks.go who asked for a new password, until it is decided
+//	keptletters.go  letters that wait or were given up, as operators see them
 //	strangers.go CAs that nobody has configured, whose cards were shown
 //	shelf.go     the CAs' lists of revoked certificates: crl.Shelf
 //	sealings.go  every column of sealed values, for a change of the master key

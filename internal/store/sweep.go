@@ -13,7 +13,7 @@ const (
 	sweepAtOnce = 1000                 // rows a transaction, so that nobody waits for the broom
 	endedKept   = 24 * time.Hour       // longer than any session, and than a code can be on its way
 	unseenKept  = 180 * 24 * time.Hour // issuers that nobody has configured and whose cards come no more
-	noticesKept = 30 * 24 * time.Hour  // dead logout notices and registration tokens, for the operator
+	noticesKept = 30 * 24 * time.Hour  // dead letters, logout notices and registration tokens, for the operator
 )
 
 // Sweep deletes what is long over (openid.Store), a batch at a time. First it
@@ -39,6 +39,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
 		{"card_strangers", "id", "last < @before", now.Add(-unseenKept)},
 		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},
+		{"letters", "id", "dead < @before or dead is null and expires < @before", now.Add(-noticesKept)}, // and those that nobody could send
 		{"card_tests", "code", "at < @before", now.Add(-card.TestKept)},
 	} {
 		if err := s.sweep(ctx, b.table, b.key, b.where, b.before); err != nil {

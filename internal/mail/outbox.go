@@ -180,6 +180,10 @@ func (o *Outbox) deliver(ctx context.Context, q Queued) {
 		log.WarnContext(ctx, "letter not delivered, and that not noted: it is tried again", "reason", reason(err), "error", noteErr)
 		return
 	}
+	if errors.Is(err, errOver) {
+		log.InfoContext(ctx, "letter not sent: the temporary password in it has expired")
+		return
+	}
 	if next.IsZero() {
 		log.ErrorContext(ctx, "letter given up", "template", template, "reason", reason(err))
 		return

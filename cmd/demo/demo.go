@@ -22,6 +22,7 @@ import (
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
+	"github.com/portti-id/portti/internal/console"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/openid"
@@ -108,8 +109,8 @@ func listen(host string, port int, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// Origin is where a part of the demo is: "id", "services", "service",
-// "records", "desk" or "lab".
+// Origin is where a part of the demo is: "id", "services", "console",
+// "service", "records", "desk" or "lab".
 func (d *Demo) Origin(name string) string {
 	return "http://" + name + ".localhost:" + strconv.Itoa(d.port)
 }
@@ -250,7 +251,7 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 	s, err := server.New(ctx, server.Config{
 		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host,
 		Keys:         keys.Options{SignFor: 90 * 24 * time.Hour},
-		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "service.localhost", "records.localhost"}},
+		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "console.localhost", "service.localhost", "records.localhost"}},
 	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust.Trust, Log: o.Log})
 	if err != nil {
 		return nil, err
@@ -259,7 +260,7 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 	return s, nil
 }
 
-// apps adds User Services and the two protected services, each as a client of
+// apps adds User Services, the Console and the two protected services, each as a client of
 // its own.
 func (d *Demo) apps(ctx context.Context, o Options, db *store.Store) error {
 	secrets, err := registerClients(ctx, db, d.Origin)
@@ -286,6 +287,12 @@ func (d *Demo) apps(ctx context.Context, o Options, db *store.Store) error {
 		return err
 	}
 	d.parts.Store("services", app.Handler())
+	admin, err := console.New(ctx, console.Config{URL: d.Origin("console"), Issuer: d.Origin("id"), ClientSecret: secrets["console"], Brand: brand, SupportPhone: support,
+		HTTPClient: inside, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	d.parts.Store("console", admin.Handler())
 	return nil
 }
 

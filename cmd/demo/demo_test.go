@@ -221,7 +221,7 @@ func TestDataIsKept(t *testing.T) {
 	for _, a := range d.pocket.accounts() {
 		owners = append(owners, a.Owner)
 	}
-	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Tiina Tiedot", "Somebody"}; !slices.Equal(owners, want) {
+	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Tiina Tiedot", "Reetta Vastuu", "Heikki Tuki", "Oona Operaattori", "Tarmo Tarkastaja", "Somebody"}; !slices.Equal(owners, want) {
 		t.Errorf("in the authenticator are %v, want %v", owners, want)
 	}
 	if _, err := settings.Load(filepath.Join(data, "portti.yaml")); err != nil {
@@ -317,5 +317,36 @@ func TestWarningIsNoWall(t *testing.T) {
 	tab.WaitURL(d.Origin("service") + "/secret")
 	if got := tab.Text("#who"); got != "Kaisa Kortti" {
 		t.Errorf("signed in is %q", got)
+	}
+}
+
+// TestConsole: everybody with a role signs in to the Console with what is on the
+// desk, and sees what the role allows; an employee reads that there is nothing for
+// him.
+func TestConsole(t *testing.T) {
+	d := begin(t, "")
+	b := surf(t, d)
+	for username, sees := range map[string]struct{ role, services string }{
+		"reetta.vastuu": {"Responsible user", ""}, "heikki.tuki": {"User support", ""}, "oona.operaattori": {"Operator", "Services"}, "tarmo.tarkastaja": {"Auditor", "Services"}, "otto.ohjelma": {"", ""},
+	} {
+		who, _ := personOf(username)
+		tab := b.Incognito()
+		tab.Open(d.Origin("console") + "/?lang=en")
+		tab.Fill("#username", username)
+		tab.Fill("#password", ownPassword)
+		tab.Click("#login-submit")
+		tab.Fill("#code", unusedCode(t, d, who.Name(), ""))
+		tab.Click("#code-submit")
+		tab.WaitURL(d.Origin("console") + "/")
+		if sees.role == "" {
+			tab.WaitFor("#no-role")
+			continue
+		}
+		tab.WaitFor("#console")
+		page := tab.Text("main")
+		if !strings.Contains(page, sees.role) || !strings.Contains(page, who.Name()) || strings.Contains(page, "Services") != (sees.services != "") {
+			t.Errorf("%s sees %s", username, page)
+		}
+		tab.Screenshot("console-" + who.Role.String())
 	}
 }

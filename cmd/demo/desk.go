@@ -47,7 +47,7 @@ type desk struct {
 
 // places are where the parts of the demo are.
 type places struct {
-	Issuer, UserServices, Service, Records, Lab string
+	Issuer, UserServices, Console, Service, Records, Lab string
 	CardHost                                    string // host and port
 }
 
@@ -58,7 +58,7 @@ func (d *Demo) desk(log *slog.Logger) (http.Handler, error) {
 		return nil, err
 	}
 	k := &desk{pocket: d.pocket, lab: d.lab, origins: http.NewCrossOriginProtection(), places: places{
-		Issuer: d.Origin("id"), UserServices: d.Origin("services"), Service: d.Origin("service"), Records: d.Origin("records"), Lab: d.Origin("lab"),
+		Issuer: d.Origin("id"), UserServices: d.Origin("services"), Console: d.Origin("console"), Service: d.Origin("service"), Records: d.Origin("records"), Lab: d.Origin("lab"),
 		CardHost: strings.TrimPrefix(d.cardOrigin(), "https://"),
 	}}
 	if k.site, err = web.New(web.Settings{Brand: brand, PublicURL: d.Origin("desk"), Home: d.Origin("desk") + "/", Log: log}); err != nil {
@@ -129,6 +129,7 @@ type deskOrganisation struct {
 type deskPerson struct {
 	Key, Name, Username, Card string
 	Password                  string // "" before the temporary one is changed
+	Role                      string // "" of an employee
 	Letter                    string // the last one with a temporary password, "" for none
 }
 
@@ -311,6 +312,9 @@ func (k *desk) render(w http.ResponseWriter, r *http.Request, status int, wrong,
 func (k *desk) person(who person, letters []letter) deskPerson {
 	key, _, _ := strings.Cut(who.Username, ".")
 	shown := deskPerson{Key: key, Name: who.Name(), Username: who.Username, Card: cardOf(who.Username)}
+	if who.Role != 0 {
+		shown.Role = who.Role.String()
+	}
 	if who.Own {
 		shown.Password = ownPassword
 		return shown

@@ -63,7 +63,7 @@ func run(ctx context.Context, stop func(), args []string, out, errs io.Writer) e
 		return err
 	}
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for anything
-	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("records"), d.Origin("services"), d.Origin("id"), d.cardOrigin(), d.Origin("lab"))
+	fmt.Fprintf(out, welcome, d.Origin("desk"), d.Origin("service"), d.Origin("records"), d.Origin("services"), d.Origin("console"), d.Origin("id"), d.cardOrigin(), d.Origin("lab"))
 	err = d.Wait()
 	fmt.Fprintln(out, "Stopped.")
 	return err
@@ -80,6 +80,7 @@ Portti is ready. Play an employee's first day in ten minutes:
   Service        %s
   Records        %s   demands the card
   User Services  %s
+  Console        %s   for the people with a role on the desk
   Provider       %s   the issuer
   Card host      %s   your browser warns of its certificate: it is the demo's own
   Card lab       %s   in English

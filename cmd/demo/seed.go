@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/console"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
@@ -38,6 +39,7 @@ type person struct {
 	App      bool          // has an authenticator
 	Card     bool          // has her card linked
 	Disabled bool          //
+	Role     identity.Role // 0: an employee, who does nothing for others
 	Since    time.Duration // how long ago the account was made
 }
 
@@ -53,6 +55,11 @@ var people = []person{
 	{User: identity.User{Username: "viivi.vanha", Organisation: "kuntala", GivenName: "Viivi", FamilyName: "Vanha", Language: "fi"}, Since: 15 * day},
 	{User: identity.User{Username: "lasse.lopetti", Organisation: "kuntala", GivenName: "Lasse", FamilyName: "Lopetti", Language: "fi"}, Own: true, Card: true, Disabled: true, Since: 30 * time.Minute},
 	{User: identity.User{Username: "tiina.tiedot", Organisation: "kuntala", GivenName: "Tiina", FamilyName: "Tiedot", Language: "fi", Claims: everyClaim}, Own: true, App: true, Since: 25 * time.Minute},
+	// Who work in the Console.
+	{User: identity.User{Username: "reetta.vastuu", Organisation: "kuntala", GivenName: "Reetta", FamilyName: "Vastuu", Language: "fi"}, Own: true, App: true, Role: identity.RoleResponsible, Since: 40 * time.Minute},
+	{User: identity.User{Username: "heikki.tuki", Organisation: "tietoapu", GivenName: "Heikki", FamilyName: "Tuki", Language: "fi"}, Own: true, App: true, Role: identity.RoleHelpDesk, Since: 41 * time.Minute},
+	{User: identity.User{Username: "oona.operaattori", Organisation: "tietoapu", GivenName: "Oona", FamilyName: "Operaattori", Language: "en"}, Own: true, App: true, Role: identity.RoleOperator, Since: 42 * time.Minute},
+	{User: identity.User{Username: "tarmo.tarkastaja", Organisation: "tietoapu", GivenName: "Tarmo", FamilyName: "Tarkastaja", Language: "sv"}, Own: true, App: true, Role: identity.RoleAuditor, Since: 43 * time.Minute},
 }
 
 // everyClaim is for services that want to see each claim once (OpenID Connect Core §5.1).
@@ -156,6 +163,11 @@ func (who person) settle(ctx context.Context, directory *identity.Directory, p *
 			return err
 		}
 	}
+	if who.Role != 0 {
+		if _, err := d.ChangeRoles(ctx, seeder, u.ID, identity.RolesOf(who.Role), 0); err != nil {
+			return err
+		}
+	}
 	if who.Disabled {
 		return d.DisableUser(ctx, seeder, u.ID, "työsuhde päättyi")
 	}
@@ -195,6 +207,9 @@ func registerClients(ctx context.Context, db *store.Store, origin func(name stri
 	all := []openid.Client{
 		app("services", map[string]string{"en": "User Services", "fi": "Käyttäjäpalvelut", "sv": "Användartjänster"}, func(c *openid.Client) {
 			c.ID, c.Scopes, c.BackChannelLogoutURI = "user-services", userservices.Scopes, origin("services")+userservices.BackChannelLogoutPath
+		}),
+		app("console", map[string]string{"en": "Console", "fi": "Hallinta", "sv": "Administration"}, func(c *openid.Client) {
+			c.Scopes, c.BackChannelLogoutURI, c.MinimumACR = console.Scopes, origin("console")+console.BackChannelLogoutPath, acr.PasswordCode
 		}),
 		app("service", map[string]string{"en": "The Service", "fi": "Palvelu", "sv": "Tjänsten"}, func(*openid.Client) {}),
 		app("records", map[string]string{"en": "The Records", "fi": "Rekisteri", "sv": "Registret"}, func(c *openid.Client) { c.MinimumACR = acr.Card }),

@@ -26,6 +26,7 @@ import (
 	"github.com/portti-id/portti/cmd/demoservice/service"
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/cardtest"
+	"github.com/portti-id/portti/internal/console"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/ephemeral/ephemeraltest"
 	"github.com/portti-id/portti/internal/identity"
@@ -88,7 +89,7 @@ type Options struct {
 }
 
 // World is the whole house on loopback. Hosts end in .localhost: id (the issuer),
-// services (User Services), service and records (protected services; records
+// services (User Services), console (the Console), service and records (protected services; records
 // demands the card), other and its like (parties of tests), and a new name under
 // card.localhost for every card attempt. All https certificates are of PKI.Server.
 type World struct {
@@ -301,7 +302,7 @@ func (w *World) gates(where store.Config, redis string) (store.Config, string) {
 	return where, w.Ephemeral.Address
 }
 
-var allHosts = []string{"id", "services", "service", "records", "other", "other2", "apache"}
+var allHosts = []string{"id", "services", "console", "service", "records", "other", "other2", "apache"}
 
 func hostNames(names []string) []string {
 	var hosts []string
@@ -320,9 +321,11 @@ func (w *World) seed() {
 	w.Clients = &openid.Clients{Store: w.Replicas[0].Store, ACR: openid.NewACRs("urn:portti:acr:"), Now: w.Clock.Now}
 	services := w.client("services", "User Services")
 	services.ID, services.Scopes, services.BackChannelLogoutURI = "user-services", userservices.Scopes, w.Origin("services")+userservices.BackChannelLogoutPath
+	admin := w.client("console", "Console")
+	admin.Scopes, admin.BackChannelLogoutURI, admin.MinimumACR = console.Scopes, w.Origin("console")+console.BackChannelLogoutPath, acrCode
 	records := w.client("records", "The Records")
 	records.MinimumACR = acrCard
-	for _, c := range []openid.Client{services, w.client("service", "The Service"), records} {
+	for _, c := range []openid.Client{services, admin, w.client("service", "The Service"), records} {
 		w.Register(c)
 	}
 }
@@ -352,6 +355,9 @@ func (w *World) apps(log *slog.Logger) {
 	app := must(userservices.New(w.T.Context(), userservices.Config{URL: w.Origin("services"), Issuer: w.Issuer(), ClientSecret: w.Secrets["user-services"],
 		CardHost: w.CardHost.String(), Brand: brand, SupportPhone: "020 000 0000", HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T)
 	w.Handle("services", app.Handler())
+	admin := must(console.New(w.T.Context(), console.Config{URL: w.Origin("console"), Issuer: w.Issuer(), ClientSecret: w.Secrets["console"], Brand: brand, SupportPhone: "020 000 0000",
+		HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T)
+	w.Handle("console", admin.Handler())
 }
 
 // turn is the replica whose turn it is.

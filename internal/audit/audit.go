@@ -20,6 +20,9 @@ const (
 	OrganisationChanged  Type = "organisation.changed"
 	OrganisationDisabled Type = "organisation.disabled"
 	OrganisationEnabled  Type = "organisation.enabled"
+	PolicyChanged        Type = "policy.changed" // by hand, or because the day of a plan has come
+	PolicyPlanned        Type = "policy.planned"
+	PolicyWithdrawn      Type = "policy.withdrawn" // a plan
 	UserCreated          Type = "user.created"
 	UserChanged          Type = "user.changed"
 	UserDisabled         Type = "user.disabled"

@@ -5,6 +5,8 @@
 //	store.go          what it needs of SQL: reads, and one Change
 //	directory.go      Directory, the only way to change people: rights, audit, letters
 //	organisation.go   create, change, disable organisations
+//	plan.go           Policy: what an employer decides, now or from a day on (S5, S8)
+//	affected.go       who has no way in after a change of policy, and letters to them
 //	user.go           create, change, disable users; Standing
 //	claims.go         what else relying parties may learn of a person
 //	role.go           Role: operator, responsible user, help desk, auditor
@@ -53,13 +55,21 @@ type Methods uint8
 type Organisation struct {
 	ID                 OrganisationID
 	Name               string
-	Methods            Methods    // what it permits
-	PersonalPhones     bool       // may employees use their own phones (S10)
-	SharedWorkstations bool       // shorter idle limit (S72)
+	Methods            Methods // what it permits
+	PersonalPhones     bool    // may employees use their own phones (S10)
+	SharedWorkstations bool    // shorter idle limit (S72)
+
+	// Limits of its people's sessions, in whole minutes; 0: the usual ones. See Idle and Absolute.
+	SessionIdle, SessionAbsolute time.Duration
+
 	Delivery           Delivery   // how temporary passwords reach people (S55)
-	ITContact          string     // own IT or responsible user, shown on failures; "" when not told
+	ITContact          string     // own IT, shown on failures; "" when not told
+	ResponsibleContact string     // the responsible users', shown after it (S71)
+	SupportPhone       string     // where it has user support of its own; "": the installation's
+	SupportHours       string     // of that phone, as people say it
 	HolderRule         HolderRule // what becomes of a card whose holder is nearly the person (S29); "": HolderApproved
 	CardNames          string     // what its cards call it besides Name, apart by semicolons; "": the organisation on a card is not compared
+	Planned            Plan       // the change of its policy that is to come; the zero value: none
 	Disabled           time.Time
 	Created            time.Time
 	Version            int64 // for compare-and-swap saves

@@ -12,6 +12,7 @@ import (
 // Store is what identity needs of SQL. Reads return fault.NotFound
 // ("organisation_not_found", "user_not_found", "card_not_linked") when there is
 // nothing; every method returns fault.Unavailable when the database is out of reach.
+// Every Organisation is given as it is at the moment (Organisation.At).
 type Store interface {
 	Organisation(ctx context.Context, id OrganisationID) (Organisation, error)
 	Organisations(ctx context.Context) ([]Organisation, error) // by name
@@ -46,6 +47,17 @@ type Store interface {
 	// (Notices) is due, those that end first before the others.
 	ExpiringCards(ctx context.Context, now time.Time, n int) ([]CardLink, error)
 
+	// DuePlans lists up to n organisations whose planned change of policy has begun.
+	DuePlans(ctx context.Context, now time.Time, n int) ([]OrganisationID, error)
+
+	// CountAffected counts whom a change of policy touches, and Affected lists up to
+	// n of a group, by username, whose folded username comes after one.
+	CountAffected(ctx context.Context, c MethodChange) (Effect, error)
+	Affected(ctx context.Context, c MethodChange, g Group, after string, n int) ([]Person, error)
+
+	// PolicyNotices lists those whose letters are not all written, the oldest first.
+	PolicyNotices(ctx context.Context) ([]PolicyNotice, error)
+
 	// Change runs f in one transaction: everything that f did through tx, or
 	// nothing. It commits when f returns nil, and hands f's error back as it
 	// is. On SQLite writers queue for the one writing connection. f must be quick
@@ -59,6 +71,14 @@ type Tx interface {
 	Organisation(id OrganisationID) (Organisation, error)
 	AddOrganisation(o Organisation) error  // fault.Conflict "organisation_exists"
 	SaveOrganisation(o Organisation) error // fault.Conflict "changed_meanwhile" when Version is not the stored one; the stored Version becomes Version+1
+
+	AddPolicyNotice(n PolicyNotice) error
+	DropPolicyNotices(org OrganisationID, from time.Time) error // those of a change from that time on
+	// MovePolicyNotice sets Told of a notice whose Told is still the one in n, or
+	// removes it when nobody is left to tell. Of any number of parallel callers one
+	// gets true.
+	MovePolicyNotice(n PolicyNotice, told string, over bool) (bool, error)
+
 	Person(id UserID) (Person, error)
 	PeopleOf(org OrganisationID) ([]UserID, error)
 	AddUser(u User, p Password) error // fault.Conflict "username_taken"

@@ -379,10 +379,11 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, error) {
 	n := session.Session{User: string(p.User.ID), Organisation: string(p.Organisation.ID), Epoch: p.User.Epoch,
 		AuthTime: f.AuthTime, Link: string(f.Link), Method: methods[f.Method]}
-	if p.Organisation.SharedWorkstations { // whoever sits down next could link a phone of his own in an enrol session
-		n.Idle = int64(session.SharedIdle / time.Second)
-	}
+	idle := int64(p.Organisation.Idle() / time.Second)
 	if f.Step == Enrol {
+		if p.Organisation.Idle() < session.FullIdle { // whoever sits down next could link a phone of his own in an enrol session
+			n.Idle = idle
+		}
 		n.Level = session.Enrol
 		if !d.EnrolOK {
 			n.Waiting, n.WaitingUntil = d.TX, s.Now().UTC().Add(waitingLasts)
@@ -395,7 +396,7 @@ func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, 
 	if !p.Permits(f.Method) {
 		return session.Session{}, fault.New(fault.Denied, "method_not_permitted_by_employer", "The organisation does not permit this login method.")
 	}
-	n.Level = session.Full
+	n.Level, n.Idle, n.Ends = session.Full, idle, s.Now().UTC().Add(p.Organisation.Absolute())
 	return n, nil
 }
 

@@ -43,6 +43,7 @@ const (
 	RolesChanged         Template = "roles_changed"         //
 	ContactChanged       Template = "contact_changed"       // to the former address and to the new one
 	AuthenticatorBlocked Template = "authenticator_blocked" // after too many wrong codes
+	PolicyTightened      Template = "policy_tightened"      // with the date from which the employer does not permit what is linked
 	CardReinstated       Template = "card_reinstated"       // with the last four of the card's serial number: the suspension was lifted
 )
 
@@ -63,7 +64,7 @@ var Passwords = []Template{Welcome, PasswordOrdered, AccountEnabled}
 
 // Templates is every letter; a test holds the catalogues to it.
 var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, AccountFrozen, AccountUnfrozen,
-	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated}
+	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated, PolicyTightened}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a

@@ -18,6 +18,7 @@ func (s *Server) Run(ctx context.Context) {
 	all.Go(func() { s.Provider.Run(ctx) })
 	all.Go(func() { s.ring.Run(ctx) })
 	all.Go(func() { s.sweep(ctx) })
+	all.Go(func() { s.policies(ctx) })
 	if s.Cards != nil {
 		all.Go(func() { s.Cards.run(ctx) })
 	}
@@ -41,6 +42,34 @@ func (s *Server) sweep(ctx context.Context) {
 			if _, err := s.Directory.NoticeExpiringCards(ctx); err != nil && ctx.Err() == nil {
 				s.deps.Log.WarnContext(ctx, "letters on cards that expire", "error", err)
 			}
+		}
+	}
+}
+
+// policiesEvery is how soon a change of policy becomes part of its organisation, and
+// those whom it leaves without a way in hear of it. It counts before that
+// (docs/adr/0122).
+const policiesEvery = 30 * time.Second
+
+// policies does at once what was due while nobody was there to do it.
+func (s *Server) policies(ctx context.Context) {
+	tick := time.NewTicker(policiesEvery)
+	defer tick.Stop()
+	for {
+		if n, err := s.Directory.CarryOutPlans(ctx); err != nil && ctx.Err() == nil {
+			s.deps.Log.WarnContext(ctx, "planned policies", "error", err)
+		} else if n > 0 {
+			s.deps.Log.InfoContext(ctx, "planned policies", "organisations", n)
+		}
+		if n, err := s.Directory.TellStranded(ctx); err != nil && ctx.Err() == nil {
+			s.deps.Log.WarnContext(ctx, "letters on policies", "error", err)
+		} else if n > 0 {
+			s.deps.Log.InfoContext(ctx, "letters on policies", "people", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -47,6 +47,8 @@ const (
 	FullAbsolute   = 12 * time.Hour
 	FullIdle       = 60 * time.Minute
 	SharedIdle     = 15 * time.Minute // organisations with shared workstations
+	LeastIdle      = 5 * time.Minute  // the shortest idle limit that an organisation may choose; FullIdle is the longest
+	LeastAbsolute  = time.Hour        // as above, of the absolute limit and FullAbsolute
 	touchNoOftener = time.Minute
 )
 

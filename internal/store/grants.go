@@ -55,7 +55,7 @@ const (
 		and not exists (select 1 from ended_sessions e where e.id = g.session_id)`
 	// permitted leaves out none: organisations permit at least one method, and
 	// level Enrol asks for any (S5).
-	permitted = `(o.methods & case when g.level = 'enrol' then 7 when g.method = 'card' then 1
+	permitted = `(` + methodsNow + ` & case when g.level = 'enrol' then 7 when g.method = 'card' then 1
 		when g.method = 'app' then 2 when g.method = 'token' then 4 else 0 end) <> 0`
 )
 
@@ -83,7 +83,7 @@ func (s *Store) issueGrant() string {
 		select @id, @kind, @client, u.id, @session, @epoch, @level, @method, @scopes, @acr, @amr, @nonce, @auth_time, @created, @expires, @refresh, @keep, @resources, @claims, @refresh_binding
 		from users u join organisations o on o.id = u.organisation
 		where u.id = @user and ` + enabled + ` and u.frozen is null and (u.epoch = @epoch or u.kept_session = @session)
-			and (o.methods & @mask) <> 0 and not exists (select 1 from ended_sessions e where e.id = @session) ` + s.lock("for share of u") + `
+			and (` + methodsNow + ` & @mask) <> 0 and not exists (select 1 from ended_sessions e where e.id = @session) ` + s.lock("for share of u") + `
 		on conflict (id) do update set client = excluded.client, user_id = excluded.user_id, session_id = excluded.session_id,
 			epoch = excluded.epoch, level = excluded.level, method = excluded.method, scopes = excluded.scopes, acr = excluded.acr,
 			amr = excluded.amr, nonce = excluded.nonce, auth_time = excluded.auth_time, created = excluded.created,
@@ -110,7 +110,7 @@ func grantArgs(g openid.Grant, t openid.AccessToken) args {
 		"id": g.ID, "kind": string(g.Kind), "client": g.Client, "user": g.User, "session": optional(g.Session), "epoch": g.Epoch, "level": string(g.Level), "method": string(g.Method),
 		"scopes": words(g.Scopes), "acr": g.ACR, "amr": words(g.AMR), "nonce": g.Nonce, "auth_time": at(g.AuthTime), "created": at(g.Created),
 		"expires": at(g.Expires), "refresh": optional(g.RefreshHash), "keep": at(latest(g.Created, g.Expires, t.Expires).Add(grantKept)),
-		"resources": words(g.Resources), "claims": g.Claims, "refresh_binding": string(g.RefreshBinding), "mask": methodMask(g),
+		"resources": words(g.Resources), "claims": g.Claims, "refresh_binding": string(g.RefreshBinding), "mask": methodMask(g), "now": at(g.Created),
 	}, t)
 }
 
@@ -147,20 +147,20 @@ func whyNotIssued(db *gorm.DB, g openid.Grant) error {
 	if there > 0 {
 		return errors.New("a grant with this ID was issued before")
 	}
-	return whyRefused(db, g)
+	return whyRefused(db, g, g.Created)
 }
 
 // whyRefused says which of Issue's conditions a grant does not meet.
-func whyRefused(db *gorm.DB, g openid.Grant) error {
+func whyRefused(db *gorm.DB, g openid.Grant, when time.Time) error {
 	var now struct {
 		Enabled, Alive bool
 		Methods        int64
 	}
-	err := db.Raw(`select `+enabled+` as enabled, o.methods as methods,
+	err := db.Raw(`select `+enabled+` as enabled, `+methodsNow+` as methods,
 			u.frozen is null and (u.epoch = @epoch or coalesce(u.kept_session = @session, false))
 			and not exists (select 1 from ended_sessions e where e.id = @session) as alive
 		from users u join organisations o on o.id = u.organisation where u.id = @user`,
-		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session)}).Find(&now).Error
+		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session), "now": at(when)}).Find(&now).Error
 	switch {
 	case err != nil:
 		return err
@@ -235,7 +235,7 @@ func whyNotRotated(db *gorm.DB, r openid.Rotation, now time.Time) error {
 	case !row.Expires.t.After(now):
 		return errExpired
 	}
-	return whyRefused(db, row.grant())
+	return whyRefused(db, row.grant(), now)
 }
 
 // IssueClient stores a client's own grant with its token (openid.Store).

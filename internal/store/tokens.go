@@ -79,13 +79,13 @@ func (s *Store) Exchange(ctx context.Context, subject string, t openid.AccessTok
 			where t.hash = @subject and t.expires > @now and t.expires >= @token_expires and g.revoked is null
 				and `+alive+` and `+permitted+` `+s.lock("for key share of t"), a)
 		if r.Error == nil && r.RowsAffected == 0 {
-			return whyNotExchanged(db, a)
+			return whyNotExchanged(db, a, now)
 		}
 		return r.Error
 	})
 }
 
-func whyNotExchanged(db *gorm.DB, a args) error {
+func whyNotExchanged(db *gorm.DB, a args, now time.Time) error {
 	var row grantRow
 	r := db.Raw(`select `+columns(&grantRow{}, "g", "")+` from access_tokens t join grants g on g.id = t.grant_id
 		where t.hash = @subject and t.expires > @now and t.expires >= @token_expires and g.revoked is null and g.user_id is not null`, a).Find(&row)
@@ -95,7 +95,7 @@ func whyNotExchanged(db *gorm.DB, a args) error {
 	case r.RowsAffected == 0:
 		return errToken
 	}
-	return whyRefused(db, row.grant())
+	return whyRefused(db, row.grant(), now)
 }
 
 // DropToken deletes an access token, and by the foreign key what hangs under it.

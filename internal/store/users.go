@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -88,8 +89,8 @@ var selectAccount = "select " + columns(&userRow{}, "u", "u_") + ", " + columns(
 	join organisations o on o.id = u.organisation
 	where u.id = ?`
 
-func (r personRow) person() identity.Person {
-	p := identity.Person{User: r.User.user(), Organisation: r.Organisation.organisation(), Password: r.User.password()}
+func (r personRow) person(now time.Time) identity.Person {
+	p := identity.Person{User: r.User.user(), Organisation: r.Organisation.organisation(now), Password: r.User.password()}
 	if r.Card.ID != "" {
 		card := r.Card.link()
 		p.Card = &card
@@ -101,13 +102,13 @@ func (r personRow) person() identity.Person {
 	return p
 }
 
-func findPerson(db *gorm.DB, where string, arg string) (identity.Person, error) {
+func findPerson(db *gorm.DB, now time.Time, where string, arg string) (identity.Person, error) {
 	var row personRow
 	r := db.Raw(selectPerson+where, arg).Find(&row)
 	if r.Error == nil && r.RowsAffected == 0 {
 		return identity.Person{}, errNoUser
 	}
-	return row.person(), r.Error
+	return row.person(now), r.Error
 }
 
 // Person finds a user by ID.
@@ -128,7 +129,7 @@ func (s *Store) Account(ctx context.Context, id identity.UserID) (identity.Perso
 	if err != nil {
 		return identity.Person{}, err
 	}
-	return identity.Person{User: row.User.user(), Organisation: row.Organisation.organisation(), Password: row.User.password()}, nil
+	return identity.Person{User: row.User.user(), Organisation: row.Organisation.organisation(s.now()), Password: row.User.password()}, nil
 }
 
 // PersonByName finds a user by the folded username.
@@ -138,7 +139,7 @@ func (s *Store) PersonByName(ctx context.Context, folded string) (identity.Perso
 
 func (s *Store) person(ctx context.Context, where, arg string) (p identity.Person, err error) {
 	err = s.ask(ctx, "find person", func(db *gorm.DB) error {
-		p, err = findPerson(db, where, arg)
+		p, err = findPerson(db, s.now(), where, arg)
 		return err
 	})
 	return p, err
@@ -158,7 +159,7 @@ func (s *Store) People(ctx context.Context, org identity.OrganisationID) ([]iden
 	}
 	list := make([]identity.Person, len(rows))
 	for i, row := range rows {
-		list[i] = row.person()
+		list[i] = row.person(s.now())
 	}
 	return list, nil
 }
@@ -169,7 +170,7 @@ func (c *change) Person(id identity.UserID) (identity.Person, error) {
 	if err := c.hold(id); err != nil {
 		return identity.Person{}, err
 	}
-	p, err := findPerson(c.db, "where u.id = ?", string(id))
+	p, err := findPerson(c.db, c.s.now(), "where u.id = ?", string(id))
 	return p, c.did("find person", err)
 }
 

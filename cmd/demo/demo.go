@@ -142,7 +142,7 @@ func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) 
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(data, "portti.db")}, store.Deps{Seal: master.Seal})
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(data, "portti.db")}, store.Deps{Seal: master.Seal, Marker: master})
 	if err != nil {
 		return err
 	}

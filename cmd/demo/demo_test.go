@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/e2e/browser"
+	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/server/settings"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/totp"
@@ -241,7 +242,11 @@ func TestDataIsKept(t *testing.T) {
 func TestSomebodyHasEveryClaim(t *testing.T) {
 	data := t.TempDir()
 	begin(t, data)
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, "portti.db")}, store.Deps{Seal: func([]byte, string) (string, error) { return "", errors.ErrUnsupported }})
+	master, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(data, "portti.db")}, store.Deps{Seal: func([]byte, string) (string, error) { return "", errors.ErrUnsupported }, Marker: master})
 	if err != nil {
 		t.Fatal(err)
 	}

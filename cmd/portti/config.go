@@ -30,6 +30,7 @@ func serverConfig(s *settings.Settings, f *files) server.Config {
 		Proxies: s.Listen.Proxies, Forwarded: s.Listen.ForwardedHeader,
 		Passwords: s.Passwords.Params(), MinPassword: s.Passwords.MinLength, Blocklists: s.Passwords.Lists(),
 		AccessTokens: s.Tokens.Access, DPoPNonces: s.Tokens.DPoPNonces, Keys: s.Keys.Options(),
+		AuditFile: string(s.Audit.CheckpointFile), AuditRetention: s.Audit.Retention(),
 		Outgoing: openid.Outgoing{AllowHosts: s.Notices.AllowHosts, AllowNetworks: s.Notices.AllowNetworks, RootCAs: f.noticeCAs, Timeout: s.Notices.Timeout},
 	}
 	if s.MTLS != nil {

@@ -146,7 +146,7 @@ func openStore(ctx context.Context, s *settings.Settings, master *keys.Master) (
 			return nil, fmt.Errorf("setting database.password_file: %w", err)
 		}
 	}
-	db, err := store.Open(ctx, c, store.Deps{Seal: master.Seal})
+	db, err := store.Open(ctx, c, store.Deps{Seal: master.Seal, Marker: master})
 	switch {
 	case err == nil:
 		return db, nil

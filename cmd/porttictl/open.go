@@ -67,7 +67,7 @@ func (t *tool) open(ctx context.Context) (*desk, error) {
 			return nil, fmt.Errorf("setting database.path: there is no database at %s yet; portti migrate makes it", c.Path)
 		}
 	}
-	db, err := store.Open(ctx, c, store.Deps{Seal: master.Seal})
+	db, err := store.Open(ctx, c, store.Deps{Seal: master.Seal, Marker: master})
 	if err != nil {
 		return nil, err
 	}

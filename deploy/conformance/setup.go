@@ -68,7 +68,7 @@ func setup(ctx context.Context, p place) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{Driver: store.SQLite, Path: filepath.Join(p.Data, databaseFile)}, store.Deps{Seal: master.Seal})
+	db, err := store.Open(ctx, store.Config{Driver: store.SQLite, Path: filepath.Join(p.Data, databaseFile)}, store.Deps{Seal: master.Seal, Marker: master})
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,13 @@ const (
 	LetterDiscarded Type = "letter.discarded"
 )
 
+// Of the trail itself.
+const (
+	TrailExported Type = "audit.exported"
+	TrailRemoved  Type = "audit.removed" // what was older than the retention
+	TrailLost     Type = "audit.lost"    // events that somebody deleted before they were sealed
+)
+
 // Event is one line of the trail.
 type Event struct {
 	At           time.Time         // UTC; the store fills it when zero

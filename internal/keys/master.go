@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -22,6 +25,7 @@ import (
 type Master struct {
 	first string
 	keys  map[string]cipher.AEAD
+	marks map[string][]byte // keys of MACs, derived from each
 }
 
 const (
@@ -63,7 +67,7 @@ func LoadMaster(path string) (*Master, error) {
 
 // ReadMaster reads a keyring, for those that keep it elsewhere than in a file.
 func ReadMaster(r io.Reader) (*Master, error) {
-	m := &Master{keys: make(map[string]cipher.AEAD)}
+	m := &Master{keys: make(map[string]cipher.AEAD), marks: make(map[string][]byte)}
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -107,7 +111,11 @@ func (m *Master) add(line string) error {
 	if err != nil {
 		return err
 	}
-	m.keys[id] = aead
+	mark, err := hkdf.Key(sha256.New, key, nil, "portti mac 1", sha256.Size)
+	if err != nil {
+		return err
+	}
+	m.keys[id], m.marks[id] = aead, mark
 	if m.first == "" {
 		m.first = id
 	}
@@ -159,4 +167,25 @@ func (m *Master) Open(sealed, aad string) ([]byte, error) {
 // so that a change of the row may seal it anew.
 func (m *Master) Stale(sealed string) bool {
 	return !strings.HasPrefix(sealed, sealedVersion+"."+m.first+".")
+}
+
+// MAC marks data as ours, with a key derived from the first one (HKDF and
+// HMAC-SHA-256): v1.KEYID.base64url.
+func (m *Master) MAC(data []byte) string {
+	return sealedVersion + "." + m.first + "." + m.mac(m.first, data)
+}
+
+// Genuine tells whether mac is what MAC made of the data, with any key of the ring.
+func (m *Master) Genuine(data []byte, mac string) bool {
+	part := strings.Split(mac, ".")
+	if len(part) != 3 || part[0] != sealedVersion || m.marks[part[1]] == nil {
+		return false
+	}
+	return hmac.Equal([]byte(part[2]), []byte(m.mac(part[1], data)))
+}
+
+func (m *Master) mac(id string, data []byte) string {
+	h := hmac.New(sha256.New, m.marks[id])
+	h.Write(data)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

@@ -173,3 +173,29 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// A MAC holds for its data and its keyring alone, and for the keys that were first
+// once.
+func TestMACsAreOfOneKeyring(t *testing.T) {
+	old, other := GenerateMaster(), GenerateMaster()
+	m := master(t, old)
+	mac := m.MAC([]byte("event"))
+	for name, c := range map[string]struct {
+		m         *Master
+		data, mac string
+		genuine   bool
+	}{
+		"ours":               {m, "event", mac, true},
+		"of a former key":    {master(t, other, old), "event", mac, true},
+		"of a key that went": {master(t, other), "event", mac, false},
+		"of other data":      {m, "events", mac, false},
+		"cut":                {m, "event", mac[:len(mac)-1], false},
+		"none":               {m, "event", "", false},
+		"of nobody's key":    {m, "event", "v1.zzz." + mac[strings.LastIndex(mac, ".")+1:], false},
+		"empty":              {m, "event", mac[:strings.LastIndex(mac, ".")+1], false},
+	} {
+		if got := c.m.Genuine([]byte(c.data), c.mac); got != c.genuine {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -19,6 +19,7 @@ func (s *Server) Run(ctx context.Context) {
 	all.Go(func() { s.ring.Run(ctx) })
 	all.Go(func() { s.sweep(ctx) })
 	all.Go(func() { s.policies(ctx) })
+	all.Go(func() { s.sealer.Run(ctx) })
 	if s.Cards != nil {
 		all.Go(func() { s.Cards.run(ctx) })
 	}

@@ -12,6 +12,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,6 +77,8 @@ type Config struct {
 	DPoPNonces       bool            // ask for a nonce in every DPoP proof
 	Keys             keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
 	LettersEvery     time.Duration   // how often the outbox looks for letters; 0: 10 s
+	AuditFile        string          // where checkpoints of the trail are appended; "": to the log alone
+	AuditRetention   time.Duration   // how long events are kept; 0: for ever
 }
 
 // UserServices is the app that a password alone opens (S19).
@@ -89,7 +92,7 @@ type Store interface {
 	identity.Store
 	openid.Store
 	mail.Store
-	audit.Recorder
+	audit.Chain
 	card.Strangers
 	Shelf() crl.Shelf
 	signin.CardTests
@@ -130,6 +133,7 @@ type Server struct {
 	deps    Deps
 	ring    *keys.Ring
 	outbox  *mail.Outbox
+	sealer  *audit.Sealer
 	handler http.Handler
 	metrics *prometheus.Registry
 }
@@ -169,6 +173,11 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	seed, err := keys.OpenSecret(ctx, d.Keys, d.Master, audit.KeyName)
+	if err != nil {
+		return nil, err
+	}
+	s.sealer = &audit.Sealer{Chain: d.Store, Key: ed25519.NewKeyFromSeed(seed), File: c.AuditFile, Retention: c.AuditRetention, Now: d.Now, Log: d.Log}
 	sessions := &session.Sessions{Store: d.Ephemeral, Now: d.Now}
 	signIn, err := s.signIn(ctx, sessions)
 	if err != nil {

@@ -40,7 +40,7 @@ func TestManyReplicasMayStartOnAnEmptyDatabase(t *testing.T) {
 	eachEmpty(t, func(t *testing.T, c store.Config) {
 		c.MaxConns = 2
 		errs := race(8, func(int) error {
-			s, err := store.Open(t.Context(), c, store.Deps{Seal: storetest.Seal})
+			s, err := store.Open(t.Context(), c, store.Deps{Seal: storetest.Seal, Marker: storetest.Marker})
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func TestManyReplicasMayStartOnAnEmptyDatabase(t *testing.T) {
 func TestOpenWithoutMigrationsWantsThemDone(t *testing.T) {
 	eachEmpty(t, func(t *testing.T, c store.Config) {
 		c.NoMigrations = true
-		if _, err := store.Open(t.Context(), c, store.Deps{Seal: storetest.Seal}); err == nil || !strings.Contains(err.Error(), "schema") {
+		if _, err := store.Open(t.Context(), c, store.Deps{Seal: storetest.Seal, Marker: storetest.Marker}); err == nil || !strings.Contains(err.Error(), "schema") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -66,7 +66,7 @@ func TestOpenWithoutMigrationsWantsThemDone(t *testing.T) {
 
 func TestTheTemporaryDatabaseLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	s, err := store.Open(t.Context(), store.Config{Path: store.Temporary}, store.Deps{Seal: storetest.Seal})
+	s, err := store.Open(t.Context(), store.Config{Path: store.Temporary}, store.Deps{Seal: storetest.Seal, Marker: storetest.Marker})
 	must(t, err)
 	addOrganisation(t, s, "tax")
 	_, err = s.Organisation(t.Context(), "tax")
@@ -114,7 +114,7 @@ func TestOpenSaysWhichSettingIsWrong(t *testing.T) {
 		"with password": {store.Config{Driver: store.Postgres, DSN: "postgres://portti@127.0.0.1:" + port + "/x?sslmode=disable", Password: secret}, "database.dsn", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := store.Open(t.Context(), test.config, store.Deps{Seal: storetest.Seal})
+			_, err := store.Open(t.Context(), test.config, store.Deps{Seal: storetest.Seal, Marker: storetest.Marker})
 			if err == nil {
 				t.Fatal("it opened")
 			}
@@ -135,7 +135,7 @@ func TestOpenSaysWhichSettingIsWrong(t *testing.T) {
 func TestOpenTellsOfADatabaseThatIsNotThere(t *testing.T) {
 	c := storetest.Config(t, store.Postgres)
 	c.DSN = strings.Replace(c.DSN, "portti_test_", "portti_gone_", 1)
-	_, err := store.Open(t.Context(), c, store.Deps{Seal: storetest.Seal})
+	_, err := store.Open(t.Context(), c, store.Deps{Seal: storetest.Seal, Marker: storetest.Marker})
 	if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "portti_gone_") {
 		t.Errorf("got %v", err)
 	}
@@ -162,7 +162,7 @@ func TestALateMigrationIsApplied(t *testing.T) {
 		}
 		late := c
 		late.NoMigrations = true
-		if _, err := store.Open(t.Context(), late, store.Deps{Seal: storetest.Seal}); err == nil || !strings.Contains(err.Error(), "schema") {
+		if _, err := store.Open(t.Context(), late, store.Deps{Seal: storetest.Seal, Marker: storetest.Marker}); err == nil || !strings.Contains(err.Error(), "schema") {
 			t.Errorf("a schema with a gap was taken for a new one: %v", err)
 		}
 		stored, err := connect(t, c).Keys().KeepSecret(t.Context(), "a", "sealed")

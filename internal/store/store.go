@@ -14,6 +14,7 @@
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
 //	mailedlinks.go links that letters carry      passwordasks.go who asked for a new password, until it is decided
 //	keptletters.go  letters that wait or were given up, as operators see them
+//	chain.go     the audit trail as a chain: sealing, checkpoints, retention; statistics.go: events by day
 //	strangers.go CAs that nobody has configured, whose cards were shown
 //	shelf.go     the CAs' lists of revoked certificates: crl.Shelf
 //	sealings.go  every column of sealed values, for a change of the master key
@@ -49,6 +50,7 @@ var (
 	_ openid.Store   = (*Store)(nil)
 	_ mail.Store     = (*Store)(nil)
 	_ audit.Recorder = (*Store)(nil)
+	_ audit.Chain    = (*Store)(nil)
 	_ card.Strangers = (*Store)(nil)
 	_ keys.Store     = signingKeys{}
 	_ crl.Shelf      = shelf{}
@@ -94,7 +96,9 @@ type Config struct {
 type Deps struct {
 	// Seal encrypts a letter, bound to its ID as additional data (keys.Master).
 	Seal func(plaintext []byte, aad string) (string, error)
-	Now  func() time.Time // nil: time.Now
+	// Marker makes the MAC of every audit event (keys.Master).
+	Marker audit.Marker
+	Now    func() time.Time // nil: time.Now
 }
 
 // Store is the database. Safe for concurrent use.
@@ -105,6 +109,7 @@ type Store struct {
 	pools    []*sql.DB
 	timeout  time.Duration
 	seal     func(plaintext []byte, aad string) (string, error)
+	marker   audit.Marker
 	now      func() time.Time
 	cleanup  func() error
 }
@@ -113,10 +118,10 @@ type Store struct {
 // both have worked. A database out of reach is fault.Unavailable
 // "database_unavailable" with the setting as its field.
 func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
-	if d.Seal == nil {
-		return nil, errors.New("store: Deps.Seal is missing")
+	if d.Seal == nil || d.Marker == nil {
+		return nil, errors.New("store: Deps.Seal or Deps.Marker is missing")
 	}
-	s := &Store{timeout: c.Timeout, seal: d.Seal, now: d.Now, cleanup: func() error { return nil }}
+	s := &Store{timeout: c.Timeout, seal: d.Seal, marker: d.Marker, now: d.Now, cleanup: func() error { return nil }}
 	if s.timeout == 0 {
 		s.timeout = 10 * time.Second
 	}

@@ -94,7 +94,7 @@ func (s *server) migrateTemplate(ctx context.Context) error {
 	if _, err := conn.ExecContext(ctx, "create database "+draft); err != nil {
 		return err
 	}
-	migrated, err := store.Open(ctx, s.config(draft), store.Deps{Seal: Seal})
+	migrated, err := store.Open(ctx, s.config(draft), store.Deps{Seal: Seal, Marker: Marker})
 	if err != nil {
 		return err
 	}
@@ -161,13 +161,17 @@ func (s *server) wipe(ctx context.Context, conn *sql.Conn, name string) error {
 	_, err = db.ExecContext(ctx, `do $$
 		declare name text;
 		begin
-			alter table audit_events disable trigger user;
+			for name in select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relname like 'audit%' loop
+				execute format('alter table %I disable trigger user', name);
+			end loop;
 			for name in select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'goose_db_version'
 					order by case relname when 'organisations' then 2 when 'users' then 1 else 0 end
 			loop
 				execute format('delete from %I', name);
 			end loop;
-			alter table audit_events enable trigger user;
+			for name in select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relname like 'audit%' loop
+				execute format('alter table %I enable trigger user', name);
+			end loop;
 		end $$`)
 	return err
 }

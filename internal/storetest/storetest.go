@@ -12,8 +12,11 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/keys"
 	"github.com/portti-id/portti/internal/store"
 )
 
@@ -53,10 +56,10 @@ func Config(t testing.TB, driver string) store.Config {
 }
 
 // Connect opens a store, which is closed with the test. Its letters are sealed
-// with Seal; edit changes what else it is given.
+// with Seal, its events marked by Marker; edit changes what else it is given.
 func Connect(t testing.TB, c store.Config, edit ...func(d *store.Deps)) *store.Store {
 	t.Helper()
-	d := store.Deps{Seal: Seal}
+	d := store.Deps{Seal: Seal, Marker: Marker}
 	for _, e := range edit {
 		e(&d)
 	}
@@ -110,3 +113,12 @@ func Unseal(sealed, aad string) ([]byte, error) {
 	}
 	return aead.Open(nil, nil, b, []byte(aad))
 }
+
+// Marker marks audit events like the provider's master key.
+var Marker audit.Marker = func() *keys.Master {
+	m, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster()))
+	if err != nil {
+		panic(err)
+	}
+	return m
+}()

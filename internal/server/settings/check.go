@@ -61,6 +61,9 @@ func (s *Settings) Check(p *config.Problems) {
 	}
 	s.people(p)
 	s.Keys.check(p)
+	if d := *s.Audit.RetentionDays; d != 0 && d < shortestRetention || d > longestRetention {
+		p.Add("audit.retention_days", "it must be between %d and %d; or 0, when nothing is ever removed", shortestRetention, longestRetention)
+	}
 	if _, ok := selfRegistrations[s.DynamicRegistration]; !ok {
 		p.Add("dynamic_registration", "%q is not one of off, token, open", s.DynamicRegistration)
 	}
@@ -87,6 +90,9 @@ func (s *Settings) defaults() {
 	s.ACR.Prefix = cmp.Or(s.ACR.Prefix, "urn:portti:acr:")
 	s.Log.Format = cmp.Or(s.Log.Format, "json")
 	s.Keys.defaults()
+	if s.Audit.RetentionDays == nil {
+		s.Audit.RetentionDays = new(5*365 + 1)
+	}
 	if s.Card != nil {
 		s.Card.Address = cmp.Or(s.Card.Address, ":9443")
 		s.Card.MaxTLS = cmp.Or(s.Card.MaxTLS, "1.3")
@@ -342,6 +348,12 @@ const (
 	ShortestPublishAhead = time.Hour
 	shortestKeepRetired  = 24 * time.Hour
 	longestSignDays      = 3650
+)
+
+// Limits of how long the trail is kept.
+const (
+	shortestRetention = 365
+	longestRetention  = 36500
 )
 
 func (k Keys) check(p *config.Problems) {

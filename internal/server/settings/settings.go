@@ -74,6 +74,7 @@ type Settings struct {
 	// of people who consent, and nothing else.
 	DynamicRegistration string `yaml:"dynamic_registration"`
 
+	Audit  Audit  `yaml:"audit"`
 	Footer Footer `yaml:"footer"`
 	Log    Log    `yaml:"log"`
 }
@@ -486,6 +487,23 @@ type LogoutNotices struct {
 	// Timeout bounds one call: 5s.
 	Timeout time.Duration `yaml:"timeout"`
 }
+
+// Audit is how the trail of events is kept. It is in the database, and nobody
+// changes it there without being found out (docs/operating.md).
+type Audit struct {
+	// CheckpointFile is where signed checkpoints of the trail are appended, one JSON
+	// object a line. The log has them, too. Ship one of them to where nobody can reach
+	// who reaches the database: porttictl audit verify compares.
+	CheckpointFile config.Path `yaml:"checkpoint_file"`
+
+	// RetentionDays is for how many days events are kept: 1826, which are five years,
+	// as the law on strong electronic identification asks of what it is about (617/2009,
+	// 24 §); at least 365. With 0 nothing is ever removed.
+	RetentionDays *int `yaml:"retention_days"`
+}
+
+// Retention is RetentionDays as a length of time.
+func (a Audit) Retention() time.Duration { return time.Duration(*a.RetentionDays) * 24 * time.Hour }
 
 // Footer are addresses of pages that the law asks for; absent ones are not shown.
 type Footer struct {

@@ -130,6 +130,8 @@ func (s *schemas) operation(o operation, method, path string) object {
 	switch {
 	case o.out == reflect.TypeFor[nothing]():
 		status = "204"
+	case o.out == reflect.TypeFor[file]():
+		success["content"] = object{"text/csv": object{"schema": object{"type": "string"}}}
 	default:
 		success["content"] = object{"application/json": object{"schema": s.ref(o.out)}}
 	}
@@ -153,7 +155,7 @@ func (s *schemas) operation(o operation, method, path string) object {
 	}
 	if method == "PUT" {
 		parameters = append(parameters, object{"name": "If-Match", "in": "header", "required": true, "schema": object{"type": "string"},
-			"description": "The ETag of the registration that was changed; 412 when it is not that one any more."})
+			"description": "The ETag of what was changed; refused when it is not that one any more."})
 	}
 	if parameters != nil {
 		out["parameters"] = parameters

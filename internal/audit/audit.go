@@ -85,6 +85,13 @@ const (
 	TrailLost     Type = "audit.lost"    // events that somebody deleted before they were sealed
 )
 
+// People, as those look after them who are responsible for them.
+const (
+	PeopleExported      Type = "people.exported"
+	PeopleImported      Type = "people.imported" // a file was applied; each person has an event as well
+	PasswordFirstIssued Type = "password.first_issued"
+)
+
 // Event is one line of the trail.
 type Event struct {
 	At           time.Time         // UTC; the store fills it when zero

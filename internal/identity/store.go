@@ -31,6 +31,14 @@ type Store interface {
 	MailedLink(ctx context.Context, hash string) (MailedLink, error)
 	MailedLinks(ctx context.Context, id UserID) ([]MailedLink, error)
 
+	// FindPeople lists up to s.Limit of those a search is about, by folded username.
+	// Pages follow each other without a gap or a repetition whoever is added
+	// between them, since usernames never change. CountPeople counts the views.
+	FindPeople(ctx context.Context, s Search, now time.Time) ([]Person, error)
+	CountPeople(ctx context.Context, org OrganisationID, now time.Time) (Counts, error)
+	// LastSignIn is the last full sign-in that the trail knows of; zero for none.
+	LastSignIn(ctx context.Context, id UserID) (time.Time, error)
+
 	// CardLink returns the active link of a certificate's fingerprint, or else
 	// the one removed last.
 	CardLink(ctx context.Context, fingerprint string) (CardLink, error)

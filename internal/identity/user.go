@@ -77,6 +77,19 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 // (S9, S13). Another e-mail address or phone number is not verified unless edit
 // says so itself, for which it may be called a second time.
 func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit func(u *User)) (User, error) {
+	return d.changeUser(ctx, by, id, 0, edit)
+}
+
+// ReplaceUser is ChangeUser of what somebody has looked at: the fault is
+// changed_meanwhile when the account's version is another one by now.
+func (d *Directory) ReplaceUser(ctx context.Context, by Actor, id UserID, version int64, edit func(u *User)) (User, error) {
+	if version <= 0 {
+		return User{}, errChangedMeanwhile
+	}
+	return d.changeUser(ctx, by, id, version, edit)
+}
+
+func (d *Directory) changeUser(ctx context.Context, by Actor, id UserID, version int64, edit func(u *User)) (User, error) {
 	if err := by.May(PeopleChange); err != nil {
 		return User{}, err
 	}
@@ -88,6 +101,9 @@ func (d *Directory) ChangeUser(ctx context.Context, by Actor, id UserID, edit fu
 		}
 		if err := by.On(PeopleChange, p.User); err != nil {
 			return err
+		}
+		if version != 0 && version != p.User.Version {
+			return errChangedMeanwhile
 		}
 		u := edited(p.User, edit)
 		if u.Username != p.User.Username || u.Organisation != p.User.Organisation {

@@ -32,6 +32,9 @@ func (s *Server) Run(ctx context.Context) {
 func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	if err := s.indexPeople(ctx); err != nil && ctx.Err() == nil {
+		s.deps.Log.WarnContext(ctx, "what people are found by", "error", err)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,6 +42,9 @@ func (s *Server) sweep(ctx context.Context) {
 		case <-tick.C:
 			if err := s.deps.Store.Sweep(ctx, s.deps.Now()); err != nil && ctx.Err() == nil {
 				s.deps.Log.WarnContext(ctx, "sweep", "error", err)
+			}
+			if err := s.indexPeople(ctx); err != nil && ctx.Err() == nil {
+				s.deps.Log.WarnContext(ctx, "what people are found by", "error", err)
 			}
 			if _, err := s.Directory.NoticeExpiringCards(ctx); err != nil && ctx.Err() == nil {
 				s.deps.Log.WarnContext(ctx, "letters on cards that expire", "error", err)
@@ -71,6 +77,17 @@ func (s *Server) policies(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// indexPeople makes people findable whom an older program has written: all of them
+// after an update, and those that replicas not updated yet write beside us.
+func (s *Server) indexPeople(ctx context.Context) error {
+	const atOnce = 200
+	for {
+		if n, err := s.deps.Store.IndexPeople(ctx, atOnce); err != nil || n < atOnce {
+			return err
 		}
 	}
 }

@@ -89,6 +89,7 @@ type UserServices struct {
 
 // Store is everything that the provider keeps in SQL: package store.
 type Store interface {
+	IndexPeople(ctx context.Context, n int) (int, error)
 	identity.Store
 	openid.Store
 	mail.Store

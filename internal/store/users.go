@@ -187,22 +187,25 @@ func (c *change) PeopleOf(org identity.OrganisationID) ([]identity.UserID, error
 }
 
 func (c *change) AddUser(u identity.User, p identity.Password) error {
-	row := rowOfUser(u, p)
+	row := wordedRow{rowOfUser(u, p), u.Version}
 	r := c.db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "username_folded"}}, DoNothing: true}).Create(&row)
 	if r.Error == nil && r.RowsAffected == 0 {
 		return errUsernameTaken
 	}
-	return c.did("add user", r.Error)
+	if r.Error != nil {
+		return c.did("add user", r.Error)
+	}
+	return c.setWords(u, false)
 }
 
 func (c *change) SaveUser(u identity.User) error {
 	if err := c.hold(u.ID); err != nil {
 		return err
 	}
-	row := rowOfUser(u, identity.Password{})
-	row.Version++
-	r := c.db.Model(&userRow{}).Where("id = ? and version = ?", row.ID, u.Version).
-		Select("username", "username_folded", "organisation", "given_name", "family_name", "email", "language", "claims", "roles", "disabled", "frozen", "contact_changed", "updated", "version").Updates(&row)
+	row := wordedRow{rowOfUser(u, identity.Password{}), u.Version + 1}
+	row.User.Version++
+	r := c.db.Model(&wordedRow{}).Where("id = ? and version = ?", row.User.ID, u.Version).
+		Select("username", "username_folded", "organisation", "given_name", "family_name", "email", "language", "claims", "roles", "disabled", "frozen", "contact_changed", "updated", "version", "worded").Updates(&row)
 	switch {
 	case breaks(r.Error, "users_username", "users.username_folded"):
 		c.broken = errUsernameTaken
@@ -210,7 +213,10 @@ func (c *change) SaveUser(u identity.User) error {
 	case r.Error == nil && r.RowsAffected == 0:
 		return errChanged
 	}
-	return c.did("save user", r.Error)
+	if r.Error != nil {
+		return c.did("save user", r.Error)
+	}
+	return c.setWords(u, true)
 }
 
 func (c *change) SetPassword(id identity.UserID, p identity.Password) error {

@@ -11,6 +11,7 @@
 //
 //	portti.go    a person's own account; Client, Error
 //	clients.go   registrations
+//	people.go    people's accounts, for those who look after them
 //	doctor.go    why a service's request was refused
 package portti
 
@@ -337,11 +338,7 @@ func (c *Client) call(ctx context.Context, token, method, path string, header ht
 		return fmt.Errorf("portti: read %s: %w", path, err)
 	}
 	if res.StatusCode >= 300 {
-		e := &Error{Status: res.StatusCode}
-		if json.Unmarshal(answer, e) != nil || e.Code == "" {
-			e.Code, e.Detail = "unexpected", fmt.Sprintf("The provider answered %s.", res.Status)
-		}
-		return e
+		return refused(res, answer)
 	}
 	if out == nil || res.StatusCode == http.StatusNoContent {
 		return nil
@@ -350,6 +347,15 @@ func (c *Client) call(ctx context.Context, token, method, path string, header ht
 		return fmt.Errorf("portti: decode %s: %w", path, err)
 	}
 	return nil
+}
+
+// refused is the error of an answer that is none.
+func refused(res *http.Response, answer []byte) *Error {
+	e := &Error{Status: res.StatusCode}
+	if json.Unmarshal(answer, e) != nil || e.Code == "" {
+		e.Code, e.Detail = "unexpected", fmt.Sprintf("The provider answered %s.", res.Status)
+	}
+	return e
 }
 
 // Code returns the code of an Error in err, or "".

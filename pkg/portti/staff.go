@@ -21,6 +21,9 @@ type Staff struct {
 // Has tells whether the person has a right.
 func (s Staff) Has(right string) bool { return slices.Contains(s.Rights, right) }
 
+// OwnAlone tells whether a right ends at the person's own organisation.
+func (s Staff) OwnAlone(right string) bool { return slices.Contains(s.Own, right) }
+
 // OrganisationName is an organisation as others refer to it.
 type OrganisationName struct {
 	ID   string `json:"id"`

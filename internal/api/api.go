@@ -12,6 +12,9 @@
 //	sheet.go      lists as CSV files
 //	clients.go    registrations of relying parties
 //	doctor.go     why their requests were refused
+//	letters.go    letters that wait or were given up
+//	trust.go      whose cards are accepted, CAs that were met and are not
+//	keys.go       signing keys and their rotation
 //
 // A caller shows an access token of a client that may use the API: for the
 // person's own account with scope "us" (a full sign-in) or "us.enrol" (a password
@@ -52,6 +55,9 @@ type API struct {
 	Clients     *openid.Clients
 	Registered  Registered
 	Refusals    Refusals
+	Letters     Letters
+	CardTrust   CardTrust
+	Keys        Keys
 	Issuer      string                           // for the address that resumes a waiting sign-in
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
 	MinPassword int                              // the least length of a new password, for pages to tell
@@ -131,6 +137,20 @@ func (a *API) operations() []operation {
 		managed(a, "POST /api/v1/people/{user}/enable", identity.PeopleEnable, "Open an account again, with a temporary password", a.enablePerson),
 		managed(a, "POST /api/v1/people/{user}/first-password", identity.PasswordFirst, "Another temporary password for somebody who has not begun to use the account", a.firstPassword),
 		managed(a, "POST /api/v1/people/{user}/roles", identity.PeopleRoles, "Give and take roles; the person's sessions end", a.changeRoles),
+
+		managed(a, "GET /api/v1/letters", identity.LettersSee, "Letters that were given up (state=dead, the newest first) or that wait (state=waiting), 50 a page; never what they say", a.letters),
+		managed(a, "POST /api/v1/letters/retry", identity.LettersRetry, "Try all letters again that were given up and are still of use", a.retryLetters),
+		managed(a, "POST /api/v1/letters/{letter}/retry", identity.LettersRetry, "Try a letter at once", a.retryLetter),
+		managed(a, "POST /api/v1/letters/{letter}/discard", identity.LettersRetry, "Delete a letter that was given up", a.discardLetter),
+
+		managed(a, "GET /api/v1/trust", identity.TrustSee, "Whose cards are accepted, and how fresh the lists of revoked certificates are", a.trust),
+		managed(a, "GET /api/v1/trust/strangers", identity.TrustSee, "CAs that are not accepted and whose cards were shown", a.strangers),
+		managed(a, "POST /api/v1/trust/strangers/{stranger}/forget", identity.TrustChange, "Delete such a CA from the list", a.forgetStranger),
+
+		managed(a, "GET /api/v1/keys", identity.KeysSee, "The signing keys by kind, and what becomes of them", a.signingKeys),
+		managed(a, "POST /api/v1/keys/{kind}/prepare", identity.KeysChange, "Publish the next key of a kind; it does not sign yet", a.prepareKey),
+		managed(a, "POST /api/v1/keys/{kind}/promote", identity.KeysChange, "Let the next key of a kind sign, and retire the current one", a.promoteKey),
+		managed(a, "POST /api/v1/keys/{kind}/retire", identity.KeysChange, "Drop the retired keys of a kind whose last token has expired", a.retireKeys),
 
 		operator(a, "GET /api/v1/clients", identity.ClientsSee, "Every registered client, by ID", a.listClients),
 		operator(a, "POST /api/v1/clients", identity.ClientsChange, "Register a client; its secret is in the answer, this once", a.createClient),

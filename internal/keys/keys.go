@@ -7,6 +7,7 @@
 //	signing.go  one key pair: tokens, signatures, thumbprint
 //	rotate.go   prepare, promote, retire, replace
 //	schedule.go when a key that grows old is prepared, promoted, retired
+//	outlook.go  what becomes of the keys, and who acts
 //	token.go    Token: private keys in a device; package keys/pkcs11 is one
 //	secret.go   OpenSecret: random bytes under a name, the same for all replicas
 //	reseal.go   Reseal: all that is sealed, under the first master key

@@ -115,7 +115,7 @@ func (r *Ring) add(ctx context.Context, kind Kind, state State) (id string, err 
 	if err != nil {
 		return "", err
 	}
-	if err := r.store.AddSigningKey(ctx, row, r.event(audit.KeyCreated, kind, row.ID, state)); err != nil {
+	if err := r.store.AddSigningKey(ctx, row, r.event(ctx, audit.KeyCreated, kind, row.ID, state)); err != nil {
 		if !fault.Is(err, fault.Unavailable) { // else it may have been stored
 			r.destroy(ctx, s)
 		}
@@ -138,8 +138,8 @@ func (r *Ring) make(kind Kind, state State) (Stored, *signing, error) {
 	return Stored{ID: s.id, Kind: kind, State: state, Sealed: sealed, Created: now, Moved: now}, s, nil
 }
 
-func (r *Ring) event(what audit.Type, kind Kind, id string, state State) audit.Event {
-	return audit.Event{At: r.o.Now().UTC(), Type: what, Actor: r.o.Actor,
+func (r *Ring) event(ctx context.Context, what audit.Type, kind Kind, id string, state State) audit.Event {
+	return audit.Event{At: r.o.Now().UTC(), Type: what, Actor: r.actor(ctx),
 		Details: map[string]string{"key": id, "kind": string(kind), "state": string(state)}}
 }
 

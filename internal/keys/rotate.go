@@ -72,7 +72,7 @@ func (r *Ring) Promote(ctx context.Context, kind Kind) error {
 	if err := r.now.Load().keys[next.ID].found(); err != nil {
 		return fmt.Errorf("promote the next %s key: %w", kind, err)
 	}
-	err := r.store.Rotate(ctx, kind, next.ID, current.ID, now, r.event(audit.KeyMoved, kind, next.ID, Current), r.event(audit.KeyMoved, kind, current.ID, Retired))
+	err := r.store.Rotate(ctx, kind, next.ID, current.ID, now, r.event(ctx, audit.KeyMoved, kind, next.ID, Current), r.event(ctx, audit.KeyMoved, kind, current.ID, Retired))
 	if fault.Is(err, fault.Conflict) {
 		return errMoved(kind)
 	}
@@ -96,7 +96,7 @@ func (r *Ring) Retire(ctx context.Context, kind Kind) (n int, err error) {
 		if row.Kind != kind || !r.over(row, now) {
 			continue
 		}
-		there, err := r.store.DropSigningKey(ctx, row.ID, r.event(audit.KeyMoved, kind, row.ID, dropped))
+		there, err := r.store.DropSigningKey(ctx, row.ID, r.event(ctx, audit.KeyMoved, kind, row.ID, dropped))
 		if err != nil {
 			return n, fmt.Errorf("drop signing key %s: %w", row.ID, err)
 		}
@@ -139,13 +139,13 @@ func (r *Ring) Replace(ctx context.Context, kind Kind, keep bool) (id string, er
 		return "", err
 	}
 	known := r.now.Load()
-	former, events := []string{}, []audit.Event{r.event(audit.KeyCreated, kind, row.ID, Current)}
+	former, events := []string{}, []audit.Event{r.event(ctx, audit.KeyCreated, kind, row.ID, Current)}
 	if keep {
-		events = append(events, r.event(audit.KeyMoved, kind, current.ID, Retired))
+		events = append(events, r.event(ctx, audit.KeyMoved, kind, current.ID, Retired))
 	} else {
 		for _, k := range known.rows {
 			if k.Kind == kind {
-				former, events = append(former, k.ID), append(events, r.event(audit.KeyMoved, kind, k.ID, withdrawn))
+				former, events = append(former, k.ID), append(events, r.event(ctx, audit.KeyMoved, kind, k.ID, withdrawn))
 			}
 		}
 	}

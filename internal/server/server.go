@@ -97,6 +97,8 @@ type Store interface {
 	card.Strangers
 	Shelf() crl.Shelf
 	signin.CardTests
+	api.Letters
+	api.Strangers
 	Ping(ctx context.Context) error
 }
 
@@ -209,6 +211,8 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Consents: s.Provider, Issuer: c.Issuer,
 		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON}
+	resources.Letters, resources.Keys = d.Store, s.ring
+	resources.CardTrust = api.CardTrust{Trust: d.Trust, State: d.TrustState, Lists: d.Store.Shelf().Shelved, Strangers: d.Store}
 	s.metrics = s.newMetrics()
 	if d.Carrier != nil {
 		s.outbox = s.letters(d.Carrier)

@@ -33,6 +33,7 @@ type files struct {
 	mtlsCertificate *web.Certificate // nil: services show no certificates
 	clientCAs       *x509.CertPool   // of those certificates; nil: none
 	carrier         mail.Carrier     // nil: no mail server
+	gateway         mail.Carrier     // nil: no gateway for text messages
 	redisCAs        *x509.CertPool
 	noticeCAs       *x509.CertPool
 }
@@ -82,6 +83,15 @@ func readFiles(s *settings.Settings, log *slog.Logger) (*files, error) {
 		carrier.CAs, err = pool(s.SMTP.CAFile)
 		note("smtp.ca_file", err)
 		f.carrier = carrier
+	}
+	if s.SMS != nil {
+		gateway := s.SMS.Gateway()
+		gateway.CAs, err = pool(s.SMS.CAFile)
+		note("sms.ca_file", err)
+		p := &config.Problems{}
+		gateway.Check(p)
+		note("sms", p.Err("settings"))
+		f.gateway = gateway
 	}
 	if s.Redis != nil {
 		f.redisCAs, err = pool(s.Redis.CAFile)

@@ -69,7 +69,7 @@ func serve(ctx context.Context, file string, errs io.Writer) (err error) {
 		c.Keys.Token = token
 	}
 	provider, err := server.New(opening, c, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: shortLived, Master: f.master,
-		Carrier: f.carrier, Trust: f.trust.Trust, TrustState: f.trust.State, Log: log})
+		Carrier: f.carrier, Gateway: f.gateway, Trust: f.trust.Trust, TrustState: f.trust.State, Log: log})
 	if err != nil {
 		return assembling(err)
 	}

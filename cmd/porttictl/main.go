@@ -5,7 +5,7 @@
 //	main.go           the root command, exit codes
 //	open.go           settings, database, and the rooms over it
 //	show.go           what is printed: tables, YAML or JSON
-//	organisation_….go, user_….go, client_….go, registration_token_….go, key_….go, trust_….go, crl_….go, audit_….go: one file a command
+//	organisation_….go, user_….go, client_….go, registration_token_….go, key_….go, trust_….go, crl_….go, letter_….go, audit_….go: one file a command
 //	lab.go            the card lab, which needs no installation
 //
 // Every change is a dry run unless --apply is given: it is checked in full and
@@ -137,6 +137,7 @@ is there, 5 the database does not answer.`,
 			t.trustShow(), t.trustVerify(), t.trustDiff(), t.trustStrangers()),
 		group("crl", "The CAs' lists of revoked certificates", t.crlList(), t.crlImport(), t.crlFetch(), t.crlForget()),
 		group("card", "Certificate cards: what a card test came to", t.cardTest()),
+		group("letter", "Letters and text messages that wait or were given up", t.letterList(), t.letterRetry(), t.letterDiscard()),
 		group("audit", "The audit trail", t.auditList(), t.auditExport(), t.auditVerify(), t.auditCheckpoint(), t.auditKey()),
 		t.lab(),
 	)

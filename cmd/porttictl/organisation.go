@@ -53,7 +53,7 @@ func (f *organisationFlags) add(c *cobra.Command) {
 	flags.StringSliceVar(&f.methods, "methods", nil, "permitted sign-in `methods`: card,app,token")
 	flags.BoolVar(&f.personalPhones, "personal-phones", false, "employees may use an app on their own phones")
 	flags.BoolVar(&f.sharedWorkstations, "shared-workstations", false, "shorter idle limit of sessions")
-	flags.StringVar(&f.delivery, "delivery", string(identity.ByHandover), "how temporary passwords reach people: letter or handover")
+	flags.StringVar(&f.delivery, "delivery", string(identity.ByHandover), "how temporary passwords reach people: letter, sms or handover")
 	flags.StringVar(&f.holderRule, "card-holder", string(identity.HolderApproved), "a card whose holder's name is not exactly the person's: `approve` (it waits for somebody to look), refuse, or accept (linked with a warning)")
 	flags.StringVar(&f.cardNames, "card-names", "", "what its cards call it besides --name, apart by semicolons; without `names` the organisation on a card is not compared")
 	flags.StringVar(&f.itContact, "it-contact", "", "own IT support, shown when a sign-in fails")

@@ -59,6 +59,9 @@ var changes = []struct {
 	{args: words("key replace P-256"), event: audit.KeyMoved},
 	{args: words("key replace Ed25519 --keep-former"), event: audit.KeyMoved},
 	{first: func(k *kit) { k.stranger("ab12") }, args: words("trust strangers ab12 --forget"), event: audit.CardIssuerForgotten},
+	{first: func(k *kit) { k.letter("LETTER1") }, args: words("letter retry LETTER1"), event: audit.LetterRetried},
+	{first: func(k *kit) { k.letter("LETTER2") }, args: words("letter retry --all"), event: audit.LetterRetried},
+	{first: func(k *kit) { k.letter("LETTER3") }, args: words("letter discard LETTER3"), event: audit.LetterDiscarded},
 	{first: func(k *kit) { k.withCards() }, args: words("crl import FOLDER/organisation.crl"), event: audit.CRLImported},
 	{args: words("crl fetch"), event: audit.CRLFetched},
 	{args: append(words("crl forget"), organisationCA), event: audit.CRLForgotten},
@@ -273,7 +276,7 @@ func TestWrongInput(t *testing.T) {
 		{"organisation create k --methods app", exitInvalid, "name: give a value"},
 		{"organisation create k --name K", exitInvalid, "methods: permit at least one"},
 		{"organisation create k --name K --methods sms", exitInvalid, `methods: "sms" is not one of card, app, token`}, // S12
-		{"organisation create k --name K --methods app --delivery sms", exitInvalid, "delivery:"},
+		{"organisation create k --name K --methods app --delivery pigeon", exitInvalid, "delivery:"},
 		{"organisation create kuntala --name K --methods app", exitConflict, "already"},
 		{"organisation change none --name K", exitNotFound, "no such organisation"},
 		{"user create matti --organisation none --given-name M --family-name M", exitNotFound, "no such organisation"},

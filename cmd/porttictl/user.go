@@ -167,8 +167,11 @@ func (t *tool) aboutUser(use, short string, do func(ctx context.Context, d *desk
 
 // handedOver says what to do with a temporary password.
 func handedOver(o identity.Organisation) string {
-	if o.Delivery == identity.ByLetter {
-		return "The letter carries the temporary password. It is shown here this once."
+	switch o.Delivery {
+	case identity.ByLetter:
+		return "The letter carries the temporary password, unless the address is missing or new. It is shown here this once."
+	case identity.BySMS:
+		return "A text message carries the temporary password, unless the number is missing or new. It is shown here this once."
 	}
 	return "Hand the temporary password over. It is shown here this once."
 }

@@ -22,6 +22,7 @@ func (s *Server) Metrics() http.Handler {
 // newMetrics is a registry of the replica's own. Door must be made before.
 func (s *Server) newMetrics() *prometheus.Registry {
 	r := prometheus.NewRegistry()
+	r.MustRegister(letterMetrics{s})
 	if s.Door == nil {
 		return r
 	}

@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 		"portti_crl_next_update_timestamp_seconds{ca=\"Portti TEST Organisation Cards\",id=", "portti_crl_number{ca=\"Portti TEST Root CA\"", "portti_crl_entries{",
 		"portti_crl_this_update_timestamp_seconds{", "portti_crl_last_fetch_success_timestamp_seconds{ca=\"Portti TEST Organisation Cards\"",
 		"portti_revocation_statuses_total{source=\"ocsp\",state=\"good\"} 2", "portti_ocsp_answers_total{", "portti_ocsp_last_good_timestamp_seconds{",
-		"portti_card_verdicts_total{mode=\"\",verdict=\"revoked\"} 1",
+		"portti_card_verdicts_total{mode=\"\",verdict=\"revoked\"} 1", "portti_letters{state=\"dead\"} 0", "portti_letters{state=\"waiting\"} ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is missing in\n%s", want, text)

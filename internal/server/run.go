@@ -92,6 +92,6 @@ func (s *Server) indexPeople(ctx context.Context) error {
 	}
 }
 
-func (s *Server) letters(carrier mail.Carrier) *mail.Outbox {
-	return &mail.Outbox{Store: s.deps.Store, Open: s.deps.Master.Open, Texts: s.Site.Texts(), Carrier: carrier, Every: s.config.LettersEvery, Now: s.deps.Now, Log: s.deps.Log}
+func (s *Server) letters() *mail.Outbox {
+	return &mail.Outbox{Store: s.deps.Store, Open: s.deps.Master.Open, Texts: s.Site.Texts(), Carrier: s.deps.Carrier, Gateway: s.deps.Gateway, Every: s.config.LettersEvery, Now: s.deps.Now, Log: s.deps.Log}
 }

@@ -109,6 +109,7 @@ type Deps struct {
 	Ephemeral ephemeral.Store
 	Master    *keys.Master
 	Carrier   mail.Carrier       // nil: letters wait in the outbox
+	Gateway   mail.Carrier       // of text messages; nil: they wait there too
 	Trust     func() *card.Trust // whose cards are accepted now
 	// TrustState tells of the bundle behind Trust, for metrics; nil: there is none.
 	TrustState func() card.BundleState
@@ -214,8 +215,8 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	resources.Letters, resources.Keys = d.Store, s.ring
 	resources.CardTrust = api.CardTrust{Trust: d.Trust, State: d.TrustState, Lists: d.Store.Shelf().Shelved, Strangers: d.Store}
 	s.metrics = s.newMetrics()
-	if d.Carrier != nil {
-		s.outbox = s.letters(d.Carrier)
+	if d.Carrier != nil || d.Gateway != nil {
+		s.outbox = s.letters()
 	}
 	s.handler = s.routes(pages, resources)
 	return s, nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -70,6 +71,18 @@ func (r keptRow) position(dead bool) time.Time {
 		return r.Dead.t
 	}
 	return r.Created.t
+}
+
+// Letter is one letter of the outbox, without what it says; letter_not_found.
+func (s *Store) Letter(ctx context.Context, id string) (mail.Kept, error) {
+	var rows []keptRow
+	err := s.ask(ctx, "read letter", func(db *gorm.DB) error {
+		return db.Raw("select "+keptColumns+" from letters where id = @id", args{"id": id}).Find(&rows).Error
+	})
+	if err != nil || len(rows) == 0 {
+		return mail.Kept{}, cmp.Or(err, error(errNoLetter))
+	}
+	return rows[0].kept(), nil
 }
 
 // RetryLetter has a letter tried at once: one that was given up from the beginning

@@ -59,6 +59,9 @@ func (s *Settings) Check(p *config.Problems) {
 	if s.SMTP != nil {
 		s.SMTP.Carrier().Check(p)
 	}
+	if s.SMS != nil {
+		s.SMS.Gateway().Check(p)
+	}
 	s.people(p)
 	s.Keys.check(p)
 	if d := *s.Audit.RetentionDays; d != 0 && d < shortestRetention || d > longestRetention {

@@ -54,6 +54,7 @@ type Settings struct {
 	Database      Database      `yaml:"database"`
 	Redis         *Redis        `yaml:"redis"` // absent: memory, which is for one replica
 	SMTP          *SMTP         `yaml:"smtp"`  // absent: letters wait in the outbox until there is one
+	SMS           *SMS          `yaml:"sms"`   // absent: text messages wait in the outbox until there is one
 	UserServices  UserServices  `yaml:"user_services"`
 	Authenticator Authenticator `yaml:"authenticator"`
 	Passwords     Passwords     `yaml:"passwords"`
@@ -332,6 +333,46 @@ type SMTP struct {
 // Carrier is the server as package mail takes it, without the CAs.
 func (s SMTP) Carrier() *mail.SMTP {
 	return &mail.SMTP{Host: s.Host, Port: s.Port, TLS: s.TLS, Username: s.Username, Password: s.PasswordFile, From: s.From, Hello: s.Hello}
+}
+
+// SMS is the gateway that text messages leave by, for organisations with delivery
+// sms: a temporary password goes to the person's phone. A text message is never a
+// way to sign in. One POST a message; docs/operating.md shows it.
+type SMS struct {
+	// URL is where it takes messages: https://gateway.example.fi/messages
+	URL config.URL `yaml:"url"`
+
+	// SecretFile holds the secret that it knows us by. It is read at every message.
+	SecretFile config.SecretFile `yaml:"secret_file"`
+
+	// Proof is how the secret is shown: bearer (default), basic (with Username),
+	// header (in the header that Header names), or hmac: it is not sent, but signs.
+	Proof    mail.Proof `yaml:"proof"`
+	Username string     `yaml:"username"`
+	Header   string     `yaml:"header"`
+
+	// Form is how the message is written: json (default), or form as browsers do.
+	Form mail.Form `yaml:"form"`
+
+	// To, Text and ID are what its members are called: to, text and id; "-" leaves the
+	// ID out. Constants are other members, the same in every message: {from: Portti}
+	To        string            `yaml:"to"`
+	Text      string            `yaml:"text"`
+	ID        string            `yaml:"id"`
+	Constants map[string]string `yaml:"constants"`
+
+	// CAFile holds who may vouch for the gateway (PEM), absent: whom this machine
+	// trusts.
+	CAFile config.Path `yaml:"ca_file"`
+
+	// Private are networks of your own in which the gateway may be ([10.0.0.0/24]);
+	// otherwise its address must be a public one.
+	Private []netip.Prefix `yaml:"private"`
+}
+
+// Gateway is the gateway as package mail takes it, without the CAs.
+func (s SMS) Gateway() *mail.Gateway {
+	return &mail.Gateway{URL: s.URL, Secret: s.SecretFile, Proof: s.Proof, Username: s.Username, Header: s.Header, Form: s.Form, To: s.To, Text: s.Text, ID: s.ID, Constants: s.Constants, Private: s.Private}
 }
 
 // UserServices is the app in which people link cards and authenticators.

@@ -19,8 +19,8 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
-// ask calls an operation and reads its answer; it returns the status and the code.
-func (h *house) ask(as, method, path string, into any) (int, string) {
+// fetch calls an operation and reads its answer; it returns the status and the code.
+func (h *house) fetch(as, method, path string, into any) (int, string) {
 	h.t.Helper()
 	r := httptest.NewRequestWithContext(h.t.Context(), method, path, nil)
 	r.Header.Set("Authorization", "Bearer west/"+as)
@@ -36,7 +36,7 @@ func (h *house) ask(as, method, path string, into any) (int, string) {
 	return w.Code, problem.Code
 }
 
-func (h *house) trail(types ...audit.Type) []audit.Event {
+func (h *house) recorded(types ...audit.Type) []audit.Event {
 	h.t.Helper()
 	events, err := h.db.AuditEvents(h.t.Context(), store.Trail{Types: types})
 	h.must(err)
@@ -65,18 +65,18 @@ func TestLettersThatWereGivenUp(t *testing.T) {
 		}
 	}
 	var page portti.Letters
-	if status, _ := h.ask("auditor", "GET", "/api/v1/letters", &page); status != http.StatusOK || len(page.Letters) != 50 || page.Dead != 61 || page.Waiting != waiting.Waiting || page.Next == "" {
+	if status, _ := h.fetch("auditor", "GET", "/api/v1/letters", &page); status != http.StatusOK || len(page.Letters) != 50 || page.Dead != 61 || page.Waiting != waiting.Waiting || page.Next == "" {
 		t.Fatalf("%d: %d letters, %+v", status, len(page.Letters), page)
 	}
 	var rest portti.Letters
-	if h.ask("auditor", "GET", "/api/v1/letters?state=dead&after="+page.Next, &rest); len(rest.Letters) != 11 || rest.Next != "" {
+	if h.fetch("auditor", "GET", "/api/v1/letters?state=dead&after="+page.Next, &rest); len(rest.Letters) != 11 || rest.Next != "" {
 		t.Errorf("%d letters on the second page", len(rest.Letters))
 	}
 	if raw, _ := json.Marshal(page); strings.Contains(string(raw), "canary") || strings.Contains(string(raw), "aino") || !strings.Contains(string(raw), "a…@example.org") {
 		t.Errorf("it tells too much, or too little: %.300s", raw)
 	}
 	for _, q := range []string{"state=lost", "after=x", "state=dead&state=waiting", "dead=true"} {
-		if status, code := h.ask("operator", "GET", "/api/v1/letters?"+q, nil); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity || code != "query_invalid" {
+		if status, code := h.fetch("operator", "GET", "/api/v1/letters?"+q, nil); status != http.StatusBadRequest && status != http.StatusUnprocessableEntity || code != "query_invalid" {
 			t.Errorf("%s: %d %s", q, status, code)
 		}
 	}
@@ -93,15 +93,15 @@ func TestLettersThatWereGivenUp(t *testing.T) {
 		{"operator", "/api/v1/letters/AB/retry", "letter_not_found"},
 		{"operator", "/api/v1/letters/over/retry", "letter_expired"},
 	} {
-		if _, code := h.ask(c.as, "POST", c.path, nil); code != c.code {
+		if _, code := h.fetch(c.as, "POST", c.path, nil); code != c.code {
 			t.Errorf("%s by %s: %q, want %q", c.path, c.as, code, c.code)
 		}
 	}
 	var n portti.RetriedLetters
-	if h.ask("operator", "POST", "/api/v1/letters/retry", &n); n.Retried != 58 {
+	if h.fetch("operator", "POST", "/api/v1/letters/retry", &n); n.Retried != 58 {
 		t.Errorf("%d were retried", n.Retried)
 	}
-	events := h.trail(audit.LetterRetried, audit.LetterDiscarded)
+	events := h.recorded(audit.LetterRetried, audit.LetterDiscarded)
 	if len(events) != 3 || events[0].Details["letters"] != "58" || events[1].Type != audit.LetterDiscarded || events[2].Organisation != "west" {
 		t.Errorf("%+v", events)
 	}
@@ -115,26 +115,26 @@ func TestLettersThatWereGivenUp(t *testing.T) {
 func TestSigningKeysAreRotatedByOperators(t *testing.T) {
 	h := newHouse(t)
 	var all portti.SigningKeys
-	if status, _ := h.ask("auditor", "GET", "/api/v1/keys", &all); status != http.StatusOK || len(all.Kinds) != 1 || len(all.Kinds[0].Keys) != 1 || all.Kinds[0].Keys[0].State != "current" || all.Kinds[0].Prepares.IsZero() || !all.Kinds[0].Scheduled {
+	if status, _ := h.fetch("auditor", "GET", "/api/v1/keys", &all); status != http.StatusOK || len(all.Kinds) != 1 || len(all.Kinds[0].Keys) != 1 || all.Kinds[0].Keys[0].State != "current" || all.Kinds[0].Prepares.IsZero() || !all.Kinds[0].Scheduled {
 		t.Fatalf("%d %+v", status, all)
 	}
-	if _, code := h.ask("auditor", "POST", "/api/v1/keys/P-256/prepare", nil); code != "not_allowed" {
+	if _, code := h.fetch("auditor", "POST", "/api/v1/keys/P-256/prepare", nil); code != "not_allowed" {
 		t.Errorf("by an auditor: %q", code)
 	}
 	var kind portti.KeyKind
-	if status, code := h.ask("operator", "POST", "/api/v1/keys/P-256/prepare", &kind); status != http.StatusOK || len(kind.Keys) != 2 || kind.Keys[1].State != "next" || !kind.Ready.After(time.Now().Add(23*time.Hour)) || !kind.Prepares.IsZero() || kind.Promotes.Before(kind.Ready) {
+	if status, code := h.fetch("operator", "POST", "/api/v1/keys/P-256/prepare", &kind); status != http.StatusOK || len(kind.Keys) != 2 || kind.Keys[1].State != "next" || !kind.Ready.After(time.Now().Add(23*time.Hour)) || !kind.Prepares.IsZero() || kind.Promotes.Before(kind.Ready) {
 		t.Errorf("%d %s %+v", status, code, kind)
 	}
 	for path, want := range map[string]string{"P-256/promote": "key_too_new", "RSA-2048/prepare": "key_kind_unknown", "none/retire": "key_kind_unknown"} {
-		if _, code := h.ask("operator", "POST", "/api/v1/keys/"+path, nil); code != want {
+		if _, code := h.fetch("operator", "POST", "/api/v1/keys/"+path, nil); code != want {
 			t.Errorf("%s: %q, want %q", path, code, want)
 		}
 	}
-	if status, _ := h.ask("operator", "POST", "/api/v1/keys/P-256/retire", &kind); status != http.StatusOK || kind.Droppable {
+	if status, _ := h.fetch("operator", "POST", "/api/v1/keys/P-256/retire", &kind); status != http.StatusOK || kind.Droppable {
 		t.Errorf("%d %+v", status, kind)
 	}
 	// The trail says who: the provider made the first key, a person the next one.
-	events := h.trail(audit.KeyCreated)
+	events := h.recorded(audit.KeyCreated)
 	if len(events) != 2 || events[0].Actor != "user:"+string(h.people["west/operator"]) || events[1].Actor != "system" {
 		t.Errorf("%+v", events)
 	}
@@ -147,7 +147,7 @@ func TestWhoseCardsAreAccepted(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()
 	var got portti.Trust
-	if status, _ := h.ask("auditor", "GET", "/api/v1/trust", &got); status != http.StatusOK || got.Cards || len(got.Authorities) != 0 {
+	if status, _ := h.fetch("auditor", "GET", "/api/v1/trust", &got); status != http.StatusOK || got.Cards || len(got.Authorities) != 0 {
 		t.Errorf("without cards: %d %+v", status, got)
 	}
 	now := time.Now()
@@ -162,7 +162,7 @@ func TestWhoseCardsAreAccepted(t *testing.T) {
 	h.CardTrust.Lists = func(context.Context) ([]crl.Shelved, error) {
 		return []crl.Shelved{{CA: crl.AuthorityOf(issuing.CA), Name: "a", ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(-time.Minute), Entries: 7}, {CA: "elsewhere", Name: "stray", NextUpdate: now.Add(time.Hour)}}, nil
 	}
-	if status, _ := h.ask("operator", "GET", "/api/v1/trust", &got); status != http.StatusOK || !got.Cards || got.Fingerprint != "abc" || got.Problem == "" || len(got.Authorities) != len(trust.Sources()) {
+	if status, _ := h.fetch("operator", "GET", "/api/v1/trust", &got); status != http.StatusOK || !got.Cards || got.Fingerprint != "abc" || got.Problem == "" || len(got.Authorities) != len(trust.Sources()) {
 		t.Fatalf("%d %+v", status, got)
 	}
 	root, ca := got.Authorities[0], got.Authorities[1]
@@ -178,15 +178,15 @@ func TestWhoseCardsAreAccepted(t *testing.T) {
 
 	h.must(h.db.MetStranger(ctx, card.Stranger{ID: "st1", Issuer: "CN=Elsewhere CA"}, now))
 	var met portti.UnknownIssuers
-	if h.ask("auditor", "GET", "/api/v1/trust/strangers", &met); len(met.Issuers) != 1 || met.Issuers[0].Issuer != "CN=Elsewhere CA" || met.Issuers[0].Seen != 1 {
+	if h.fetch("auditor", "GET", "/api/v1/trust/strangers", &met); len(met.Issuers) != 1 || met.Issuers[0].Issuer != "CN=Elsewhere CA" || met.Issuers[0].Seen != 1 {
 		t.Fatalf("%+v", met)
 	}
 	for _, c := range []struct{ as, code string }{{"auditor", "not_allowed"}, {"operator", ""}, {"operator", "unknown_issuer_not_found"}} {
-		if _, code := h.ask(c.as, "POST", "/api/v1/trust/strangers/st1/forget", nil); code != c.code {
+		if _, code := h.fetch(c.as, "POST", "/api/v1/trust/strangers/st1/forget", nil); code != c.code {
 			t.Errorf("by %s: %q, want %q", c.as, code, c.code)
 		}
 	}
-	if e := h.trail(audit.CardIssuerForgotten); len(e) != 1 || e[0].Details["issuer"] != "CN=Elsewhere CA" || !strings.HasPrefix(e[0].Actor, "user:") {
+	if e := h.recorded(audit.CardIssuerForgotten); len(e) != 1 || e[0].Details["issuer"] != "CN=Elsewhere CA" || !strings.HasPrefix(e[0].Actor, "user:") {
 		t.Errorf("%+v", e)
 	}
 }

@@ -7,6 +7,7 @@
 //	me.go         the person's own account
 //	consents.go   what they have allowed third parties
 //	operator.go   who is calling to do something for others, and by which right
+//	audit.go      the audit trail, statistics
 //	staff.go      managed: operations of people with roles
 //	people.go     people's accounts, for those who look after them
 //	sheet.go      lists as CSV files
@@ -137,6 +138,11 @@ func (a *API) operations() []operation {
 		managed(a, "POST /api/v1/people/{user}/enable", identity.PeopleEnable, "Open an account again, with a temporary password", a.enablePerson),
 		managed(a, "POST /api/v1/people/{user}/first-password", identity.PasswordFirst, "Another temporary password for somebody who has not begun to use the account", a.firstPassword),
 		managed(a, "POST /api/v1/people/{user}/roles", identity.PeopleRoles, "Give and take roles; the person's sessions end", a.changeRoles),
+		managed(a, "GET /api/v1/audit", identity.AuditSee, "Events of the audit trail, newest first: by user, organisation, type, actor, since, until", a.audit),
+		managed(a, "GET /api/v1/audit/file", identity.AuditSee, "The same as a file, csv or jsonl; the export is an event itself", a.auditFile),
+		managed(a, "GET /api/v1/audit/state", identity.AuditSee, "How the chain of the trail is", a.auditState),
+		managed(a, "GET /api/v1/people/{user}/events", identity.PeopleSee, "What happened to a person, newest first", a.eventsOfPerson),
+		managed(a, "GET /api/v1/statistics", identity.StatisticsSee, "Sign-ins by method, refusals by reason, links and orders, by day", a.statistics),
 
 		managed(a, "GET /api/v1/letters", identity.LettersSee, "Letters that were given up (state=dead, the newest first) or that wait (state=waiting), 50 a page; never what they say", a.letters),
 		managed(a, "POST /api/v1/letters/retry", identity.LettersRetry, "Try all letters again that were given up and are still of use", a.retryLetters),

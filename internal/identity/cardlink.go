@@ -150,8 +150,16 @@ func (l CardLink) Tail() string { return card.Holder{Serial: l.Serial}.Tail() }
 
 // CardRefused puts a refused card into the trail: its verdict, and nothing of its content.
 func (d *Directory) CardRefused(ctx context.Context, user UserID, reason, client, from string) error {
-	return d.Audit.Record(ctx, audit.Event{At: d.now(), Type: audit.CardRefused, Actor: "user:" + string(user), User: string(user),
-		Client: client, Method: MethodCard.String(), Reason: reason, Address: from})
+	e := audit.Event{At: d.now(), Type: audit.CardRefused, Actor: "user:" + string(user), User: string(user),
+		Client: client, Method: MethodCard.String(), Reason: reason, Address: from}
+	if user != "" {
+		p, err := d.Store.Account(ctx, user)
+		if err != nil {
+			return err
+		}
+		e.Organisation = string(p.User.Organisation)
+	}
+	return d.Audit.Record(ctx, e)
 }
 
 func yes(b bool) string {

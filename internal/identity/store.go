@@ -14,6 +14,8 @@ import (
 // nothing; every method returns fault.Unavailable when the database is out of reach.
 // Every Organisation is given as it is at the moment (Organisation.At).
 type Store interface {
+	TrailReader
+
 	Organisation(ctx context.Context, id OrganisationID) (Organisation, error)
 	Organisations(ctx context.Context) ([]Organisation, error) // by name
 

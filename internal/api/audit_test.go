@@ -1,0 +1,141 @@
+package api
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/pkg/portti"
+)
+
+func get[Out any](h *house, as, path string) (out Out, status int) {
+	h.t.Helper()
+	r := httptest.NewRequestWithContext(h.t.Context(), http.MethodGet, path, nil)
+	r.Header.Set("Authorization", "Bearer "+as)
+	w := httptest.NewRecorder()
+	h.handler.ServeHTTP(w, r)
+	if w.Code < 400 {
+		h.must(json.Unmarshal(w.Body.Bytes(), &out))
+	}
+	return out, w.Code
+}
+
+// Whoever answers for one organisation sees its events, and neither others' nor
+// those of the installation (S65).
+func TestTheTrailIsReadByOrganisation(t *testing.T) {
+	h := newHouse(t)
+	for range 60 {
+		h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInRefused, Organisation: "west", User: string(h.people["west/employee"]), Actor: "user:x", Reason: "wrong_password", Address: "192.0.2.9"}))
+		h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInRefused, Organisation: "east", User: string(h.people["east/employee"]), Reason: "wrong_password"}))
+	}
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.KeyMoved, Actor: "system"}))
+	seen, after := 0, ""
+	for {
+		page, status := get[portti.Events](h, "west/responsible", "/api/v1/audit?type=signin.refused"+after)
+		if status != 200 || len(page.Events) > 50 {
+			t.Fatalf("%d, %d events", status, len(page.Events))
+		}
+		for _, e := range page.Events {
+			if e.Organisation != "west" || e.Type != "signin.refused" {
+				t.Errorf("%+v", e)
+			}
+		}
+		seen += len(page.Events)
+		if page.Next == 0 {
+			break
+		}
+		after = "&after=" + json.Number(jsonInt(page.Next)).String()
+	}
+	if seen != 60 {
+		t.Errorf("%d events were seen", seen)
+	}
+	for path, want := range map[string]int{"/api/v1/audit?organisation=east": 404, "/api/v1/audit?organisation=nowhere": 404, "/api/v1/audit?organisation=west": 200, "/api/v1/audit?after=x": 400, "/api/v1/audit?since=yesterday": 400,
+		"/api/v1/audit?sinse=2026-01-01": 400, "/api/v1/audit/file?format=exe": 400, "/api/v1/audit/file?format=csv": 200, "/api/v1/statistics?since=2026-01-02&until=2026-01-01": 400, "/api/v1/statistics?organisation=east": 404} {
+		if _, status := get[any](h, "west/responsible", path); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+	if page, _ := get[portti.Events](h, "west/responsible", "/api/v1/audit?type=key.moved"); len(page.Events) != 0 {
+		t.Errorf("an organisation sees the installation's events: %+v", page)
+	}
+	if page, _ := get[portti.Events](h, "east/auditor", "/api/v1/audit?type=key.moved"); len(page.Events) != 1 {
+		t.Errorf("an auditor sees %+v", page)
+	}
+	if page, _ := get[portti.Events](h, "west/responsible", "/api/v1/audit?user="+string(h.people["east/employee"])); len(page.Events) != 0 {
+		t.Errorf("a person of another organisation: %+v", page)
+	}
+}
+
+func jsonInt(n int64) string { b, _ := json.Marshal(n); return string(b) }
+
+// What leaves is an event, and nothing in it is a formula.
+func TestExportsAreEvents(t *testing.T) {
+	h := newHouse(t)
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.UserDisabled, Organisation: "west", Reason: "=cmd()", Actor: "user:x"}))
+	f, status := get[portti.EventsFile](h, "west/responsible", "/api/v1/audit/file?format=csv")
+	if status != 200 || !strings.Contains(f.Text, ",'=cmd(),") || strings.Contains(f.Text, "east") || !strings.HasSuffix(f.Name, ".csv") {
+		t.Errorf("%d %+v", status, f)
+	}
+	events, err := h.db.AuditEvents(t.Context(), audit.Query{Types: []audit.Type{audit.TrailExported}})
+	h.must(err)
+	if len(events) != 1 || events[0].Organisation != "west" || events[0].Actor != "user:"+string(h.people["west/responsible"]) || events[0].Address != "192.0.2.1" || events[0].Details["format"] != "csv" {
+		t.Errorf("%+v", events)
+	}
+	if f, _ := get[portti.EventsFile](h, "west/auditor", "/api/v1/audit/file?format=jsonl"); strings.Count(f.Text, "\n") < 2 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// The help desk sees what happened to a person, and not from where.
+func TestAPersonsEvents(t *testing.T) {
+	h := newHouse(t)
+	id := string(h.people["west/employee"])
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInRefused, User: id, Organisation: "west", Address: "192.0.2.9", Session: "sid"}))
+	for as, address := range map[string]string{"east/helpdesk": "", "west/responsible": "192.0.2.9", "east/auditor": "192.0.2.9"} {
+		page, status := get[portti.Events](h, as, "/api/v1/people/"+id+"/events")
+		if status != 200 || len(page.Events) == 0 || page.Events[0].Address != address {
+			t.Errorf("%s: %d %+v", as, status, page)
+		}
+	}
+	if _, status := get[any](h, "east/responsible", "/api/v1/people/"+id+"/events"); status != 404 {
+		t.Errorf("another organisation: %d", status)
+	}
+}
+
+func TestStatisticsAreOfTheDay(t *testing.T) {
+	h := newHouse(t)
+	for i := range 3 {
+		h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInSucceeded, Organisation: []string{"west", "east", "west"}[i], Method: "card"}))
+	}
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInRefused, Reason: "unknown_username", Method: "password"}))
+	h.must((&audit.Sealer{Chain: h.db, Key: auditKey, Now: time.Now, Log: quiet}).SealAll(t.Context()))
+	for as, want := range map[string]int64{"west/responsible": 2, "west/auditor": 3, "east/responsible": 1} {
+		s, status := get[portti.Statistics](h, as, "/api/v1/statistics")
+		n, refused := int64(0), int64(0)
+		for _, c := range s.Counts {
+			switch c.Type {
+			case "signin.succeeded":
+				n += c.Events
+			case "signin.refused":
+				refused += c.Events
+			}
+		}
+		if status != 200 || n != want || (refused == 1) != (as == "west/auditor") {
+			t.Errorf("%s: %d %+v", as, status, s)
+		}
+	}
+	if s, _ := get[portti.TrailState](h, "west/auditor", "/api/v1/audit/state"); s.Sequence < 4 || s.Waiting != 0 || s.Key == "" || s.Checkpoint != s.Sequence {
+		t.Errorf("%+v", s)
+	}
+}
+
+var (
+	auditKey = ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", ed25519.SeedSize)))
+	quiet    = slog.New(slog.DiscardHandler)
+)

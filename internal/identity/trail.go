@@ -1,0 +1,116 @@
+package identity
+
+import (
+	"context"
+	"time"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/fault"
+)
+
+// TrailReader is what reading the trail needs of SQL.
+type TrailReader interface {
+	AuditEntries(ctx context.Context, q audit.Query) ([]audit.Entry, error) // newest first
+	Statistics(ctx context.Context, organisation string, since, until time.Time, types []audit.Type) ([]audit.Count, error)
+	TrailState(ctx context.Context) (audit.State, error)
+}
+
+// MostExported is how many events one export may hold.
+const MostExported = 10_000
+
+// Trail reads events, newest first. Whoever's right ends at their own organisation
+// sees its events alone: not those of the installation, which are of none.
+func (d *Directory) Trail(ctx context.Context, by Actor, q audit.Query) ([]audit.Entry, error) {
+	own, err := by.Of(AuditSee)
+	if err != nil {
+		return nil, err
+	}
+	if q.Organisation != "" {
+		if err := by.In(AuditSee, OrganisationID(q.Organisation)); err != nil {
+			return nil, err
+		}
+		if _, err := d.Store.Organisation(ctx, OrganisationID(q.Organisation)); err != nil {
+			return nil, err
+		}
+	}
+	if own != "" {
+		q.Organisation = string(own)
+	}
+	return d.Store.AuditEntries(ctx, q)
+}
+
+// ExportTrail is Trail for a file, which is an event itself. More events than
+// MostExported are fault.Invalid "audit_too_many".
+func (d *Directory) ExportTrail(ctx context.Context, by Actor, q audit.Query, format string) ([]audit.Entry, error) {
+	q.Limit, q.Before = MostExported+1, 0
+	entries, err := d.Trail(ctx, by, q)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > MostExported {
+		return nil, fault.New(fault.Invalid, "audit_too_many", "There are more than %d events: choose a shorter time.", MostExported)
+	}
+	e := audit.Event{At: d.now(), Type: audit.TrailExported, Actor: by.Name, Organisation: q.Organisation, Address: by.Address, Details: map[string]string{"format": format}}
+	if own, err := by.Of(AuditSee); err == nil && own != "" {
+		e.Organisation = string(own)
+	}
+	if !q.Since.IsZero() {
+		e.Details["since"] = q.Since.UTC().Format(time.RFC3339)
+	}
+	return entries, d.Audit.Record(ctx, e)
+}
+
+// EventsOf reads what happened to a person, newest first, for whoever may see
+// people. Addresses are for those who may see the trail.
+func (d *Directory) EventsOf(ctx context.Context, by Actor, id UserID, q audit.Query) ([]audit.Entry, error) {
+	if err := by.May(PeopleSee); err != nil {
+		return nil, err
+	}
+	p, err := d.Store.Account(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := by.Sees(PeopleSee, p.User); err != nil {
+		return nil, err
+	}
+	q.User, q.Organisation = string(id), ""
+	entries, err := d.Store.AuditEntries(ctx, q)
+	if by.Sees(AuditSee, p.User) != nil {
+		for i := range entries {
+			entries[i].Address, entries[i].Session = "", ""
+		}
+	}
+	return entries, err
+}
+
+// counted are the types that statistics are about.
+var counted = []audit.Type{audit.SignInSucceeded, audit.SignInRefused, audit.CardRefused, audit.CardLinked, audit.CardLinkRemoved, audit.AuthenticatorLinked, audit.AuthenticatorRemoved,
+	audit.AuthenticatorBlocked, audit.PasswordOrdered}
+
+// Statistics counts sign-ins, refusals, links and orders by day, both ends
+// included, of an organisation or ("") of all that the actor may see.
+func (d *Directory) Statistics(ctx context.Context, by Actor, organisation OrganisationID, since, until time.Time) ([]audit.Count, error) {
+	own, err := by.Of(StatisticsSee)
+	if err != nil {
+		return nil, err
+	}
+	if organisation != "" {
+		if err := by.In(StatisticsSee, organisation); err != nil {
+			return nil, err
+		}
+		if _, err := d.Store.Organisation(ctx, organisation); err != nil {
+			return nil, err
+		}
+	} else {
+		organisation = own
+	}
+	return d.Store.Statistics(ctx, string(organisation), since, until, counted)
+}
+
+// TrailState tells how the chain is.
+func (d *Directory) TrailState(ctx context.Context, by Actor) (audit.State, error) {
+	if err := by.May(AuditSee); err != nil {
+		return audit.State{}, err
+	}
+	return d.Store.TrailState(ctx)
+}

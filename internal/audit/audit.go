@@ -96,7 +96,7 @@ const (
 type Event struct {
 	At           time.Time         // UTC; the store fills it when zero
 	Type         Type              //
-	Actor        string            // "user:ID", "operator:NAME", "client:ID" or "system"
+	Actor        string            // "user:ID", "operator:NAME", "client:ID", "letter" (whoever opened its link), "anybody" or "system"
 	User         string            // the user it happened to, "" when unknown
 	Organisation string            //
 	Client       string            // OAuth client_id, when one was involved

@@ -12,14 +12,11 @@ import (
 // FreezeByLink is "this was not me", from the letter that told of an Order: the
 // account is frozen until user support has checked (S59). The link is spent.
 func (d *Directory) FreezeByLink(ctx context.Context, secret, from string) error {
-	l, err := d.MailedLink(ctx, secret)
+	l, err := d.mailedLink(ctx, secret, NotMe)
 	if err != nil {
 		return err
 	}
-	if l.Purpose != NotMe {
-		return errNoLink
-	}
-	return d.freeze(ctx, l.User, l.Hash, audit.Event{Actor: "letter", Address: from})
+	return d.freeze(ctx, l.User, l.Hash, audit.Event{Actor: byLetter, Address: from})
 }
 
 // FreezeOwn is the same by a person who has signed in, within a day of an Order.

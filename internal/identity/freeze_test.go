@@ -23,6 +23,7 @@ func (h *house) link(template mail.Template) string {
 	h.t.Helper()
 	l := h.letter(template)
 	secret, ok := strings.CutPrefix(l.Args["link"], h.Links)
+	secret, _, _ = strings.Cut(secret, "?")
 	if !ok || secret == "" {
 		h.t.Fatalf("the letter %s has the link %q", template, l.Args["link"])
 	}

@@ -12,6 +12,7 @@
 //	role.go           Role: operator, responsible user, help desk, auditor
 //	right.go          Right, Actor: what a role may do for others, and for whom
 //	password.go       verify, change, Order (S54)
+//	ask.go            asking for a new password without signing in (S51–S53)
 //	freeze.go         frozen by "this was not me", and opened again (S59)      mailedlink.go  the links in letters
 //	delivery.go       by which way a temporary password reaches its owner (S55)
 //	told.go           what people hear of besides: their contacts and roles changed (S59)

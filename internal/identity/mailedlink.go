@@ -40,12 +40,16 @@ type MailedLink struct {
 
 var errNoLink = fault.New(fault.Gone, "mailed_link_spent", "This link was used already, is too old, or a newer one has taken its place.")
 
-// newLink writes a link down and returns its address, for the letter.
-func (d *Directory) newLink(tx Tx, id UserID, purpose LinkPurpose, lasts time.Duration) (string, error) {
+// byLetter is who acts by a link, for the trail: whoever has the letter.
+const byLetter = "letter"
+
+// newLink writes a link down and returns its address, for the letter. The page
+// opens in the letter's language.
+func (d *Directory) newLink(tx Tx, p Person, purpose LinkPurpose, lasts time.Duration) (string, error) {
 	secret := rand.Text() // 130 bits
 	now := d.now()
-	l := MailedLink{Hash: linkHash(secret), User: id, Purpose: purpose, Created: now, Expires: now.Add(lasts)}
-	return d.Links + secret, tx.PutMailedLink(l)
+	l := MailedLink{Hash: linkHash(secret), User: p.User.ID, Purpose: purpose, Created: now, Expires: now.Add(lasts)}
+	return d.Links + secret + "?lang=" + p.User.Language, tx.PutMailedLink(l)
 }
 
 func linkHash(secret string) string {
@@ -66,6 +70,15 @@ func (d *Directory) MailedLink(ctx context.Context, secret string) (MailedLink, 
 		return MailedLink{}, errNoLink
 	}
 	return l, nil
+}
+
+// mailedLink is MailedLink of that purpose.
+func (d *Directory) mailedLink(ctx context.Context, secret string, purpose LinkPurpose) (MailedLink, error) {
+	l, err := d.MailedLink(ctx, secret)
+	if err == nil && l.Purpose != purpose {
+		return MailedLink{}, errNoLink
+	}
+	return l, err
 }
 
 // WaitingLinks are the links that were mailed to a person and are still good.

@@ -223,6 +223,7 @@ func (d *Directory) OrderOwn(ctx context.Context, self Self) error {
 // order is who orders and why.
 type order struct {
 	By, Address, Session, Reason string
+	Link                         string               // hash of the mailed link that this spends; "" for none
 	Still                        func(p Person) error // asked again in the transaction; nil: nothing to ask
 }
 
@@ -235,6 +236,13 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		p, err := tx.Person(id)
 		if err != nil {
 			return err
+		}
+		spent, err := tx.SpendMailedLink(id, ToOrder, o.Link, d.now()) // whatever was asked has come to this
+		if err != nil {
+			return err
+		}
+		if o.Link != "" && !spent {
+			return errNoLink
 		}
 		if o.Still != nil {
 			if err := o.Still(p); err != nil {
@@ -257,10 +265,7 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		if err := tx.EndSessions(id, ""); err != nil {
 			return err
 		}
-		if _, err := tx.SpendMailedLink(id, ToOrder, "", d.now()); err != nil {
-			return err
-		}
-		notMe, err := d.newLink(tx, id, NotMe, NotMeLasts)
+		notMe, err := d.newLink(tx, p, NotMe, NotMeLasts)
 		if err != nil {
 			return err
 		}

@@ -122,7 +122,9 @@ func TestPolicyIsChecked(t *testing.T) {
 		"support_phone_required": func(p *identity.Policy) { p.SupportHours = "8–16" },
 		"too_long":               func(p *identity.Policy) { p.ResponsibleContact = strings.Repeat("x", 301) },
 		"control_characters":     func(p *identity.Policy) { p.ITContact = "a\nb" },
-		"":                       func(p *identity.Policy) { p.SupportPhone, p.SupportHours, p.ITContact = " 09 123 45 ", " 8–16 ", " IT " },
+		"": func(p *identity.Policy) {
+			p.SupportPhone, p.SupportHours, p.ITContact = " 09 123 45 ", " 8–16 ", " IT "
+		},
 	} {
 		if _, err := h.plan(id, time.Time{}, edit); fault.Code(err) != want {
 			t.Errorf("%v, want %q", err, want)

@@ -144,12 +144,14 @@ func MayOrder(p Person, self Self, now time.Time) error {
 	case !self.Full || p.Password.Temporary:
 		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to order a new password.")
 	case way == ByHandover:
-		return fault.New(fault.Denied, "order_by_support", "A new password cannot be sent to you. Order it from user support.")
+		return errBySupport
 	case now.Sub(self.AuthTime) > ReauthenticateAfter:
 		return errReauth
 	}
 	return nil
 }
+
+var errBySupport = fault.New(fault.Denied, "order_by_support", "A new password cannot be sent to you. Order it from user support.")
 
 // mayAdd is MayLink for a linking that has begun: the key and the card's reading
 // are bound to the session that began and expire by themselves.

@@ -28,6 +28,13 @@ type Store interface {
 	Account(ctx context.Context, id UserID) (Person, error)
 	People(ctx context.Context, org OrganisationID) ([]Person, error) // by username; all organisations when org is ""
 
+	// AddAsk is one statement. LeaseAsks hands out up to n asks that are due and
+	// keeps them from other replicas until the lease ends; AskFailed says when to try
+	// one again, a zero next that it is given up.
+	AddAsk(ctx context.Context, a Ask) error
+	LeaseAsks(ctx context.Context, n int, now time.Time, lease time.Duration) ([]Ask, error)
+	AskFailed(ctx context.Context, id string, next time.Time) error
+
 	// MailedLink finds a link by the hash of its secret, expired or not:
 	// fault.NotFound "mailed_link_not_found". MailedLinks are a user's.
 	MailedLink(ctx context.Context, hash string) (MailedLink, error)
@@ -94,6 +101,8 @@ type Tx interface {
 	AddUser(u User, p Password) error // fault.Conflict "username_taken"
 	SaveUser(u User) error            // as SaveOrganisation; never touches Epoch, KeptSession or SignedIn
 	SetPassword(id UserID, p Password) error
+
+	TakeAsk(id string) (bool, error) // false when it is gone
 
 	// PutMailedLink takes the place of the user's former link of the same purpose.
 	// SpendMailedLink deletes that link and tells whether it was there, was the one

@@ -24,27 +24,28 @@ import (
 type Template string
 
 const (
-	Welcome              Template = "welcome"               // username, and the temporary password where the organisation has letters carry it
-	PasswordOrdered      Template = "password_ordered"      // as above, and what an Order did
-	PasswordChanged      Template = "password_changed"      //
-	AuthenticatorLinked  Template = "authenticator_linked"  //
-	AuthenticatorRemoved Template = "authenticator_removed" //
-	CardLinked           Template = "card_linked"           // with the last four of the card's serial number
-	CardRevoked          Template = "card_revoked"          // as above: by its CA
-	CardSuspended        Template = "card_suspended"        // as above: by its CA, for the time being
-	CardWaits            Template = "card_waits"            // it is linked when somebody has approved it
-	CardNotApproved      Template = "card_not_approved"     //
-	CardExpires          Template = "card_expires"          // with the date
-	AccountDisabled      Template = "account_disabled"      //
-	PasswordAsked        Template = "password_asked"        // with the link that confirms or cancels
-	AccountFrozen        Template = "account_frozen"        //
-	AccountUnfrozen      Template = "account_unfrozen"      //
-	AccountEnabled       Template = "account_enabled"       // as Welcome
-	RolesChanged         Template = "roles_changed"         //
-	ContactChanged       Template = "contact_changed"       // to the former address and to the new one
-	AuthenticatorBlocked Template = "authenticator_blocked" // after too many wrong codes
-	PolicyTightened      Template = "policy_tightened"      // with the date from which the employer does not permit what is linked
-	CardReinstated       Template = "card_reinstated"       // with the last four of the card's serial number: the suspension was lifted
+	Welcome              Template = "welcome"                // username, and the temporary password where the organisation has letters carry it
+	PasswordOrdered      Template = "password_ordered"       // as above, and what an Order did
+	PasswordChanged      Template = "password_changed"       //
+	AuthenticatorLinked  Template = "authenticator_linked"   //
+	AuthenticatorRemoved Template = "authenticator_removed"  //
+	CardLinked           Template = "card_linked"            // with the last four of the card's serial number
+	CardRevoked          Template = "card_revoked"           // as above: by its CA
+	CardSuspended        Template = "card_suspended"         // as above: by its CA, for the time being
+	CardWaits            Template = "card_waits"             // it is linked when somebody has approved it
+	CardNotApproved      Template = "card_not_approved"      //
+	CardExpires          Template = "card_expires"           // with the date
+	AccountDisabled      Template = "account_disabled"       //
+	PasswordAsked        Template = "password_asked"         // with the link that confirms or cancels
+	PasswordAskedSupport Template = "password_asked_support" // only user support can order it
+	AccountFrozen        Template = "account_frozen"         //
+	AccountUnfrozen      Template = "account_unfrozen"       //
+	AccountEnabled       Template = "account_enabled"        // as Welcome
+	RolesChanged         Template = "roles_changed"          //
+	ContactChanged       Template = "contact_changed"        // to the former address and to the new one
+	AuthenticatorBlocked Template = "authenticator_blocked"  // after too many wrong codes
+	PolicyTightened      Template = "policy_tightened"       // with the date from which the employer does not permit what is linked
+	CardReinstated       Template = "card_reinstated"        // with the last four of the card's serial number: the suspension was lifted
 )
 
 // Channel is by which way a letter leaves.
@@ -63,7 +64,7 @@ var Channels = []Channel{ByMail, ByText}
 var Passwords = []Template{Welcome, PasswordOrdered, AccountEnabled}
 
 // Templates is every letter; a test holds the catalogues to it.
-var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, AccountFrozen, AccountUnfrozen,
+var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, PasswordAskedSupport, AccountFrozen, AccountUnfrozen,
 	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated, PolicyTightened}
 
 // Letter is one message to one person. Args are the placeholders of its text

@@ -198,3 +198,22 @@ func exists(ctx context.Context, conn *sql.Conn, database string) (there bool, e
 }
 
 func newName() string { return "portti_test_" + strings.ToLower(rand.Text()) }
+
+// Cut breaks every connection to a PostgreSQL database, as a network or a server
+// that dies does; whatever is under way there is rolled back. On SQLite there is
+// nothing to cut, and it tells so.
+func Cut(t testing.TB, c store.Config) bool {
+	t.Helper()
+	if c.Driver != store.Postgres {
+		return false
+	}
+	dsn, err := url.Parse(c.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = connectServer(t).admin.ExecContext(t.Context(), "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", strings.TrimPrefix(dsn.Path, "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
+}

@@ -104,4 +104,7 @@ var (
 	// a person's mailbox. The page is the same when they are reached (S51).
 	AskPerAccount = Limit{"ask-account", 3, 24 * time.Hour}
 	AskPerAddress = Limit{"ask-address", 10, time.Hour}
+
+	// AskRefusalNoted is how often the trail tells that an address asks on and on.
+	AskRefusalNoted = Limit{"ask-refusal-noted", 1, time.Hour}
 )

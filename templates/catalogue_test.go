@@ -38,6 +38,7 @@ var families = []string{
 	"cardtest.state.",
 	"cardtest.way.",
 	"verdict.", // templates: print "verdict." .Verdict ".title"
+	"order.",   // templates: print "order." .Done ".text"
 	"mail.",    // mail: "mail." + the letter
 	"scope.",   // web: the function scope
 	"claim.",   // web: the function claim

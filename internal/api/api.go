@@ -5,6 +5,7 @@
 //
 //	api.go        API, its operations, what goes in and out
 //	me.go         the person's own account
+//	order.go      a new password: ordered, asked for, and not by them
 //	consents.go   what they have allowed third parties
 //	operator.go   who is calling to do something for others, and by which right
 //	audit.go      the audit trail, statistics
@@ -123,6 +124,8 @@ func (a *API) operations() []operation {
 		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
 		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),
 		self(a, "POST /api/v1/me/order", "Order a new password because the card was replaced: the card link is removed, every session ends, a letter brings a temporary password", a.order),
+		self(a, "POST /api/v1/me/order/cancel", "Cancel a new password that somebody has asked for: the link in the letter is dead", a.cancelAsk),
+		self(a, "POST /api/v1/me/freeze", "Say of an Order of the last 24 hours that it was somebody else's: the account is frozen until user support has checked, every session ends", a.freeze),
 		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
 		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
 

@@ -43,6 +43,9 @@ func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, err
 	if l := p.Authenticator; l != nil {
 		me.App = &portti.Authenticator{Kind: portti.Method(l.Kind.String()), Linked: l.Linked, Permitted: p.Permits(l.Kind)}
 	}
+	if me.NewPassword, err = a.newPassword(r, self); err != nil {
+		return portti.Me{}, err
+	}
 	s, err := a.Sessions.Use(r.Context(), self.Session)
 	if err != nil && !fault.Is(err, fault.Unauthenticated) {
 		return portti.Me{}, err
@@ -162,8 +165,4 @@ type newPassword struct {
 
 func (a *API) changePassword(r *http.Request, self identity.Self, in newPassword) (nothing, error) {
 	return nothing{}, a.Directory.ChangePassword(r.Context(), self, in.Current, in.New)
-}
-
-func (a *API) order(r *http.Request, self identity.Self, _ struct{}) (nothing, error) {
-	return nothing{}, a.Directory.OrderOwn(r.Context(), self)
 }

@@ -35,6 +35,9 @@ var posts = map[string]string{
 	"api /api/v1/me/card/seen": byKey, "api /api/v1/me/card/link": byKey, "api /api/v1/me/password": byKey,
 	"api /api/v1/clients": byKey, "api /api/v1/clients/{id}/enable": byKey, "api /api/v1/clients/{id}/disable": byKey, "api /api/v1/clients/{id}/secret": byKey,
 	"openid /par": byKey, "openid /introspect": byKey, "openid /revoke": byKey,
+	"signin /order": byForm, "signin /signin/{tx}/order": byForm, "signin /signin/{tx}/asked": byForm,
+	"signin /order/link/{secret}/confirm": byForm, "signin /order/link/{secret}/cancel": byForm, "signin /order/link/{secret}/freeze": byForm,
+	"userservices /order/cancel": byForm, "userservices /freeze": byForm, "api /api/v1/me/order/cancel": byKey, "api /api/v1/me/freeze": byKey,
 	"service /logout": byOrigin, "service /logout/backchannel": byKey,
 }
 

@@ -20,6 +20,7 @@ func (s *Server) Run(ctx context.Context) {
 	all.Go(func() { s.sweep(ctx) })
 	all.Go(func() { s.policies(ctx) })
 	all.Go(func() { s.sealer.Run(ctx) })
+	all.Go(func() { s.asks(ctx) })
 	if s.Cards != nil {
 		all.Go(func() { s.Cards.run(ctx) })
 	}

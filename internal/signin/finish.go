@@ -40,6 +40,13 @@ func (p *Pages) finish(w http.ResponseWriter, r *http.Request, in *waiting) erro
 	case end.More:
 		return see(w, in.path())
 	}
+	waits, err := p.askWaits(r.Context(), &end.Session)
+	if err != nil {
+		return err
+	}
+	if waits {
+		return see(w, in.path("asked"))
+	}
 	err = p.Provider.Complete(w, r, in.ID, end.Session)
 	switch refused, _ := fault.Of(err); {
 	case fault.Is(err, fault.NotFound), fault.Is(err, fault.Gone):

@@ -14,7 +14,9 @@
 //	consent.go      what a third party's service may learn
 //	resume.go       on with the request that waited while somebody enrolled (S20)
 //	restart.go      a sign-in that cannot go on (S68)
-//	order.go        how to order a password      start.go    the issuer's own address
+//	order.go        asking for a new password; what a letter's link does (S50–S53)
+//	asked.go        who signs in is told of an ask, and may cancel it (S59)
+//	start.go        the issuer's own address
 //	doctor.go       for operators: why a service's request was refused
 //	logout.go       RP-initiated logout          oauth.go    what openid shows of itself
 //	browser.go      the cookies
@@ -101,6 +103,13 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	}
 	get("/{$}", p.start)
 	get("/order", p.order)
+	get("/order/{done}", p.orderDone)
+	get(identity.LinkPath+"{secret}", p.orderLink)
+	get(identity.LinkPath+"{secret}/{form}", p.orderLinkBack)
+	mux.Handle("POST /order", p.needCookies(p.ask))
+	mux.Handle("POST /order/link/{secret}/confirm", p.needCookies(p.orderConfirm))
+	mux.Handle("POST /order/link/{secret}/cancel", p.needCookies(p.orderCancel))
+	mux.Handle("POST /order/link/{secret}/freeze", p.needCookies(p.orderFreeze))
 	get(openid.DoctorPath, p.doctor)
 	get(openid.DoctorPath+"/{reference}", p.doctor)
 	get("/card-test", p.cardTest)
@@ -119,6 +128,10 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	get("/signin/{tx}/card/failed", p.toStep)
 	get("/signin/{tx}/consent", p.during(p.consent))
 	get("/signin/{tx}/order", p.order)
+	get("/signin/{tx}/order/{done}", p.orderDone)
+	mux.Handle("POST /signin/{tx}/order", p.needCookies(p.ask))
+	get("/signin/{tx}/asked", p.during(p.asked))
+	post("/signin/{tx}/asked", p.cancelAsked)
 	get("/signin/{tx}/{form}", p.back)
 	post("/signin/{tx}/password", p.password)
 	post("/signin/{tx}/code", p.code)

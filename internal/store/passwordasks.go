@@ -30,7 +30,7 @@ func (s *Store) AddAsk(ctx context.Context, a identity.Ask) error {
 
 // LeaseAsks hands out asks that are due.
 func (s *Store) LeaseAsks(ctx context.Context, n int, now time.Time, lease time.Duration) ([]identity.Ask, error) {
-	rows, err := leaseFrom[askRow](ctx, s, "password_asks", askColumns, n, now, lease)
+	rows, err := leaseFrom[askRow](ctx, s, "password_asks", askColumns, plainLease, args{"now": at(now), "until": at(now.Add(lease)), "n": n})
 	asks := make([]identity.Ask, len(rows))
 	for i, r := range rows {
 		asks[i] = identity.Ask{ID: r.ID, Username: r.Username, Address: r.Address, Throttled: r.Throttled, Created: r.Created.t}
@@ -40,7 +40,7 @@ func (s *Store) LeaseAsks(ctx context.Context, n int, now time.Time, lease time.
 
 // AskFailed notes that an ask could not be decided.
 func (s *Store) AskFailed(ctx context.Context, id string, next time.Time) error {
-	return s.failed(ctx, "password_asks", id, "not decided", next)
+	return s.failed(ctx, "password_asks", id, "not decided", next, plainLease)
 }
 
 // TakeAsk waits, on PostgreSQL, for whoever is taking it.

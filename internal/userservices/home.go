@@ -19,8 +19,13 @@ type homePage struct {
 	Authenticator                     *authenticatorLink
 	Account                           string
 	CanLinkCard, CanLinkAuthenticator bool
+	NewPassword                       *wantedPassword // nil mostly
 	Service                           string
 }
+
+// wantedPassword was perhaps wanted by somebody else (S59): asked for and not confirmed
+// yet, or ordered within a day.
+type wantedPassword struct{ Asked, Ordered time.Time }
 
 type cardLink struct {
 	Holder, Issuer, Tail   string
@@ -59,6 +64,9 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 	page := &homePage{Page: web.Page{Client: v.service()}, Name: me.Name, Username: me.Username, Organisation: me.Organisation.Name, Account: p.config.Account,
 		CanLinkCard: possible(me.May.Card), CanLinkAuthenticator: possible(me.May.App) || possible(me.May.Token), Service: p.resume(v)}
 	page.Card, page.Asked = p.linkedCard(me), p.asked(me)
+	if n := (wantedPassword{me.NewPassword.Asked, me.NewPassword.Ordered}); n != (wantedPassword{}) {
+		page.NewPassword = &n
+	}
 	if a := me.App; a != nil {
 		page.Authenticator = &authenticatorLink{Kind: string(a.Kind), Linked: a.Linked, Permitted: a.Permitted}
 	}

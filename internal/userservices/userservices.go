@@ -11,6 +11,7 @@
 //	authenticator.go   linking an app or a token      try.go   trying its code
 //	card.go            linking a card
 //	password.go        changing the password      order.go   ordering one, for a card that was replaced
+//	freeze.go          a new password that somebody else wanted
 //	consents.go        services of third parties that may use one's data
 //
 // What it shares with the Console, package app has.
@@ -148,6 +149,10 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET " + cardWaitsPath:        p.cardWaits,
 		"GET " + orderPath:            p.order,
 		"POST " + orderPath:           p.placeOrder,
+		"GET /order/cancel":           p.toHome,
+		"POST /order/cancel":          p.cancelAsk,
+		"GET /freeze":                 p.freeze,
+		"POST /freeze":                p.placeFreeze,
 		"GET /session":                p.stay,
 		"GET /password":               p.password,
 		"POST /password":              p.changePassword,

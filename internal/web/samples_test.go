@@ -105,7 +105,25 @@ type check struct{ Name, State string }
 
 type orderPage struct {
 	web.Page
+	Back, Action string
+	Username     string
+}
+
+type orderDonePage struct {
+	web.Page
 	Back string
+	Done string
+}
+
+type orderLinkPage struct {
+	web.Page
+	NotMe                   bool
+	Confirm, Cancel, Freeze string
+}
+
+type askedPage struct {
+	web.Page
+	Cancel, Continue string
 }
 
 type startPage struct {
@@ -208,8 +226,11 @@ type homePage struct {
 	Card                                           *cardLink
 	Asked                                          *askedCard
 	Authenticator                                  *authenticator
+	NewPassword                                    *newPassword
 	CanLinkCard, CanLinkAuthenticator              bool
 }
+
+type newPassword struct{ Asked, Ordered time.Time }
 
 type choosePage struct {
 	web.Page
@@ -382,7 +403,18 @@ func samples() []sample {
 				Checks: []check{{"reached", "passed"}, {"validity", "failed"}, {"revocation", "notmade"}}}
 		}},
 		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
-		{"signin/order", "", nil, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w} }},
+		{"signin/order", "", []string{"username", "order-submit", "order-phone"}, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w, Action: "/order", Username: w} }},
+		{"signin/order_done", "sent", []string{"order-sent", "order-phone"}, func(w string) web.Content { return &orderDonePage{Back: "/signin/TX" + w, Done: "sent"} }},
+		{"signin/order_done", "ordered", []string{"order-ordered", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "ordered"} }},
+		{"signin/order_done", "cancelled", []string{"order-cancelled", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "cancelled"} }},
+		{"signin/order_done", "frozen", []string{"order-frozen", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "frozen"} }},
+		{"signin/order_link", "asked", []string{"confirm-submit", "cancel-submit", "order-phone"}, func(w string) web.Content {
+			return &orderLinkPage{Confirm: "/order/link/X/confirm" + w, Cancel: "/order/link/X/cancel" + w}
+		}},
+		{"signin/order_link", "not me", []string{"freeze-submit", "order-phone"}, func(w string) web.Content { return &orderLinkPage{NotMe: true, Freeze: "/order/link/X/freeze" + w} }},
+		{"signin/asked", "", []string{"asked", "asked-cancel", "asked-continue"}, func(w string) web.Content {
+			return &askedPage{Page: web.Page{Client: w}, Cancel: "/signin/TX/asked" + w, Continue: "/signin/TX" + w}
+		}},
 		{"signin/logout_confirm", "named", []string{"logout-confirm"}, func(w string) web.Content {
 			return &logoutPage{Page: web.Page{Client: w + "Testipalvelu"}, Action: "/logout", Stay: "/" + w, Hidden: []hidden{{"state", w}}}
 		}},
@@ -408,8 +440,8 @@ func samples() []sample {
 				Card:          &cardLink{Holder: "Matti Meikäläinen" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Linked: day, Used: day, State: "expired"},
 				Authenticator: &authenticator{Kind: "app", Linked: day}}
 		}},
-		{"userservices/home", "empty", []string{"link-card", "link-authenticator"}, func(w string) web.Content {
-			return &homePage{Name: w, Username: w, Organisation: w, CanLinkCard: true, CanLinkAuthenticator: true, Asked: asked(w)}
+		{"userservices/home", "empty", []string{"link-card", "link-authenticator", "order-cancel", "to-freeze"}, func(w string) web.Content {
+			return &homePage{Name: w, Username: w, Organisation: w, CanLinkCard: true, CanLinkAuthenticator: true, Asked: asked(w), NewPassword: &newPassword{day, day}}
 		}},
 		{"userservices/home", "in order", []string{"try"}, func(w string) web.Content {
 			return &homePage{Name: w, Username: w, Organisation: w, Account: w, Card: &cardLink{Permitted: true, Expires: day, ExpiresSoon: true, Linked: day, Holder: w}, Authenticator: &authenticator{Kind: "token", Linked: day, Permitted: true}}
@@ -457,6 +489,8 @@ func samples() []sample {
 		{"userservices/card_waits", "", []string{"waits", "card-again"}, func(w string) web.Content { return &cardWaitsPage{Asked: asked(w)} }},
 		{"userservices/order", "", []string{"order", "order-submit"}, func(w string) web.Content { return &orderedPage{Can: true, Contact: w} }},
 		{"userservices/order", "ask", []string{"order", "order-ask"}, func(w string) web.Content { return &orderedPage{Contact: w} }},
+		{"userservices/freeze", "", []string{"freeze", "freeze-submit"}, func(w string) web.Content { return &plainPage{} }},
+		{"userservices/frozen", "", []string{"frozen"}, func(w string) web.Content { return &plainPage{} }},
 		{"userservices/ordered", "", []string{"ordered"}, func(w string) web.Content { return &plainPage{} }},
 		{"userservices/home", "warned", []string{"session-warning", "session-continue", "session-logout"}, func(w string) web.Content {
 			p := &homePage{Name: w, Username: w, Organisation: w}
@@ -507,7 +541,7 @@ func samples() []sample {
 // and the outcomes of sign-in around them (behaviour.md, "Card verdicts").
 var failures = []string{
 	"all_good", "no_certificate", "weak_or_malformed", "untrusted_issuer", "not_yet_valid", "expired", "signature_certificate_chosen", "card_kind_not_accepted", "revoked", "suspended", "revocation_unavailable",
-	"handshake_broken", "never_reached", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "method_not_permitted_by_employer", "card_ticket_spent",
+	"handshake_broken", "never_reached", "card_not_linked", "other_card_linked", "card_link_removed_by_order", "account_disabled", "account_frozen", "method_not_permitted_by_employer", "card_ticket_spent",
 }
 
 // qr is a picture of one dot: package totp makes the real one.

@@ -10,6 +10,7 @@
 // token with scope "clients". docs/openapi.json describes the API.
 //
 //	portti.go    a person's own account; Client, Error
+//	order.go     a new password that perhaps somebody else wanted
 //	clients.go   registrations
 //	people.go    people's accounts, for those who look after them
 //	doctor.go    why a service's request was refused
@@ -50,6 +51,7 @@ type Me struct {
 	App          *Authenticator `json:"authenticator,omitempty"`
 	Password     Password       `json:"password"`
 	May          May            `json:"may"`
+	NewPassword  NewPassword    `json:"new_password"`
 	Waiting      *Waiting       `json:"waiting,omitempty"` // the service that waits for the first sign-in to finish
 	Session      SessionLimits  `json:"session"`
 	Support      string         `json:"support"` // the help desk's phone

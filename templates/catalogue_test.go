@@ -33,6 +33,7 @@ var families = []string{
 	"doctor.cause.",   // templates: print "doctor.cause." .Cause
 	"card.kind.",      // templates: print "card.kind." .Kind
 	"us.card.state.",  // templates: print "us.card.state." .State
+	"con.people.",     // templates: a view, an act, a state of a person, a kind of link
 	"con.role.",       // templates: print "con.role." with a role
 	"cardtest.check.", // templates: what a card test tells
 	"cardtest.state.",

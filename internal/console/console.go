@@ -12,6 +12,7 @@
 //	home.go        what there is for this person
 //	list.go        pages of long lists       why.go     reason and ticket of an act
 //	chart.go       charts without script
+//	people.go      lists of people      person.go   one of them, and what is done to them
 //	clients.go     relying parties
 //
 // A list is asked for by GET with its filter in the query, and pages by "after". A
@@ -109,6 +110,7 @@ type section struct {
 // sections in the order in which they are shown.
 var sections = []section{
 	{homePath, "", "con.home", ""},
+	{peoplePath, "people.see", "con.people", "con.people.about"},
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
 }
 
@@ -118,6 +120,22 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	for pattern, h := range map[string]page{
 		"GET /{$}":     p.home,
 		"GET /session": p.stay,
+
+		"GET /people":                        p.people,
+		"GET /people.csv":                    p.peopleFile,
+		"GET /people/new":                    p.newPerson,
+		"POST /people/new":                   p.createPerson,
+		"GET /people/{user}":                 p.person,
+		"GET /people/{user}/edit":            p.editPerson,
+		"POST /people/{user}/edit":           p.changePerson,
+		"GET /people/{user}/disable":         p.beforeAct("disable"),
+		"POST /people/{user}/disable":        p.doAct("disable"),
+		"GET /people/{user}/enable":          p.beforeAct("enable"),
+		"POST /people/{user}/enable":         p.doAct("enable"),
+		"GET /people/{user}/first-password":  p.beforeAct("first-password"),
+		"POST /people/{user}/first-password": p.doAct("first-password"),
+		"GET /people/{user}/roles":           p.personRoles,
+		"POST /people/{user}/roles":          p.changeRoles,
 
 		"GET /clients": p.clients,
 	} {

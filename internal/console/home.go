@@ -11,6 +11,7 @@ type homePage struct {
 	Name, Organisation string
 	Roles              []string
 	Tiles              []tile
+	Due                []tab // people for whom somebody should do something (S11)
 }
 
 // tile leads from the home page to what there is to do.
@@ -23,6 +24,10 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 		if s.about != "" && (s.right == "" || v.may(s.right)) {
 			page.Tiles = append(page.Tiles, tile{s.path, s.name, s.about})
 		}
+	}
+	var err error
+	if page.Due, err = p.due(r, v); err != nil {
+		return err
 	}
 	return p.show(w, r, http.StatusOK, "home", page)
 }

@@ -21,6 +21,7 @@ func newKit(t *testing.T, edit ...func(c *Config)) *kit {
 	base, serve := apptest.New(t)
 	k := &kit{base, &apptest.API{T: t}}
 	k.as(operator)
+	k.api.Answer("GET /api/v1/people/counts", portti.PeopleCounts{})
 	c := Config{URL: k.URL, Issuer: k.OP.URL, ClientID: k.OP.ClientID, ClientSecret: k.OP.ClientSecret, Brand: "Portti", SupportPhone: "020 343 433",
 		HTTPClient: apptest.Client(k.api), Log: k.Logger(), Now: k.Now, Texts: apptest.Texts()}
 	for _, f := range edit {

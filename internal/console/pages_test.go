@@ -10,6 +10,8 @@ import (
 // structs are the pages and what they are rendered with.
 var structs = map[string]web.Content{
 	"home": &homePage{}, "no_role": &plainPage{}, "signed_out": &plainPage{}, "clients": &clientsPage{},
+	"people": &peoplePage{}, "person": &personPage{}, "person_new": &newPersonPage{}, "person_issued": &issuedPage{}, "person_edit": &editPersonPage{},
+	"person_act": &actPage{}, "person_roles": &rolesPage{},
 }
 
 // Every template fits the struct that it is rendered with, also on paths that no

@@ -16,6 +16,7 @@ type consoleHomePage struct {
 	Name, Organisation string
 	Roles              []string
 	Tiles              []tile
+	Due                []tab
 }
 
 type pager struct{ First, Next string }
@@ -44,7 +45,7 @@ func consoleSamples() []sample {
 	return []sample{
 		{"console/home", "", []string{"console", "roles", "logout", "session-warning"}, func(w string) web.Content {
 			return &consoleHomePage{Page: inConsole(), Name: "Oona" + w, Organisation: w, Roles: []string{"responsible", "helpdesk", "operator", "auditor"},
-				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}}
+				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}, Due: []tab{{"/people?view=unlinked", "con.people.view.unlinked", 3, false}}}
 		}},
 		{"console/no_role", "", []string{"no-role", "logout"}, func(string) web.Content { return &plainPage{} }},
 		{"console/signed_out", "", []string{"logged-out"}, func(string) web.Content { return &plainPage{} }},

@@ -519,6 +519,7 @@ func samples() []sample {
 		{"userservices/signed_out", "", []string{"logged-out"}, func(string) web.Content { return &plainPage{} }},
 	}
 	list = append(list, consoleSamples()...)
+	list = append(list, peopleSamples()...)
 	for _, reason := range []string{"", "account", "stepup", "linked"} {
 		list = append(list, sample{"signin/card", reason, []string{"card-start", "login-cancel"}, func(w string) web.Content {
 			return &cardPage{cardForm: troubled(w), Restart: "/signin/TX/restart" + w, Cancel: "/signin/TX/cancel" + w, Order: "/order" + w, Reason: reason}

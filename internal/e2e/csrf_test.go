@@ -34,6 +34,8 @@ var posts = map[string]string{
 	"api /api/v1/me/authenticator": byKey, "api /api/v1/me/authenticator/confirm": byKey, "api /api/v1/me/authenticator/trial": byKey, "api /api/v1/me/card/attempt": byKey,
 	"api /api/v1/me/card/seen": byKey, "api /api/v1/me/card/link": byKey, "api /api/v1/me/password": byKey,
 	"api /api/v1/clients": byKey, "api /api/v1/clients/{id}/enable": byKey, "api /api/v1/clients/{id}/disable": byKey, "api /api/v1/clients/{id}/secret": byKey,
+	"api /api/v1/people": byKey, "api /api/v1/people/{user}/disable": byKey, "api /api/v1/people/{user}/enable": byKey,
+	"api /api/v1/people/{user}/first-password": byKey, "api /api/v1/people/{user}/roles": byKey,
 	"openid /par": byKey, "openid /introspect": byKey, "openid /revoke": byKey,
 	"signin /order": byForm, "signin /signin/{tx}/order": byForm, "signin /signin/{tx}/asked": byForm,
 	"signin /order/link/{secret}/confirm": byForm, "signin /order/link/{secret}/cancel": byForm, "signin /order/link/{secret}/freeze": byForm,

@@ -34,6 +34,9 @@ var families = []string{
 	"card.kind.",      // templates: print "card.kind." .Kind
 	"us.card.state.",  // templates: print "us.card.state." .State
 	"con.people.",     // templates: a view, an act, a state of a person, a kind of link
+	"con.event.",      // console: the type of an event
+	"con.reason.",     // console: why, as a code
+	"con.method.",     // console: how
 	"con.role.",       // templates: print "con.role." with a role
 	"cardtest.check.", // templates: what a card test tells
 	"cardtest.state.",

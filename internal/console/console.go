@@ -14,6 +14,7 @@
 //	chart.go       charts without script
 //	people.go      lists of people      person.go   one of them, and what is done to them
 //	clients.go     relying parties
+//	audit.go       the audit trail, statistics
 //
 // A list is asked for by GET with its filter in the query, and pages by "after". A
 // dangerous act has a page of its own: GET says what will happen, POST does it.
@@ -112,6 +113,8 @@ var sections = []section{
 	{homePath, "", "con.home", ""},
 	{peoplePath, "people.see", "con.people", "con.people.about"},
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
+	{statisticsPath, "statistics.see", "con.statistics", "con.statistics.about"},
+	{auditPath, "audit.see", "con.audit", "con.audit.about"},
 }
 
 // Routes adds the pages. What answers a POST is there by GET at the same path,
@@ -138,6 +141,11 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"POST /people/{user}/roles":          p.changeRoles,
 
 		"GET /clients": p.clients,
+
+		"GET /statistics":           p.statistics,
+		"GET /audit":                p.audit,
+		"GET /audit/file":           p.auditFile,
+		"GET /people/{user}/events": p.events,
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}

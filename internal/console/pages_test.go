@@ -12,6 +12,7 @@ var structs = map[string]web.Content{
 	"home": &homePage{}, "no_role": &plainPage{}, "signed_out": &plainPage{}, "clients": &clientsPage{},
 	"people": &peoplePage{}, "person": &personPage{}, "person_new": &newPersonPage{}, "person_issued": &issuedPage{}, "person_edit": &editPersonPage{},
 	"person_act": &actPage{}, "person_roles": &rolesPage{},
+	"audit": &auditPage{}, "statistics": &statisticsPage{},
 }
 
 // Every template fits the struct that it is rendered with, also on paths that no

@@ -197,7 +197,9 @@ func (c *checker) check(n *html.Node) {
 			c.Error("<img> has no text")
 		}
 	case atom.Svg:
-		if hidden, _ := get(n, "aria-hidden"); hidden != "true" {
+		role, _ := get(n, "role")
+		label, _ := get(n, "aria-label")
+		if hidden, _ := get(n, "aria-hidden"); hidden != "true" && (role != "img" || label == "") {
 			c.Error("<svg> is not hidden from readers, and has no text")
 		}
 	case atom.Style:

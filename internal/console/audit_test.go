@@ -1,0 +1,43 @@
+package console
+
+import (
+	"testing"
+	"time"
+
+	"github.com/portti-id/portti/pkg/portti"
+)
+
+// The trail is read in words, and by those whose role allows it.
+func TestTheTrail(t *testing.T) {
+	k := newKit(t)
+	k.api.Answer("GET /api/v1/audit", portti.Events{Events: []portti.Event{
+		{ID: 9, Sequence: 8, Mark: "forged", At: time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC), Type: "signin.refused", Actor: "user:u7", User: "u7", Method: "password", Reason: "wrong_password", Address: "192.0.2.9"},
+		{ID: 8, Type: "thing.unheard_of", Actor: "system", Reason: "words of somebody"},
+	}, Next: 8})
+	k.api.Answer("GET /api/v1/audit/state", portti.TrailState{Sequence: 8, Sealed: k.Now().Add(-time.Hour), Waiting: 3, Key: "0011223344556677"})
+	b := k.Browser()
+	page := b.Get("/audit?type=signin.refused&since=2026-11-01").Want(200, "/audit?type=signin.refused&since=2026-11-01", "audit", "csv", "chain", "next-page")
+	page.Says("Login refused: Wrong password", "192.0.2.9", "Origin in doubt", "thing.unheard_of: words of somebody", "0011223344556677", "more than five minutes")
+	k.as(responsible)
+	if responsible.Has("audit.see") {
+		responsible.Own = append(responsible.Own, "audit.see")
+		k.as(responsible)
+		k.Browser().Get("/audit").Want(200, "/audit", "audit").Silent("Integrity of the trail", "Identifier of the organisation")
+	}
+	k.as(helpDesk)
+	k.Browser().Get("/audit").Want(403, "/audit", "error")
+	k.Browser().Get("/audit/file?format=csv").Want(403, "*", "error")
+	k.api.Answer("GET /api/v1/people/u7/events", portti.Events{Events: []portti.Event{{ID: 9, Type: "card.linked", Actor: "user:u7"}}})
+	k.Browser().Get("/people/u7/events").Want(200, "/people/u7/events", "audit").Says("Card linked", "Back to the person").Silent("Download")
+}
+
+// What is drawn is there in numbers, too.
+func TestStatisticsPage(t *testing.T) {
+	k := newKit(t)
+	k.api.Answer("GET /api/v1/statistics", portti.Statistics{Since: "2026-11-22", Until: "2026-11-23", Counts: []portti.Count{
+		{Day: "2026-11-22", Type: "signin.succeeded", Method: "card", Events: 41}, {Day: "2026-11-23", Type: "signin.succeeded", Method: "app", Events: 17},
+		{Day: "2026-11-23", Type: "signin.refused", Method: "password", Reason: "wrong_password", Events: 5}, {Day: "2026-11-23", Type: "card.linked", Events: 2}}})
+	k.Browser().Get("/statistics").Want(200, "/statistics", "statistics", "sign-ins", "refusals", "changes").Says("41", "17", "2026-11-22", "Wrong password", "Card linked")
+	k.api.Answer("GET /api/v1/statistics", portti.Statistics{Since: "2026-11-22", Until: "2026-11-23"})
+	k.Browser().Get("/statistics").Want(200, "/statistics", "none")
+}

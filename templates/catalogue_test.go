@@ -101,7 +101,7 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/check.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{

@@ -16,6 +16,7 @@ type outcome struct {
 	Applied           bool   `json:"applied"`
 	Result            any    `json:"result,omitempty"`
 	TemporaryPassword string `json:"temporary_password,omitempty"`
+	LinkingCode       string `json:"linking_code,omitempty"`
 	ClientSecret      string `json:"client_secret,omitempty"`
 	RegistrationToken string `json:"registration_token,omitempty"`
 	Note              string `json:"note,omitempty"` // goes with the secret
@@ -26,7 +27,7 @@ type outcome struct {
 func (d *desk) done(o outcome) error {
 	o.Applied = d.apply
 	if !d.apply {
-		o.TemporaryPassword, o.ClientSecret, o.RegistrationToken, o.Note = "", "", "", ""
+		o.TemporaryPassword, o.LinkingCode, o.ClientSecret, o.RegistrationToken, o.Note = "", "", "", "", ""
 		fmt.Fprintln(d.err, "Dry run: nothing was changed. Add --apply to do it.")
 	}
 	return d.show(o)

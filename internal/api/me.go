@@ -41,7 +41,7 @@ func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, err
 		return portti.Me{}, err
 	}
 	if l := p.Authenticator; l != nil {
-		me.App = &portti.Authenticator{Kind: portti.Method(l.Kind.String()), Linked: l.Linked, Permitted: p.Permits(l.Kind)}
+		me.App = &portti.Authenticator{Kind: portti.Method(l.Kind.String()), Linked: l.Linked, Permitted: p.Permits(l.Kind), Fast: int(l.Drift)}
 	}
 	if me.NewPassword, err = a.newPassword(r, self); err != nil {
 		return portti.Me{}, err
@@ -93,6 +93,7 @@ func (a *API) confirmAuthenticator(r *http.Request, self identity.Self, in portt
 	if err != nil {
 		return nothing{}, fault.New(fault.Invalid, "kind_required", "Say whether it is an app or a token.").In("kind")
 	}
+	self.LinkingCode = in.LinkingCode
 	return nothing{}, a.Directory.ConfirmAuthenticator(r.Context(), self, in.Code, identity.Statement{Kind: kind, OwnDevice: in.OwnDevice,
 		WorkPhone: in.WorkPhone, PersonalPhone: in.PersonalPhone, Model: in.Model, Serial: in.Serial})
 }
@@ -152,9 +153,11 @@ func (a *API) seenCard(r *http.Request, self identity.Self, in oneCode) (portti.
 
 type oneCard struct {
 	Fingerprint string `json:"fingerprint"`
+	LinkingCode string `json:"linking_code,omitempty"`
 }
 
 func (a *API) linkCard(r *http.Request, self identity.Self, in oneCard) (nothing, error) {
+	self.LinkingCode = in.LinkingCode
 	return nothing{}, a.Login.ConfirmLink(r.Context(), self, in.Fingerprint)
 }
 

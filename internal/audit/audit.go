@@ -92,6 +92,16 @@ const (
 	PasswordFirstIssued Type = "password.first_issued"
 )
 
+// What the help desk does (S60–S64).
+const (
+	IdentityChecked       Type = "desk.identity_checked"
+	LinkingCodeIssued     Type = "desk.linking_code_issued"
+	LinkingCodeRefused    Type = "desk.linking_code_refused"
+	AuthenticatorUnlocked Type = "authenticator.unlocked"
+	AuthenticatorResynced Type = "authenticator.resynced"
+	SessionsEnded         Type = "desk.sessions_ended"
+)
+
 // Event is one line of the trail.
 type Event struct {
 	At           time.Time         // UTC; the store fills it when zero

@@ -90,7 +90,10 @@ func (d *Directory) holderRefused(ctx context.Context, self Self, refusal error)
 }
 
 // ask has a card wait.
-func (d *Directory) ask(tx Tx, p Person, self Self, link CardLink, now time.Time) error {
+func (d *Directory) ask(tx Tx, p Person, self Self, link CardLink, given LinkingCode, now time.Time) error {
+	if err := d.spendAsking(tx, p, self, given); err != nil {
+		return err
+	}
 	if err := tx.AddCardApproval(CardApproval{Card: link, Proved: self.Proved, Asked: now, Expires: now.Add(ApprovalLasts)}); err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (d *Directory) ApproveCard(ctx context.Context, by Actor, id LinkID, reason
 		if err != nil {
 			return err
 		}
-		if err := mayAdd(p, Self{User: a.Card.User, Proved: a.Proved}, MethodCard, now); fault.Code(err) == "code_required" {
+		if err := mayAdd(p, Self{User: a.Card.User, Proved: a.Proved}, MethodCard, now); fault.Code(err) == "code_required" || err == nil && overtaken(a, p) {
 			return fault.New(fault.Conflict, "card_approval_overtaken", "The person has linked another way of signing in since. The card must be read again, after a sign-in with a code.")
 		} else if err != nil {
 			return err
@@ -135,6 +138,9 @@ func (d *Directory) ApproveCard(ctx context.Context, by Actor, id LinkID, reason
 		if err := tx.AddCardLink(link); err != nil {
 			return err
 		}
+		if err := d.opened(tx, p); err != nil {
+			return err
+		}
 		if err := d.letter(tx, p, mail.CardLinked, "tail", link.Tail()); err != nil {
 			return err
 		}
@@ -143,6 +149,13 @@ func (d *Directory) ApproveCard(ctx context.Context, by Actor, id LinkID, reason
 		e.Details = map[string]string{"link": string(link.ID), "approval": string(id), "issuer": link.Issuer, "tail": link.Tail(), "holder": string(j.Match)}
 		return tx.Record(e)
 	})
+}
+
+// overtaken tells whether a card that was asked for by a password alone was so before
+// user support removed an authenticator. One that was asked for since has cost a
+// linking code (S61).
+func overtaken(a CardApproval, p Person) bool {
+	return a.Proved == 0 && !p.User.LinkingClosed.IsZero() && !a.Asked.After(p.User.LinkingClosed)
 }
 
 // RefuseCard ends the waiting of a card that is not the person's.

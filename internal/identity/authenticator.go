@@ -83,12 +83,12 @@ func (d *Directory) BeginAuthenticator(ctx context.Context, self Self) (Enrolmen
 	return Enrolment{Provision: shown, Expires: waiting.Expires}, nil
 }
 
-// mayLinkAny is MayLink for whichever of app and token the employer permits.
+// mayLinkAny is MayBegin for whichever of app and token the employer permits.
 func mayLinkAny(p Person, self Self, now time.Time) error {
-	if err := MayLink(p, self, MethodApp, now); err == nil || fault.Code(err) != "policy_denied" {
+	if err := MayBegin(p, self, MethodApp, now); err == nil || fault.Code(err) != "policy_denied" {
 		return err
 	}
-	return MayLink(p, self, MethodToken, now)
+	return MayBegin(p, self, MethodToken, now)
 }
 
 // ConfirmAuthenticator links the authenticator whose code this is. The code is
@@ -108,6 +108,10 @@ func (d *Directory) ConfirmAuthenticator(ctx context.Context, self Self, code st
 		return err
 	}
 	waiting, key, err := d.enrolment(ctx, self)
+	if err != nil {
+		return err
+	}
+	given, err := d.provedLinking(ctx, p, self)
 	if err != nil {
 		return err
 	}
@@ -135,6 +139,9 @@ func (d *Directory) ConfirmAuthenticator(ctx context.Context, self Self, code st
 			return err
 		}
 		if err := mayAdd(p, self, s.Kind, now); err != nil {
+			return err
+		}
+		if err := d.spend(tx, p, self, given); err != nil {
 			return err
 		}
 		if err := tx.AddAuthenticator(a); err != nil {
@@ -313,39 +320,6 @@ func (d *Directory) TryCode(ctx context.Context, self Self, code string) (Method
 	}
 	from, _ := netip.ParseAddr(self.Address)
 	return d.VerifyCode(ctx, p, Proof{Code: code, Purpose: ForTrial, From: from})
-}
-
-// RemoveAuthenticator removes an authenticator link, which only user support
-// may (S60). Sessions end, and the person hears of it.
-func (d *Directory) RemoveAuthenticator(ctx context.Context, by Actor, id UserID, why Why) error {
-	if err := first(by.May(AuthenticatorRemove), why.check()); err != nil {
-		return err
-	}
-	return d.change(ctx, func(tx Tx) error {
-		p, err := tx.Person(id)
-		if err != nil {
-			return err
-		}
-		if err := by.On(AuthenticatorRemove, p.User); err != nil {
-			return err
-		}
-		removed, err := tx.RemoveAuthenticator(id, "support")
-		if err != nil {
-			return err
-		}
-		if !removed {
-			return fault.New(fault.NotFound, "totp_not_linked", "No authenticator is linked to %s.", p.User.Username)
-		}
-		if err := tx.EndSessions(id, ""); err != nil {
-			return err
-		}
-		if err := d.letter(tx, p, mail.AuthenticatorRemoved); err != nil {
-			return err
-		}
-		e := d.event(audit.AuthenticatorRemoved, by.Name, by.Address, p.User)
-		e.Reason = why.Reason
-		return tx.Record(e)
-	})
 }
 
 func (a Authenticator) aad() string { return "totp:" + string(a.User) + ":" + string(a.ID) }

@@ -31,7 +31,11 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 	link := CardLink{ID: LinkID(rand.Text()), User: self.User, Fingerprint: h.Fingerprint, SPKI: h.SPKI, Issuer: h.Issuer, IssuerDN: h.IssuerDN,
 		Serial: h.Serial, SubjectSerial: h.SubjectSerial, HolderName: h.Name, HolderOrg: h.Organisation, NotAfter: h.NotAfter, Linked: now}
 	var judged Judgement
-	err := d.change(ctx, func(tx Tx) error {
+	given, err := d.linkingGiven(ctx, self)
+	if err != nil {
+		return err
+	}
+	err = d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(self.User)
 		if err != nil {
 			return err
@@ -43,7 +47,10 @@ func (d *Directory) LinkCard(ctx context.Context, self Self, seen card.Result) e
 			return err
 		}
 		if judged.Waits {
-			return d.ask(tx, p, self, link, now)
+			return d.ask(tx, p, self, link, given, now)
+		}
+		if err := d.spend(tx, p, self, given); err != nil {
+			return err
 		}
 		if _, err := tx.RemoveCardApproval(self.User); err != nil {
 			return err

@@ -31,6 +31,13 @@ func (p Person) delivery(now time.Time) (way Delivery, instead string) {
 	return way, ""
 }
 
+// HandedOver tells whether a temporary password of the person is handed over or read
+// out now, and nothing carries it.
+func (d *Directory) HandedOver(p Person) bool {
+	way, _ := p.delivery(d.now())
+	return way == ByHandover
+}
+
 // number is the phone number as a gateway takes it: +358401234567; "" when there is
 // none, or one that leads nowhere.
 func (u User) number() string {

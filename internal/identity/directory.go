@@ -71,6 +71,8 @@ type Self struct {
 	Proved   Method    // the second proof that was given; 0 for a password alone
 	AuthTime time.Time // of the last proof
 	Address  string
+
+	LinkingCode string // that user support has given, as typed (S61); "" for none
 }
 
 func (s Self) actor() string { return "user:" + string(s.User) }

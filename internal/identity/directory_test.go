@@ -114,8 +114,16 @@ func (h *house) begin(id identity.UserID) []byte {
 	h.t.Helper()
 	e, err := h.BeginAuthenticator(h.t.Context(), h.enrol(id))
 	h.must(err)
-	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(e.Base32, " ", ""))
-	h.must(err)
+	return unspelled(h.t, e.Base32)
+}
+
+// unspelled reads a key as it is shown.
+func unspelled(t *testing.T, shown string) []byte {
+	t.Helper()
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(shown, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return key
 }
 

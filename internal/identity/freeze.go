@@ -50,6 +50,9 @@ func (d *Directory) freeze(ctx context.Context, id UserID, hash string, by audit
 		if _, err := tx.SpendMailedLink(id, ToOrder, "", now); err != nil {
 			return err
 		}
+		if _, err := tx.TakeLinkingCode(id, ""); err != nil {
+			return err
+		}
 		p.User.Frozen = now
 		if err := tx.SaveUser(p.User); err != nil {
 			return err
@@ -71,17 +74,7 @@ func (d *Directory) freeze(ctx context.Context, id UserID, hash string, by audit
 // more; one that user support has ordered since is as good as any. Whoever was
 // frozen without an Order since needs one now.
 func (d *Directory) Unfreeze(ctx context.Context, by Actor, id UserID, why Why) error {
-	if err := first(by.May(AccountUnfreeze), why.check()); err != nil {
-		return err
-	}
-	return d.change(ctx, func(tx Tx) error {
-		p, err := tx.Person(id)
-		if err != nil {
-			return err
-		}
-		if err := by.On(AccountUnfreeze, p.User); err != nil {
-			return err
-		}
+	return d.act(ctx, by, AccountUnfreeze, id, why, func(tx Tx, p Person, details map[string]string) error {
 		frozen := p.User.Frozen
 		if frozen.IsZero() {
 			return fault.New(fault.Conflict, "account_not_frozen", "The account %s is not frozen.", p.User.Username)
@@ -101,8 +94,6 @@ func (d *Directory) Unfreeze(ctx context.Context, by Actor, id UserID, why Why) 
 		if err := d.letter(tx, p, mail.AccountUnfrozen); err != nil {
 			return err
 		}
-		e := d.event(audit.AccountUnfrozen, by.Name, by.Address, p.User)
-		e.Reason = why.Reason
-		return tx.Record(e)
+		return d.acted(tx, audit.AccountUnfrozen, by, p, why, details)
 	})
 }

@@ -51,7 +51,7 @@ func (h *house) letter(template mail.Template) (found mail.Letter) {
 	return found
 }
 
-var lost = identity.Why{Reason: "lost card"}
+var lost = identity.Why{Reason: "lost card", Ticket: "T-1"}
 
 // helpDesk is a colleague who may help callers, with an account of her own.
 var helpDesk = identity.Actor{Name: "user:desk", User: "desk", Roles: identity.RolesOf(identity.RoleHelpDesk)}

@@ -16,7 +16,10 @@
 //	freeze.go         frozen by "this was not me", and opened again (S59)      mailedlink.go  the links in letters
 //	delivery.go       by which way a temporary password reaches its owner (S55)
 //	told.go           what people hear of besides: their contacts and roles changed (S59)
-//	authenticator.go  link, verify, try, remove (S37–S47, S60)
+//	authenticator.go  link, verify, try (S37–S47)
+//	check.go          how the help desk has recognised a caller (S64)
+//	desk.go           its acts: remove, unlock, resync an authenticator, end sessions (S47, S60)
+//	linkingcode.go    the code that linking asks for after a removal (S61)
 //	cardlink.go       link and look up (S25–S28)
 //	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)
 //	holder.go         whether a card's holder is the person (S29, pure)
@@ -104,6 +107,8 @@ type User struct {
 	Epoch          int64     // sessions and grants of another epoch are dead
 	KeptSession    string    // the one session that outlived the last epoch change (S58)
 	Version        int64
+
+	LinkingClosed time.Time // when user support removed an authenticator; zero when something was linked since, or none was removed (S61)
 }
 
 // Name is how a person is called on pages.

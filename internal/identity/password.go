@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -187,15 +188,28 @@ func (d *Directory) setPassword(ctx context.Context, p Person, pw, keep, from st
 // Order gives the person a new temporary password, with everything that goes
 // with it in one transaction (S54): the old password is dead, the card link is
 // removed, and a card that waits, every session and token ends, the authenticator
-// link stays. The temporary password is returned once; the letter carries it where
-// the organisation has letters carry it, and a link to say "this was not me" (S59).
-// A frozen account stays frozen.
+// link stays. The letter carries the temporary password where the organisation has
+// letters carry it, and a link to say "this was not me" (S59). Otherwise the password
+// is returned, this once, for the help desk to read out (S55); whoever runs porttictl
+// gets it in any case. A frozen account stays frozen.
 func (d *Directory) Order(ctx context.Context, by Actor, id UserID, why Why) (string, error) {
-	if err := first(by.May(PasswordOrder), why.check()); err != nil {
+	if err := first(by.May(PasswordOrder), why.check(by)); err != nil {
 		return "", err
 	}
-	return d.order(ctx, id, order{By: by.Name, Address: by.Address, Reason: why.Reason,
-		Still: func(p Person) error { return by.On(PasswordOrder, p.User) }})
+	if err := d.ration(ctx, by, PasswordOrder, id); err != nil {
+		return "", err
+	}
+	carried := false
+	temporary, err := d.order(ctx, id, order{By: by.Name, Address: by.Address, Reason: why.Reason,
+		Still: func(p Person) error { return by.On(PasswordOrder, p.User) },
+		Stands: func(tx Tx, p Person) (map[string]string, error) {
+			carried = !d.HandedOver(p)
+			return d.grounded(tx, by, p, why)
+		}})
+	if carried && !by.Operator {
+		return "", err // nobody need read out what a letter brings (S55)
+	}
+	return temporary, err
 }
 
 // OrderOwn is an Order by the person herself, whose card was replaced (S58). She
@@ -225,6 +239,9 @@ type order struct {
 	By, Address, Session, Reason string
 	Link                         string               // hash of the mailed link that this spends; "" for none
 	Still                        func(p Person) error // asked again in the transaction; nil: nothing to ask
+
+	// Stands gives what the trail keeps of why; nil: nothing.
+	Stands func(tx Tx, p Person) (map[string]string, error)
 }
 
 func (d *Directory) order(ctx context.Context, id UserID, o order) (string, error) {
@@ -246,6 +263,12 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		}
 		if o.Still != nil {
 			if err := o.Still(p); err != nil {
+				return err
+			}
+		}
+		var details map[string]string
+		if o.Stands != nil {
+			if details, err = o.Stands(tx, p); err != nil {
 				return err
 			}
 		}
@@ -279,6 +302,7 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 			}
 		}
 		e := d.event(audit.PasswordOrdered, o.By, o.Address, p.User)
+		maps.Copy(told, details)
 		e.Reason, e.Session, e.Details = o.Reason, o.Session, told
 		return tx.Record(e)
 	})

@@ -112,12 +112,26 @@ func (p Person) Permits(m Method) bool { return p.Organisation.Methods.Has(m) }
 // is no link at all: otherwise a stolen password would be enough to add a way in.
 //
 // A full sign-in must be fresh to begin; whoever began in time may finish.
+//
+// The fault linking_code_required says that the person may, with a code of user
+// support (S61), which is asked for when it links: MayBegin.
 func MayLink(p Person, self Self, m Method, now time.Time) error {
 	if err := mayAdd(p, self, m, now); err != nil {
 		return err
 	}
-	if self.Full && now.Sub(self.AuthTime) > ReauthenticateAfter {
+	switch {
+	case self.Full && now.Sub(self.AuthTime) > ReauthenticateAfter:
 		return errReauth
+	case needsCode(p, self):
+		return errCodeNeeded
+	}
+	return nil
+}
+
+// MayBegin is MayLink for whoever begins: a linking code comes at the end.
+func MayBegin(p Person, self Self, m Method, now time.Time) error {
+	if err := MayLink(p, self, m, now); fault.Code(err) != errCodeNeeded.Code {
+		return err
 	}
 	return nil
 }

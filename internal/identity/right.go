@@ -220,8 +220,8 @@ type Why struct {
 	Check  CheckID
 }
 
-func (w Why) check() error {
-	return first(text("reason", w.Reason, 500, false), text("ticket", w.Ticket, 100, true))
+func (w Why) check(by Actor) error {
+	return first(text("reason", w.Reason, 500, false), text("ticket", w.Ticket, 100, by.Operator))
 }
 
 var (

@@ -60,6 +60,9 @@ type Store interface {
 	// longest first (S29).
 	CardApprovals(ctx context.Context, of ApprovalsOf, now time.Time) ([]CardApproval, error)
 
+	Check(ctx context.Context, id CheckID) (Check, error)              // fault.NotFound "identity_check_not_found"
+	LinkingCode(ctx context.Context, user UserID) (LinkingCode, error) // fault.NotFound "linking_code_not_found"; one that has expired may be there
+
 	// ExpiringCards lists up to n active links of open accounts whose next notice
 	// (Notices) is due, those that end first before the others.
 	ExpiringCards(ctx context.Context, now time.Time, n int) ([]CardLink, error)
@@ -142,6 +145,17 @@ type Tx interface {
 	FailCode(id AuthenticatorID) (int, error)
 	// BlockCodes refuses codes of the authenticator until a time.
 	BlockCodes(a Authenticator) error // saves BlockedUntil
+
+	// UnblockCodes clears failures and BlockedUntil of an active authenticator.
+	UnblockCodes(id AuthenticatorID) error
+
+	AddCheck(c Check) error
+	Check(id CheckID) (Check, error)                 // as Store.Check
+	CloseLinking(user UserID, since time.Time) error // sets LinkingClosed; zero opens
+	SetLinkingCode(c LinkingCode) error              // takes the place of the person's former one
+	// TakeLinkingCode deletes the person's code of that hash, or whichever there is
+	// where it is "". Of any number of parallel callers one gets true.
+	TakeLinkingCode(user UserID, hash string) (bool, error)
 
 	Record(e audit.Event) error
 	Send(l mail.Letter) error

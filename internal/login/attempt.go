@@ -312,7 +312,7 @@ func (s *Service) BeginLink(ctx context.Context, self identity.Self, m card.Mode
 	if err != nil {
 		return "", err
 	}
-	if err := identity.MayLink(p, self, identity.MethodCard, s.Now()); err != nil {
+	if err := identity.MayBegin(p, self, identity.MethodCard, s.Now()); err != nil {
 		return "", err
 	}
 	if err := s.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.LinkingPerAccount, Subject: string(self.User)}); err != nil {
@@ -387,7 +387,14 @@ func (s *Service) ConfirmLink(ctx context.Context, self identity.Self, fingerpri
 	if subtle.ConstantTimeCompare([]byte(r.Holder.Fingerprint), []byte(fingerprint)) != 1 {
 		return errTicket
 	}
-	return s.Directory.LinkCard(ctx, self, r)
+	err = s.Directory.LinkCard(ctx, self, r)
+	if f, ok := fault.Of(err); ok && f.Field == "linking_code" {
+		// The card is as it was shown; the code can be typed once more.
+		if err := s.Ephemeral.Put(ctx, "seen:"+self.Session, raw, identity.HandshakeFresh); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // Test is a test of a card in somebody's browser, who need not be anybody (S66).

@@ -46,6 +46,11 @@ const (
 	AuthenticatorBlocked Template = "authenticator_blocked"  // after too many wrong codes
 	PolicyTightened      Template = "policy_tightened"       // with the date from which the employer does not permit what is linked
 	CardReinstated       Template = "card_reinstated"        // with the last four of the card's serial number: the suspension was lifted
+
+	LinkingCodeIssued     Template = "linking_code_issued"    // that there is one, never the code
+	AuthenticatorUnlocked Template = "authenticator_unlocked" //
+	AuthenticatorResynced Template = "authenticator_resynced" //
+	SessionsEnded         Template = "sessions_ended"         // by user support
 )
 
 // Channel is by which way a letter leaves.
@@ -65,7 +70,8 @@ var Passwords = []Template{Welcome, PasswordOrdered, AccountEnabled}
 
 // Templates is every letter; a test holds the catalogues to it.
 var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, PasswordAskedSupport, AccountFrozen, AccountUnfrozen,
-	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated, PolicyTightened}
+	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated, PolicyTightened,
+	LinkingCodeIssued, AuthenticatorUnlocked, AuthenticatorResynced, SessionsEnded}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a

@@ -16,8 +16,10 @@ const (
 
 // Temporary returns a new temporary password such as "k7wp-3mxd-hy9c-tqa2":
 // 16 signs of 31, 79 bits, in groups that can be read out (S16).
-func Temporary() string {
-	const n = temporaryGroups * temporaryGroup
+func Temporary() string { return group(pick(temporaryGroups * temporaryGroup)) }
+
+// pick takes n signs by chance.
+func pick(n int) string {
 	picked := make([]byte, 0, n)
 	for len(picked) < n {
 		buf := make([]byte, 2*n)
@@ -29,7 +31,7 @@ func Temporary() string {
 			}
 		}
 	}
-	return group(string(picked))
+	return string(picked)
 }
 
 // AsTemporary reads what a person typed as a temporary password: upper case,
@@ -37,7 +39,10 @@ func Temporary() string {
 // paper. What does not look like one is returned unchanged. For a password
 // that is stored as temporary only: people's own passwords are compared exactly
 // (ASVS 6.2.8).
-func AsTemporary(typed string) string {
+func AsTemporary(typed string) string { return heard(typed, temporaryGroups*temporaryGroup) }
+
+// heard reads n signs as people type what was read out to them.
+func heard(typed string, n int) string {
 	bare := strings.Map(func(r rune) rune {
 		switch r {
 		case ' ', '\t', '\u00a0', '-', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014':
@@ -48,7 +53,7 @@ func AsTemporary(typed string) string {
 		}
 		return r
 	}, typed)
-	if len(bare) != temporaryGroups*temporaryGroup || strings.Trim(bare, signs) != "" {
+	if len(bare) != n || strings.Trim(bare, signs) != "" {
 		return typed
 	}
 	return group(bare)

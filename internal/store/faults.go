@@ -37,6 +37,8 @@ var (
 	errKeysMoved           = fault.New(fault.Conflict, "signing_keys_moved", "Another replica rotated the signing keys first.")
 	errKeyInUse            = fault.New(fault.Conflict, "signing_key_in_use", "Only a retired signing key can be deleted.")
 	errNoAuthenticator     = fault.New(fault.NotFound, "totp_not_linked", "No such authenticator is linked.")
+	errNoCheck             = fault.New(fault.NotFound, "identity_check_not_found", "There is no such identity check.")
+	errNoLinkingCode       = fault.New(fault.NotFound, "linking_code_not_found", "No linking code is open.")
 	errNoConsent           = fault.New(fault.NotFound, "consent_not_found", "Nothing was allowed to this service.")
 	errNoPart              = fault.New(fault.NotFound, "crl_part_not_found", "This part of a list is not there any more.")
 	errNoRegistrationToken = fault.New(fault.NotFound, "registration_token_not_found", "There is no such registration token, or it is revoked already.")

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	sweepAtOnce = 1000                 // rows a transaction, so that nobody waits for the broom
-	endedKept   = 24 * time.Hour       // longer than any session, and than a code can be on its way
-	unseenKept  = 180 * 24 * time.Hour // issuers that nobody has configured and whose cards come no more
-	noticesKept = 30 * 24 * time.Hour  // dead letters, logout notices and registration tokens, for the operator
+	sweepAtOnce = 1000                     // rows a transaction, so that nobody waits for the broom
+	endedKept   = 24 * time.Hour           // longer than any session, and than a code can be on its way
+	unseenKept  = 180 * 24 * time.Hour     // issuers that nobody has configured and whose cards come no more
+	checksKept  = 2 * 365 * 24 * time.Hour // identity checks with their notes; the trail keeps the rest of them
+	noticesKept = 30 * 24 * time.Hour      // dead letters, logout notices and registration tokens, for the operator
 )
 
 // Sweep deletes what is long over (openid.Store), a batch at a time. First it
@@ -36,6 +37,8 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"card_approvals", "id", "expires < @before", now},
 		{"mailed_links", "hash", "expires < @before", now},
 		{"password_asks", "id", "dead < @before", now.Add(-noticesKept)},
+		{"identity_checks", "id", "at < @before", now.Add(-checksKept)},
+		{"linking_codes", "user_id", "expires < @before", now},
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
 		{"card_strangers", "id", "last < @before", now.Add(-unseenKept)},
 		{"logout_notices", "id", "dead < @before", now.Add(-noticesKept)},

@@ -35,6 +35,7 @@ type userRow struct {
 	PasswordTemporary bool
 	PasswordExpires   moment
 	PasswordChanged   moment
+	LinkingClosed     moment
 }
 
 func (userRow) TableName() string { return "users" }
@@ -51,7 +52,7 @@ func (r userRow) user() identity.User {
 	u := identity.User{ID: identity.UserID(r.ID), Username: r.Username, Organisation: identity.OrganisationID(r.Organisation),
 		GivenName: r.GivenName, FamilyName: r.FamilyName, Email: r.Email, Language: r.Language,
 		Claims: r.Claims.v, Roles: identity.Roles(r.Roles), Disabled: r.Disabled.t, Frozen: r.Frozen.t, ContactChanged: r.ContactChanged.t, Created: r.Created.t, Updated: r.Updated.t, SignedIn: r.SignedIn.t,
-		Epoch: r.Epoch, KeptSession: string(r.KeptSession), Version: r.Version}
+		Epoch: r.Epoch, KeptSession: string(r.KeptSession), Version: r.Version, LinkingClosed: r.LinkingClosed.t}
 	if u.Updated.IsZero() {
 		u.Updated = u.Created
 	}

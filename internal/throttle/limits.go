@@ -56,6 +56,17 @@ var (
 	// training day of an office stays below it.
 	CardTestPerAddress = Limit{"card-test-address", 100, 10 * time.Minute}
 
+	// LinkingCodePerAccount bounds guessing at the code that user support has given
+	// a caller: 120 tries in the longest life of one (password.LinkingCode).
+	LinkingCodePerAccount = Limit{"linking-code-account", 5, time.Hour}
+
+	// DeskActPerActor is how often one person of the help desk does one thing in an
+	// hour, each thing counted apart, whatever comes of it (S64): more than the
+	// busiest day needs, and little for whoever has stolen such a session.
+	// DeskActPerPerson is how often it is done to one person by all of them.
+	DeskActPerActor  = Limit{"desk-act-actor", 30, time.Hour}
+	DeskActPerPerson = Limit{"desk-act-person", 10, time.Hour}
+
 	// LinkingPerAccount leaves room for every mistake of a first day.
 	LinkingPerAccount = Limit{"linking-account", 20, time.Hour}
 

@@ -2,7 +2,7 @@
 // them for linking, and tells which time step a code belongs to (RFC 6238). It is
 // pure: one use of a code, limits and storage belong to package identity.
 //
-//	totp.go        Match, NextDrift, ClockOffset: codes and clocks
+//	totp.go        Match, NextDrift, ClockOffset, Consecutive: codes and clocks
 //	provision.go   Names, Provision: the key as URI, QR code and text
 //
 // The parameters are fixed: SHA-1, 6 digits, 30 seconds and a 20-byte key are what
@@ -31,9 +31,13 @@ const (
 	// and at the same time the widest that a setting may choose (S45).
 	Window = 1
 
-	// MaxDrift bounds the learnt offset of a clock, in seconds: ten minutes, five
-	// years of a token that loses two minutes a year (S47).
-	MaxDrift = 600
+	// MaxDrift bounds the offset of a clock, in seconds: twenty minutes, as far as
+	// Consecutive looks. A token that loses two minutes a year takes ten years to it
+	// (S47).
+	MaxDrift = 1200
+
+	// resyncSteps is how far Consecutive looks: twenty minutes (S47).
+	resyncSteps = 40
 
 	// hintSteps is how far ClockOffset looks: ten minutes (S46).
 	hintSteps = 20
@@ -159,6 +163,39 @@ func ClockOffset(key []byte, code string, now time.Time) (minutes int, ok bool) 
 		return (half - 1) / 2, true
 	}
 	return (half + 1) / 2, true
+}
+
+// Consecutive finds the step of the second of two codes that a device showed one
+// after the other, within twenty minutes around now: what user support starts a clock
+// over with (RFC 6238 §6, S47). Two codes of a row are a chance in some 10¹⁰ for
+// whoever guesses; one alone would be 80 in a million.
+//
+// As with Match, the caller must spend the step before anything follows from it.
+func Consecutive(key []byte, first, second string, now time.Time) (step int64, ok bool) {
+	first, valid := Normalise(first)
+	second, also := Normalise(second)
+	if !valid || !also || len(key) != KeySize {
+		return 0, false
+	}
+	centre, found, before := Step(now), 0, 0
+	for candidate := centre - resyncSteps; candidate <= centre+resyncSteps; candidate++ {
+		right, err := Code(key, candidate)
+		if err != nil {
+			return 0, false
+		}
+		hit := before & subtle.ConstantTimeCompare([]byte(right), []byte(second))
+		before = subtle.ConstantTimeCompare([]byte(right), []byte(first))
+		found |= hit
+		step ^= (step ^ candidate) & -int64(hit) // step = candidate on a hit
+	}
+	return step, found == 1
+}
+
+// DriftOf is the drift of a clock whose second of two codes was of step. Between
+// the moment it was shown and now it was read out and typed: half a minute, and half
+// a minute more or less is what the window forgives.
+func DriftOf(step int64, now time.Time) int64 {
+	return min(max((step+1)*period-now.Unix(), -MaxDrift), MaxDrift)
 }
 
 // checkKey guards what is shown to people.

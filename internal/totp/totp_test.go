@@ -205,7 +205,7 @@ func TestDriftIsLearntInSmallBoundedMoves(t *testing.T) { // S47
 	for _, c := range []struct{ drift, seen, want int64 }{ // seconds, steps, seconds
 		{0, 0, 0}, {0, 1, 22}, {0, -1, -22}, {60, 2, 60}, {60, 3, 82}, {60, 1, 38},
 		{0, 9, 30}, {0, -9, -30}, // by one step at most, whatever was seen
-		{MaxDrift, 21, MaxDrift}, {-MaxDrift, -21, -MaxDrift}, {5000, 20, MaxDrift},
+		{MaxDrift, 41, MaxDrift}, {-MaxDrift, -41, -MaxDrift}, {5000, 41, MaxDrift},
 	} {
 		if got := NextDrift(c.drift, centre+c.seen, middle); got != c.want {
 			t.Errorf("drift %d, seen %d: %d, want %d", c.drift, c.seen, got, c.want)

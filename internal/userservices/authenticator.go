@@ -41,6 +41,7 @@ type keyPage struct {
 	web.Page
 	QR           template.URL
 	Key, Account string
+	LinkingCode  bool
 }
 
 type authenticatorLinkedPage struct {
@@ -76,8 +77,10 @@ func (p *Pages) authenticator(w http.ResponseWriter, r *http.Request, v *visit) 
 }
 
 func startPage(v *visit, s portti.Confirmation) *authenticatorPage {
-	return &authenticatorPage{Page: web.Page{Client: v.service(), Here: authenticatorPath}, App: v.me.May.App == "", Token: v.me.May.Token == "", PersonalPhones: v.me.Organisation.PersonalPhones,
+	page := &authenticatorPage{Page: web.Page{Client: v.service(), Here: authenticatorPath}, App: v.me.May.App == "", Token: v.me.May.Token == "", PersonalPhones: v.me.Organisation.PersonalPhones,
 		Kind: string(s.Kind), Model: s.Model, Serial: s.Serial, OwnDevice: s.OwnDevice, WorkPhone: s.WorkPhone, PersonalPhone: s.PersonalPhone}
+	v.tellCode(&page.Page)
+	return page
 }
 
 // beginAuthenticator shows a new key.
@@ -106,7 +109,7 @@ func (p *Pages) beginAuthenticator(w http.ResponseWriter, r *http.Request, v *vi
 	return p.show(w, r, http.StatusOK, "authenticator_key", &keyPage{
 		Page: web.Page{Client: v.service(), Here: confirmPath},
 		QR:   template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(e.QR)), //nolint:gosec // our own encoding of a picture
-		Key:  e.Key, Account: e.Account,
+		Key:  e.Key, Account: e.Account, LinkingCode: v.linkingCode,
 	})
 }
 
@@ -187,7 +190,7 @@ func (p *Pages) statement(r *http.Request) (portti.Confirmation, bool) {
 
 // codePage is the second page without the key.
 func codePage(v *visit) *keyPage {
-	return &keyPage{Page: web.Page{Client: v.service(), Here: confirmPath}}
+	return &keyPage{Page: web.Page{Client: v.service(), Here: confirmPath}, LinkingCode: v.linkingCode}
 }
 
 // authenticatorCode is for who comes back to the second page by a language link
@@ -212,6 +215,9 @@ func (p *Pages) confirmAuthenticator(w http.ResponseWriter, r *http.Request, v *
 		page := codePage(v)
 		return p.again(w, r, "authenticator_key", &page.Page, page, errNoCode)
 	}
+	if v.linkingCode {
+		s.LinkingCode = r.PostFormValue("linking_code")
+	}
 	if err := p.api.ConfirmAuthenticator(r.Context(), v.token, s); err != nil {
 		return p.notLinked(w, r, v, s, app.Refused(err))
 	}
@@ -231,7 +237,7 @@ func (p *Pages) notLinked(w http.ResponseWriter, r *http.Request, v *visit, s po
 		p.site.ClearCookie(w, statementCookie)
 		page := startPage(v, s)
 		return p.again(w, r, "authenticator", &page.Page, page, err)
-	case f != nil && (f.Field == "code" || f.Kind == fault.Throttled):
+	case f != nil && (f.Field == "code" || f.Field == "linking_code" || f.Kind == fault.Throttled):
 		page := codePage(v)
 		return p.again(w, r, "authenticator_key", &page.Page, page, err)
 	}

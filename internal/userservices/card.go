@@ -53,6 +53,7 @@ type confirmCardPage struct {
 	Holder, Organisation, Issuer, Kind, Tail string
 	Expires                                  time.Time
 	Near, Waits                              bool // the holder is not quite the person (S29); and linking waits for an approval
+	LinkingCode                              bool // the help desk's code is asked for (S61)
 	Hidden                                   []hidden
 }
 
@@ -80,6 +81,8 @@ const (
 	cardWaitsPath  = "/card/waiting"
 	cardStatePath  = "/card/state"
 	cardFailedPath = "/card/failed"
+
+	cardConfirmPath = "/card/confirm"
 )
 
 var cardForms = cardForm{CardStart: cardPath, CardState: cardStatePath, CardFailed: cardFailedPath}
@@ -97,6 +100,7 @@ func (p *Pages) linkCard(w http.ResponseWriter, r *http.Request, v *visit) error
 		return err
 	}
 	page := &cardPage{Page: p.startCard(w, v), cardForm: cardForms}
+	v.tellCode(&page.Page)
 	o, err := p.api.CardOutcome(r.Context(), v.token)
 	if err != nil {
 		return app.Refused(err)
@@ -207,13 +211,31 @@ func (p *Pages) cardSeen(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return p.cardRefused(w, r, v, app.Refused(err))
 	}
+	page, err := p.confirmCardPage(w, v, seen)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, http.StatusOK, "card_confirm", page)
+}
+
+// confirmCardPage shows a card. Where a linking code is asked for, the form carries
+// what it shows, so that a wrong code brings the page back without another reading.
+func (p *Pages) confirmCardPage(w http.ResponseWriter, v *visit, seen portti.SeenCard) (*confirmCardPage, error) {
 	c := seen.Card
 	kind := c.Kind
 	if !p.site.Texts().Has("card.kind." + kind) {
 		kind = ""
 	}
-	return p.show(w, r, http.StatusOK, "card_confirm", &confirmCardPage{Page: p.startCard(w, v), Username: v.me.Username, Name: v.me.Name, Holder: c.Holder, Organisation: c.Organisation,
-		Issuer: c.Issuer, Kind: kind, Tail: c.Tail, Expires: c.NotAfter, Near: seen.Match != "exact", Waits: seen.Waits, Hidden: []hidden{{"fingerprint", seen.Fingerprint}, {"tail", c.Tail}}})
+	page := &confirmCardPage{Page: p.startCard(w, v), Username: v.me.Username, Name: v.me.Name, Holder: c.Holder, Organisation: c.Organisation,
+		Issuer: c.Issuer, Kind: kind, Tail: c.Tail, Expires: c.NotAfter, Near: seen.Match != "exact", Waits: seen.Waits, LinkingCode: v.linkingCode,
+		Hidden: []hidden{{"fingerprint", seen.Fingerprint}, {"tail", c.Tail}}}
+	if !v.linkingCode {
+		return page, nil
+	}
+	page.Here = cardConfirmPath
+	shown, err := json.Marshal(seen)
+	page.Hidden = append(page.Hidden, hidden{"seen", string(shown)})
+	return page, err
 }
 
 // cardAgain is for who comes back to the confirmation later: the card is read anew.
@@ -223,7 +245,12 @@ func (p *Pages) cardAgain(w http.ResponseWriter, r *http.Request, _ *visit) erro
 
 // confirmCard links the card.
 func (p *Pages) confirmCard(w http.ResponseWriter, r *http.Request, v *visit) error {
-	err := p.api.LinkCard(r.Context(), v.token, r.PostFormValue("fingerprint"))
+	var err error
+	if v.linkingCode {
+		err = p.api.LinkCardWithCode(r.Context(), v.token, r.PostFormValue("fingerprint"), r.PostFormValue("linking_code"))
+	} else {
+		err = p.api.LinkCard(r.Context(), v.token, r.PostFormValue("fingerprint"))
+	}
 	if err == nil {
 		return p.goOn(w, r, v, p.card, "/card/linked")
 	}
@@ -233,7 +260,16 @@ func (p *Pages) confirmCard(w http.ResponseWriter, r *http.Request, v *visit) er
 	if portti.Code(err) == "card_awaits_approval" {
 		return app.See(w, r, cardWaitsPath)
 	}
-	return p.cardRefused(w, r, v, app.Refused(err))
+	err = app.Refused(err)
+	var seen portti.SeenCard
+	if f, ok := fault.Of(err); ok && f.Field == "linking_code" && json.Unmarshal([]byte(r.PostFormValue("seen")), &seen) == nil {
+		page, wrong := p.confirmCardPage(w, v, seen)
+		if wrong != nil {
+			return wrong
+		}
+		return p.again(w, r, "card_confirm", &page.Page, page, err)
+	}
+	return p.cardRefused(w, r, v, err)
 }
 
 // cardWaits says that the card was taken and waits until somebody has looked (S29).

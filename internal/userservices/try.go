@@ -13,6 +13,8 @@ type tryPage struct {
 	web.Page
 	Account, Result string
 	Minutes         int
+	Clock           string // right, fast or slow; "" to say nothing of it
+	Seconds         int    // for fast and slow
 	Service         string
 }
 
@@ -26,6 +28,18 @@ func (p *Pages) try(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return app.See(w, r, homePath)
 	}
 	return p.show(w, r, http.StatusOK, "try", p.tryPage(v))
+}
+
+// clock says how a device's clock goes that is so many seconds fast (S46, S47). A code
+// tells half a minute, and no more.
+func clock(fast int) (string, int) {
+	switch {
+	case fast >= 20:
+		return "fast", (fast + 5) / 10 * 10
+	case fast <= -20:
+		return "slow", (5 - fast) / 10 * 10
+	}
+	return "right", 0
 }
 
 // results are refusals that the trial is there to show.
@@ -43,6 +57,9 @@ func (p *Pages) tryCode(w http.ResponseWriter, r *http.Request, v *visit) error 
 	err := p.api.TryCode(r.Context(), v.token, code)
 	if err == nil {
 		page.Result = "ok"
+		if me, err := p.api.Me(r.Context(), v.token); err == nil && me.App != nil { // what this code has taught; without it the trial is as good
+			page.Clock, page.Seconds = clock(me.App.Fast)
+		}
 		return p.show(w, r, http.StatusOK, "try", page)
 	}
 	err = app.Refused(err)

@@ -19,6 +19,8 @@ type visit struct {
 	token   string // for the API
 	me      portti.Me
 	lang    string
+
+	linkingCode bool // linking asks for the help desk's code (S61)
 }
 
 // signedIn makes a page for people who are signed in, in an enrol session at
@@ -48,6 +50,11 @@ func (p *Pages) meet(w http.ResponseWriter, r *http.Request, v *visit) error {
 	}
 	if v.me, err = p.api.Me(r.Context(), v.token); err != nil {
 		return app.Refused(err)
+	}
+	for _, may := range []*string{&v.me.May.Card, &v.me.May.App, &v.me.May.Token} {
+		if *may == "linking_code_required" { // so it may: the form that links asks for the code
+			*may, v.linkingCode = "", true
+		}
 	}
 	v.lang = p.app.Language(w, r, v.session, v.me.Language)
 	return nil
@@ -80,6 +87,13 @@ func barred(code string) error {
 		return fault.New(fault.Conflict, code, "There is a link already.")
 	}
 	return fault.New(fault.Denied, code, "This cannot be linked now.")
+}
+
+// tellCode says on the first page of linking that its last one asks for a code.
+func (v *visit) tellCode(page *web.Page) {
+	if v.linkingCode {
+		page.Tell("info", "us.linkingcode.needed")
+	}
 }
 
 // show renders a page. One of a signed-in person knows when the session ends

@@ -251,6 +251,7 @@ type keyPage struct {
 	web.Page
 	QR           template.URL
 	Key, Account string
+	LinkingCode  bool
 }
 
 type linkedPage struct {
@@ -262,6 +263,8 @@ type tryPage struct {
 	web.Page
 	Account, Result, Service string
 	Minutes                  int
+	Clock                    string
+	Seconds                  int
 }
 
 type linkCardPage struct {
@@ -273,7 +276,7 @@ type confirmCardPage struct {
 	web.Page
 	Username, Name, Holder, Organisation, Issuer, Kind, Tail string
 	Expires                                                  time.Time
-	Near, Waits                                              bool
+	Near, Waits, LinkingCode                                 bool
 	Hidden                                                   []hidden
 }
 
@@ -472,6 +475,11 @@ func samples() []sample {
 		{"userservices/authenticator_key", "", []string{"qr", "key", "code", "code-submit"}, func(w string) web.Content {
 			return &keyPage{QR: qr, Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP" + w, Account: "PORTTI-1 TOTP-2FA" + w}
 		}},
+		{"userservices/authenticator_key", "linking code", []string{"linking_code", "code", "code-submit"}, func(w string) web.Content {
+			p := &keyPage{Account: w, LinkingCode: true}
+			p.Wrong(fault.New(fault.Invalid, "linking_code_wrong", "wrong").In("linking_code"))
+			return p
+		}},
 		{"userservices/authenticator_key", "again", []string{"code", "again"}, func(w string) web.Content {
 			p := &keyPage{Account: w}
 			p.Wrong(fault.New(fault.Invalid, "otp_wrong", "wrong").In("code"))
@@ -485,6 +493,11 @@ func samples() []sample {
 		{"userservices/card", "interrupted", []string{"card-start", "card-trouble", "card-outcome", "card-oldtls"}, func(w string) web.Content { return &linkCardPage{cardForm: troubled(w)} }},
 		{"userservices/card_confirm", "", []string{"card-confirm", "card-again", "tail", "holder"}, func(w string) web.Content {
 			return &confirmCardPage{Username: "matti" + w, Name: "Matti" + w, Kind: "organisation", Near: true, Waits: true, Holder: "Matti Meikäläinen" + w, Organisation: "Esimerkkivirasto" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, Hidden: []hidden{{"fingerprint", w}}}
+		}},
+		{"userservices/card_confirm", "linking code", []string{"card-confirm", "linking_code"}, func(w string) web.Content {
+			p := &confirmCardPage{Username: "matti" + w, Holder: "Matti Meikäläinen" + w, Issuer: "Test CA" + w, Tail: "9f31" + w, Expires: day, LinkingCode: true}
+			p.Wrong(fault.New(fault.Invalid, "linking_code_wrong", "wrong").In("linking_code"))
+			return p
 		}},
 		{"userservices/card_waits", "", []string{"waits", "card-again"}, func(w string) web.Content { return &cardWaitsPage{Asked: asked(w)} }},
 		{"userservices/order", "", []string{"order", "order-submit"}, func(w string) web.Content { return &orderedPage{Can: true, Contact: w} }},
@@ -529,6 +542,11 @@ func samples() []sample {
 	for _, result := range []string{"", "ok", "used", "old", "fast", "slow"} {
 		list = append(list, sample{"userservices/try", result, []string{"code", "code-submit"}, func(w string) web.Content {
 			return &tryPage{Page: web.Page{Client: "Testipalvelu"}, Account: "PORTTI-1 TOTP-2FA" + w, Result: result, Minutes: 4, Service: "https://id.example.test/signin/TX" + w}
+		}})
+	}
+	for _, clock := range []string{"right", "fast", "slow"} {
+		list = append(list, sample{"userservices/try", "clock " + clock, []string{"code", "clock"}, func(w string) web.Content {
+			return &tryPage{Account: "PORTTI-1 TOTP-2FA" + w, Result: "ok", Clock: clock, Seconds: 40}
 		}})
 	}
 	for _, verdict := range failures {

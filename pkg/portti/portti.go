@@ -100,6 +100,7 @@ type Authenticator struct {
 	Kind      Method    `json:"kind"` // app or token
 	Linked    time.Time `json:"linked"`
 	Permitted bool      `json:"permitted"`
+	Fast      int       `json:"fast"` // seconds that its clock is fast, as learnt from its codes, to some 30 s; slow is negative
 }
 
 // Password tells about the password, never of it.
@@ -109,7 +110,8 @@ type Password struct {
 }
 
 // May says for each link why it cannot be added now, and why no new password can
-// be ordered, as a fault code; "" when it can be.
+// be ordered, as a fault code; "" when it can be. linking_code_required says that it
+// can, with a code that the help desk gives: it is asked for with the link.
 type May struct {
 	Card  string `json:"card"`
 	App   string `json:"app"`
@@ -141,6 +143,7 @@ type Confirmation struct {
 	PersonalPhone bool   `json:"personal_phone"`
 	Model         string `json:"model,omitempty"`
 	Serial        string `json:"serial,omitempty"`
+	LinkingCode   string `json:"linking_code,omitempty"` // of the help desk, where May says linking_code_required
 }
 
 // CardMode is how a card is asked for; "" as usual.
@@ -273,6 +276,13 @@ func (c *Client) SeenCard(ctx context.Context, token, code string) (SeenCard, er
 // that somebody has to look at it first, and that nothing is linked yet.
 func (c *Client) LinkCard(ctx context.Context, token, fingerprint string) error {
 	return c.do(ctx, token, "POST", "/api/v1/me/card/link", map[string]string{"fingerprint": fingerprint}, nil)
+}
+
+// LinkCardWithCode is LinkCard with the linking code of the help desk, where May says
+// linking_code_required. Errors linking_code_required and linking_code_wrong leave the
+// card as it was shown.
+func (c *Client) LinkCardWithCode(ctx context.Context, token, fingerprint, code string) error {
+	return c.do(ctx, token, "POST", "/api/v1/me/card/link", map[string]string{"fingerprint": fingerprint, "linking_code": code}, nil)
 }
 
 // ChangePassword sets a new password; the person's other sessions end.

@@ -16,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/storetest"
+	"github.com/portti-id/portti/internal/totp"
 )
 
 // kit is an installation with its settings file.
@@ -142,6 +143,42 @@ func (k *kit) linkAuthenticator(username string) {
 	k.t.Helper()
 	a := identity.Authenticator{ID: "a-" + identity.AuthenticatorID(username), User: k.person(username).User.ID, Kind: identity.MethodApp, SealedKey: "sealed-canary", Linked: time.Now()}
 	if err := k.db.Change(k.t.Context(), func(tx identity.Tx) error { return tx.AddAuthenticator(a) }); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// workingKey is that of linkWorking.
+var workingKey = []byte("twenty bytes of a key"[:totp.KeySize])
+
+// linkWorking links an authenticator that shows codes.
+func (k *kit) linkWorking(username string) {
+	k.t.Helper()
+	a := identity.Authenticator{ID: "w-" + identity.AuthenticatorID(username), User: k.person(username).User.ID, Kind: identity.MethodApp, Linked: time.Now()}
+	sealed, err := k.master.Seal(workingKey, "totp:"+string(a.User)+":"+string(a.ID))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	a.SealedKey = sealed
+	if err := k.db.Change(k.t.Context(), func(tx identity.Tx) error { return tx.AddAuthenticator(a) }); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// codeOf is what it shows so many steps from now.
+func (k *kit) codeOf(steps int64) string {
+	k.t.Helper()
+	code, err := totp.Code(workingKey, totp.Step(time.Now())+steps)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return code
+}
+
+func (k *kit) freeze(username string) {
+	k.t.Helper()
+	u := k.person(username).User
+	u.Frozen = time.Now()
+	if err := k.db.Change(k.t.Context(), func(tx identity.Tx) error { return tx.SaveUser(u) }); err != nil {
 		k.t.Fatal(err)
 	}
 }

@@ -37,6 +37,8 @@ var changes = []struct {
 	{args: words("user end-sessions aino.alku --reason lost-laptop"), event: audit.SessionsEnded},
 	{args: words("user remove-authenticator aino.alku --reason new-phone"), event: audit.AuthenticatorRemoved},
 	{args: words("user linking-code aino.alku --lasts 10m --reason new-phone"), event: audit.LinkingCodeIssued},
+	{first: func(k *kit) { k.linkWorking("aino.alku") }, args: words("user resync aino.alku --first FIRST --second SECOND --reason clock"), event: audit.AuthenticatorResynced},
+	{first: func(k *kit) { k.freeze("aino.alku") }, args: words("user unfreeze aino.alku --reason it-was-her"), event: audit.AccountUnfrozen},
 	{first: func(k *kit) { k.ownPassword("aino.alku"); k.askForCard("aino.alku", "ask1") }, args: words("user card refuse ask1 --reason somebody-elses"), event: audit.CardApprovalRefused},
 	{args: words("user change aino.alku --family-name Alku"), event: audit.UserChanged}, // the name on the card
 	{first: func(k *kit) { k.askForCard("aino.alku", "ask2") }, args: words("user card approve ask2 --reason saw-it"), event: audit.CardLinked},
@@ -124,8 +126,13 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 				}
 				for i, arg := range c.args {
 					c.args[i] = strings.ReplaceAll(arg, "FOLDER", k.folder())
-					if arg == "TOKEN" {
+					switch arg {
+					case "TOKEN":
 						c.args[i] = k.registrationToken()
+					case "FIRST":
+						c.args[i] = k.codeOf(-1)
+					case "SECOND":
+						c.args[i] = k.codeOf(0)
 					}
 				}
 				before := k.state()
@@ -136,7 +143,7 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 				if k.state() != before {
 					t.Fatalf("%v changed something in a dry run", c.args)
 				}
-				if o := decode[outcome](t, dry); o.Applied || o.TemporaryPassword != "" || o.ClientSecret != "" || o.RegistrationToken != "" || o.Note != "" {
+				if o := decode[outcome](t, dry); o.Applied || o.TemporaryPassword != "" || o.LinkingCode != "" || o.ClientSecret != "" || o.RegistrationToken != "" || o.Note != "" {
 					t.Errorf("%v rehearsed: %s", c.args, dry)
 				}
 				if o := decode[outcome](t, k.ok(append(c.args, "--json", "--apply")...)); !o.Applied || o.Result == nil {

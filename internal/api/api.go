@@ -12,6 +12,7 @@
 //	staff.go      managed: operations of people with roles
 //	people.go     people's accounts, for those who look after them
 //	sheet.go      lists as CSV files
+//	desk.go       what the help desk does for callers      approvals.go  cards that wait
 //	clients.go    registrations of relying parties
 //	doctor.go     why their requests were refused
 //	letters.go    letters that wait or were given up
@@ -112,6 +113,10 @@ func (a *API) Routes(mux *http.ServeMux) {
 
 // operations is the whole API. docs/openapi.json is made of it.
 func (a *API) operations() []operation {
+	return slices.Concat(a.everyday(), a.deskOperations(), a.approvalOperations())
+}
+
+func (a *API) everyday() []operation {
 	return []operation{
 		self(a, "GET /api/v1/me", "The person's own account", a.me),
 		self(a, "POST /api/v1/me/authenticator", "Make the key of an authenticator; a former one that was not confirmed is void", a.beginAuthenticator),

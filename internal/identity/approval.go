@@ -29,7 +29,20 @@ type CardApproval struct {
 type ApprovalsOf struct {
 	Organisation OrganisationID
 	User         UserID
+	ID           LinkID
 	Fingerprint  string
+
+	// Of a long list the part after one that was Asked then and has that ID, and no
+	// more than Limit; 0 is all.
+	AfterAsked time.Time
+	After      LinkID
+	Limit      int
+}
+
+// WaitingCard is a card that waits, and whose it would be.
+type WaitingCard struct {
+	CardApproval
+	Person Person // without links
 }
 
 // Judgement is what linking a card would come to.
@@ -105,6 +118,49 @@ func (d *Directory) ask(tx Tx, p Person, self Self, link CardLink, given Linking
 	e.Details = map[string]string{"link": string(link.ID), "issuer": link.Issuer, "tail": link.Tail()}
 	return tx.Record(e)
 }
+
+// WaitingCards lists the cards that the actor sees waiting, the longest first.
+func (d *Directory) WaitingCards(ctx context.Context, by Actor, of ApprovalsOf) ([]WaitingCard, error) {
+	own, err := by.Of(CardApprove)
+	if err != nil {
+		return nil, err
+	}
+	if own != "" {
+		of.Organisation = own
+	}
+	waiting, err := d.Store.CardApprovals(ctx, of, d.now())
+	if err != nil {
+		return nil, err
+	}
+	list := make([]WaitingCard, 0, len(waiting))
+	for _, a := range waiting {
+		p, err := d.Store.Account(ctx, a.Card.User)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, WaitingCard{a, p})
+	}
+	return list, nil
+}
+
+// WaitingCard finds one of them: card_approval_not_found when there is none, or none
+// that the actor sees.
+func (d *Directory) WaitingCard(ctx context.Context, by Actor, id LinkID) (WaitingCard, error) {
+	own, err := by.Of(CardApprove)
+	if err != nil {
+		return WaitingCard{}, err
+	}
+	found, err := d.WaitingCards(ctx, by, ApprovalsOf{Organisation: own, ID: id})
+	if err != nil {
+		return WaitingCard{}, err
+	}
+	if len(found) == 0 {
+		return WaitingCard{}, errNoApproval
+	}
+	return found[0], nil
+}
+
+var errNoApproval = fault.New(fault.NotFound, "card_approval_not_found", "No such card waits for an approval: it was decided already, or its time has run out.")
 
 // ApproveCard links a card that waits: somebody has checked that its holder is
 // the person. Whatever LinkCard asks for must hold now as it did then, so that
@@ -192,7 +248,7 @@ func (d *Directory) waiting(tx Tx, by Actor, id LinkID, now time.Time) (CardAppr
 		return CardApproval{}, Person{}, err
 	}
 	if err := by.On(CardApprove, p.User); fault.Is(err, fault.NotFound) {
-		return CardApproval{}, Person{}, fault.New(fault.NotFound, "card_approval_not_found", "There is no such card that waits.")
+		return CardApproval{}, Person{}, errNoApproval
 	} else if err != nil {
 		return CardApproval{}, Person{}, err
 	}

@@ -89,10 +89,19 @@ func (d *Directory) UnlockAuthenticator(ctx context.Context, by Actor, id UserID
 		}
 		return d.acted(tx, audit.AuthenticatorUnlocked, by, p, why, and(details, "failures", itoa(p.Authenticator.Failures)))
 	})
-	if err != nil || d.DryRun {
+	if err != nil {
 		return err
 	}
-	return d.Throttle.Clear(ctx, throttle.Use{Limit: throttle.CodePerAccount, Subject: string(id)}, throttle.Use{Limit: throttle.PasswordPerAccount, Subject: FoldUsername(username)})
+	return d.forgive(ctx, throttle.Use{Limit: throttle.CodePerAccount, Subject: string(id)}, throttle.Use{Limit: throttle.PasswordPerAccount, Subject: FoldUsername(username)})
+}
+
+// forgive forgets what was counted against a person whom the help desk has spoken to.
+// porttictl does not reach the counters: there they run out by themselves.
+func (d *Directory) forgive(ctx context.Context, uses ...throttle.Use) error {
+	if d.Throttle == nil || d.DryRun {
+		return nil
+	}
+	return d.Throttle.Clear(ctx, uses...)
 }
 
 // ResyncAuthenticator learns the clock of an authenticator anew from two codes

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"time"
 
 	"gorm.io/gorm"
@@ -41,9 +43,11 @@ var selectCardApproval = "select " + columns(&cardApprovalRow{}, "", "") + " fro
 func (s *Store) CardApprovals(ctx context.Context, of identity.ApprovalsOf, now time.Time) ([]identity.CardApproval, error) {
 	var rows []cardApprovalRow
 	err := s.ask(ctx, "list card approvals", func(db *gorm.DB) error {
-		return db.Raw(selectCardApproval+`where expires > @now and (@user = '' or user_id = @user) and (@card = '' or fingerprint = @card)
-			and (@org = '' or user_id in (select id from users where organisation = @org)) order by asked, id`,
-			args{"now": at(now), "user": string(of.User), "card": of.Fingerprint, "org": string(of.Organisation)}).Find(&rows).Error
+		return db.Raw(selectCardApproval+`where expires > @now and (@user = '' or user_id = @user) and (@card = '' or fingerprint = @card) and (@id = '' or id = @id)
+			and (@after = '' or asked > @asked or asked = @asked and id > @after)
+			and (@org = '' or user_id in (select id from users where organisation = @org)) order by asked, id limit @limit`,
+			args{"now": at(now), "user": string(of.User), "card": of.Fingerprint, "org": string(of.Organisation), "id": string(of.ID),
+				"after": string(of.After), "asked": at(of.AfterAsked), "limit": cmp.Or(of.Limit, math.MaxInt32)}).Find(&rows).Error
 	})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@
 //
 //	portti.go    a person's own account; Client, Error
 //	order.go     a new password that perhaps somebody else wanted
+//	desk.go      what the help desk does
 //	clients.go   registrations
 //	people.go    people's accounts, for those who look after them
 //	doctor.go    why a service's request was refused

@@ -88,7 +88,6 @@ const (
 // People, as those look after them who are responsible for them.
 const (
 	PeopleExported      Type = "people.exported"
-	PeopleImported      Type = "people.imported" // a file was applied; each person has an event as well
 	PasswordFirstIssued Type = "password.first_issued"
 )
 

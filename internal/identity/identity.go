@@ -8,6 +8,8 @@
 //	plan.go           Policy: what an employer decides, now or from a day on (S5, S8)
 //	affected.go       who has no way in after a change of policy, and letters to them
 //	user.go           create, change, disable users; Standing
+//	people.go         find people, views, counts; peoplecsv.go  a list as a file
+//	firstpassword.go  another first password (S65)
 //	claims.go         what else relying parties may learn of a person
 //	role.go           Role: operator, responsible user, help desk, auditor
 //	right.go          Right, Actor: what a role may do for others, and for whom

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
+
+	"github.com/portti-id/portti/internal/identity"
 )
 
 // Pragma reads a setting of the writing connection to SQLite.
@@ -38,4 +41,27 @@ func SealedColumns(ctx context.Context, s *Store) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// PlanOfPeople is how SQLite would find people, a step a line.
+func PlanOfPeople(ctx context.Context, s *Store, q identity.Search, now time.Time) (steps []string, err error) {
+	db := s.read.WithContext(ctx)
+	statement, a, err := s.search(db, q, now)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.Raw("explain query plan "+statement, a).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			return nil, err
+		}
+		steps = append(steps, detail)
+	}
+	return steps, rows.Err()
 }

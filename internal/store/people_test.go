@@ -294,3 +294,31 @@ func TestLastSignInIsTheTrails(t *testing.T) {
 		}
 	})
 }
+
+// No list reads all the people's rows, and none that nothing was typed for sorts
+// them: it walks an index in the order of names and stops when the page is full.
+func TestListsWalkAnIndex(t *testing.T) {
+	s := connect(t, storetest.Config(t, store.SQLite))
+	named(t, s, addOrganisation(t, s, "west").ID, "virtanen", "Aino", "Virtanen", "")
+	for _, org := range []identity.OrganisationID{"", "west"} {
+		for _, text := range []string{"", "virt", "virt aino"} {
+			for _, v := range identity.Views {
+				plan, err := store.PlanOfPeople(t.Context(), s, identity.Search{Organisation: org, Text: text, View: v, Limit: 50}, noon)
+				must(t, err)
+				for _, step := range plan {
+					scans := strings.HasPrefix(step, "SCAN u") || strings.HasPrefix(step, "SCAN w") || strings.HasPrefix(step, "SCAN c") || strings.HasPrefix(step, "SCAN a")
+					if scans && !strings.Contains(step, "USING") {
+						t.Errorf("%q %q %q: %s", org, text, v, step)
+					}
+				}
+				walk := "users_listed "
+				if org != "" {
+					walk = "users_listed_organisation "
+				}
+				if whole := strings.Join(plan, "\n"); text == "" && !strings.Contains(whole, walk) {
+					t.Errorf("%q %q does not walk %s:\n%s", org, v, walk, whole)
+				}
+			}
+		}
+	}
+}

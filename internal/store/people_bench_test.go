@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/store"
@@ -58,7 +59,9 @@ func crowd(t testing.TB, s *store.Store, n int) {
 func BenchmarkPeople(b *testing.B) {
 	for _, driver := range storetest.Drivers {
 		b.Run(driver, func(b *testing.B) {
-			s := connect(b, storetest.Config(b, driver))
+			c := storetest.Config(b, driver)
+			c.Timeout = time.Minute // of a thousand people at once
+			s := connect(b, c)
 			crowd(b, s, 100_000)
 			for _, org := range []identity.OrganisationID{"", "org0", "org5"} {
 				for name, q := range map[string]identity.Search{

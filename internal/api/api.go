@@ -14,6 +14,7 @@
 //	sheet.go      lists as CSV files
 //	desk.go       what the help desk does for callers      approvals.go  cards that wait
 //	clients.go    registrations of relying parties
+//	organisations.go  employers and their policies
 //	doctor.go     why their requests were refused
 //	letters.go    letters that wait or were given up
 //	trust.go      whose cards are accepted, CAs that were met and are not
@@ -165,6 +166,17 @@ func (a *API) everyday() []operation {
 		managed(a, "POST /api/v1/keys/{kind}/prepare", identity.KeysChange, "Publish the next key of a kind; it does not sign yet", a.prepareKey),
 		managed(a, "POST /api/v1/keys/{kind}/promote", identity.KeysChange, "Let the next key of a kind sign, and retire the current one", a.promoteKey),
 		managed(a, "POST /api/v1/keys/{kind}/retire", identity.KeysChange, "Drop the retired keys of a kind whose last token has expired", a.retireKeys),
+
+		managed(a, "GET /api/v1/organisations", identity.OrganisationsSee, "Organisations that the caller may see, by name, 50 a page", a.listOrganisations),
+		managed(a, "POST /api/v1/organisations", identity.OrganisationsChange, "Add an organisation", a.createOrganisation),
+		managed(a, "GET /api/v1/organisations/{organisation}", identity.OrganisationsSee, "An organisation", a.showOrganisation),
+		managed(a, "PUT /api/v1/organisations/{organisation}", identity.OrganisationsChange, "Give an organisation other settings; version is the one that was seen", a.replaceOrganisation),
+		managed(a, "POST /api/v1/organisations/{organisation}/disable", identity.OrganisationsChange, "Close an organisation; every session of its people ends", a.disableOrganisation),
+		managed(a, "POST /api/v1/organisations/{organisation}/enable", identity.OrganisationsChange, "Open a closed organisation again", a.enableOrganisation),
+		managed(a, "GET /api/v1/organisations/{organisation}/policy", identity.OrganisationsSee, "What the employer decides, and the change of it that is to come", a.showPolicy),
+		managed(a, "POST /api/v1/organisations/{organisation}/policy", identity.PolicyChange, "Change it now or from a time on; those who will have no way in hear of it by letter. With dry_run=true: what that would come to", a.changePolicy),
+		managed(a, "DELETE /api/v1/organisations/{organisation}/policy/planned", identity.PolicyChange, "Withdraw a planned change", a.withdrawPolicy),
+		managed(a, "GET /api/v1/organisations/{organisation}/policy/stranded", identity.PolicyChange, "Whom a change to methods (card,app,token) from a time on would touch: group stranded, without or narrowed; 50 a page, by username", a.listAffected),
 
 		operator(a, "GET /api/v1/clients", identity.ClientsSee, "Every registered client, by ID", a.listClients),
 		operator(a, "POST /api/v1/clients", identity.ClientsChange, "Register a client; its secret is in the answer, this once", a.createClient),

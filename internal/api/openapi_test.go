@@ -153,7 +153,10 @@ func (s *schemas) operation(o operation, method, path string) object {
 			success["headers"] = object{"ETag": object{"schema": object{"type": "string"}, "description": "The registration's version."}}
 		}
 	}
-	if method == "PUT" {
+	for _, q := range queries[o.pattern] {
+		parameters = append(parameters, object{"name": q, "in": "query", "schema": object{"type": "string"}})
+	}
+	if method == "PUT" && o.out != reflect.TypeFor[portti.Employer]() { // which has its version inside
 		parameters = append(parameters, object{"name": "If-Match", "in": "header", "required": true, "schema": object{"type": "string"},
 			"description": "The ETag of what was changed; refused when it is not that one any more."})
 	}
@@ -167,6 +170,13 @@ func (s *schemas) operation(o operation, method, path string) object {
 		out["responses"].(object)["201"] = object{"description": "Registered.", "content": success["content"], "headers": success["headers"]}
 	}
 	return out
+}
+
+// queries are what operations of people with roles read of the query (only).
+var queries = map[string][]string{
+	"GET /api/v1/organisations":                                {"after"},
+	"POST /api/v1/organisations/{organisation}/policy":         {"dry_run"},
+	"GET /api/v1/organisations/{organisation}/policy/stranded": {"methods", "from", "group", "after"},
 }
 
 // schemas are the types of pkg/portti, by name.

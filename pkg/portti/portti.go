@@ -14,6 +14,7 @@
 //	desk.go      what the help desk does
 //	clients.go   registrations
 //	people.go    people's accounts, for those who look after them
+//	organisations.go  employers and their policies
 //	doctor.go    why a service's request was refused
 package portti
 

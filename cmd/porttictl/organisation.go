@@ -18,17 +18,35 @@ type organisationView struct {
 	Methods            []string  `json:"methods"`
 	PersonalPhones     bool      `json:"personal_phones"`
 	SharedWorkstations bool      `json:"shared_workstations"`
+	SessionIdle        string    `json:"session_idle"`
+	SessionAbsolute    string    `json:"session_absolute"`
 	Delivery           string    `json:"delivery"`
 	ITContact          string    `json:"it_contact,omitempty"`
+	ResponsibleContact string    `json:"responsible_contact,omitempty"`
+	SupportPhone       string    `json:"support_phone,omitempty"`
+	SupportHours       string    `json:"support_hours,omitempty"`
 	HolderRule         string    `json:"card_holder"`
 	CardNames          string    `json:"card_names,omitempty"`
+	Planned            *planView `json:"planned,omitempty"`
 	Created            time.Time `json:"created,omitzero"`
 	Disabled           time.Time `json:"disabled,omitzero"`
 }
 
+// planView is a change of policy that is to come.
+type planView struct {
+	From    time.Time `json:"from"`
+	Methods []string  `json:"methods"`
+	By      string    `json:"by"`
+}
+
 func viewOrganisation(o identity.Organisation) organisationView {
-	return organisationView{ID: string(o.ID), Name: o.Name, State: state(o.Disabled), Methods: methodNames(o.Methods), PersonalPhones: o.PersonalPhones,
-		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(cmp.Or(o.HolderRule, identity.HolderApproved)), CardNames: o.CardNames, Created: o.Created, Disabled: o.Disabled}
+	view := organisationView{ID: string(o.ID), Name: o.Name, State: state(o.Disabled), Methods: methodNames(o.Methods), PersonalPhones: o.PersonalPhones,
+		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(cmp.Or(o.HolderRule, identity.HolderApproved)), CardNames: o.CardNames, Created: o.Created, Disabled: o.Disabled,
+		SessionIdle: o.Idle().String(), SessionAbsolute: o.Absolute().String(), ResponsibleContact: o.ResponsibleContact, SupportPhone: o.SupportPhone, SupportHours: o.SupportHours}
+	if o.Planned.Open(time.Now()) {
+		view.Planned = &planView{From: o.Planned.From, Methods: methodNames(o.Planned.Policy.Methods), By: o.Planned.By}
+	}
+	return view
 }
 
 func methodNames(set identity.Methods) []string {
@@ -45,6 +63,8 @@ type organisationFlags struct {
 	holderRule, cardNames              string
 	methods                            []string
 	personalPhones, sharedWorkstations bool
+	idle, absolute                     time.Duration
+	responsible, phone, hours          string
 }
 
 func (f *organisationFlags) add(c *cobra.Command) {
@@ -57,6 +77,11 @@ func (f *organisationFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.holderRule, "card-holder", string(identity.HolderApproved), "a card whose holder's name is not exactly the person's: `approve` (it waits for somebody to look), refuse, or accept (linked with a warning)")
 	flags.StringVar(&f.cardNames, "card-names", "", "what its cards call it besides --name, apart by semicolons; without `names` the organisation on a card is not compared")
 	flags.StringVar(&f.itContact, "it-contact", "", "own IT support, shown when a sign-in fails")
+	flags.DurationVar(&f.idle, "session-idle", 0, "how long a session lasts unused, 5m to 60m; 0 for 60m; shared workstations have 15m at most")
+	flags.DurationVar(&f.absolute, "session-absolute", 0, "how long a session lasts at most, 1h to 12h; 0 for 12h")
+	flags.StringVar(&f.responsible, "responsible-contact", "", "how its people reach the responsible users")
+	flags.StringVar(&f.phone, "support-phone", "", "user support of its own, shown in place of the installation's")
+	flags.StringVar(&f.hours, "support-hours", "", "when that phone answers")
 }
 
 // edit applies the flags that were given; with all also those that were not.
@@ -90,6 +115,21 @@ func (f *organisationFlags) edit(c *cobra.Command, all bool) (func(o *identity.O
 		}
 		if given("it-contact") {
 			o.ITContact = f.itContact
+		}
+		if given("session-idle") {
+			o.SessionIdle = f.idle
+		}
+		if given("session-absolute") {
+			o.SessionAbsolute = f.absolute
+		}
+		if given("responsible-contact") {
+			o.ResponsibleContact = f.responsible
+		}
+		if given("support-phone") {
+			o.SupportPhone = f.phone
+		}
+		if given("support-hours") {
+			o.SupportHours = f.hours
 		}
 	}, nil
 }

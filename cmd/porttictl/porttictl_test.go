@@ -70,6 +70,7 @@ var changes = []struct {
 	{first: func(k *kit) { k.withCards() }, args: words("crl import FOLDER/organisation.crl"), event: audit.CRLImported},
 	{args: words("crl fetch"), event: audit.CRLFetched},
 	{args: append(words("crl forget"), organisationCA), event: audit.CRLForgotten},
+	{args: append(words("organisation change kuntala --methods card --session-idle 10m --session-absolute 8h --support-phone 0912345 --from"), time.Now().AddDate(0, 0, 10).Format(time.DateOnly)), event: audit.PolicyPlanned},
 	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
 	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
 }
@@ -569,5 +570,34 @@ func TestOperator(t *testing.T) {
 	t.Setenv("SUDO_USER", "liisa")
 	if who, err := (&tool{}).actor(); err != nil || who.Name != "operator:liisa" {
 		t.Errorf("under sudo: %+v, %v", who, err)
+	}
+}
+
+// TestAChangeOfMethodsSaysWhoIsStranded before anything is applied (S8).
+func TestAChangeOfMethodsSaysWhoIsStranded(t *testing.T) {
+	k := newKit(t, store.SQLite)
+	k.ok("organisation", "create", "kuntala", "--name", "Kuntala", "--methods", "app,card", "--apply")
+	for _, name := range []string{"aino.alku", "bertta.uusi"} {
+		k.ok("user", "create", name, "--organisation", "kuntala", "--given-name", "Aino", "--family-name", "Alku", "--apply")
+	}
+	k.linkAuthenticator("aino.alku")
+	type result struct {
+		Result struct {
+			Effect  effectView
+			Planned *planView
+			Methods []string
+		}
+	}
+	day := time.Now().AddDate(0, 0, 20)
+	for _, args := range [][]string{{}, {"--from", day.Format(time.DateOnly)}, {"--from", day.Format(time.RFC3339)}} {
+		r := decode[result](t, k.ok(append([]string{"organisation", "change", "kuntala", "--methods", "card", "--json"}, args...)...)).Result
+		if r.Effect.People != 2 || r.Effect.Stranded != 1 || r.Effect.Without != 1 || !slices.Equal(r.Effect.StrandedPeople, []string{"aino.alku"}) || (r.Planned != nil) != (len(args) > 0) {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	for _, wrong := range [][]string{{"--from", "tomorrow"}, {"--from", day.Format(time.DateOnly), "--name", "Other"}} {
+		if _, _, code := k.run(append([]string{"organisation", "change", "kuntala", "--methods", "card"}, wrong...)...); code != exitInvalid {
+			t.Errorf("%v: exit code %d", wrong, code)
+		}
 	}
 }

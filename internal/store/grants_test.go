@@ -72,6 +72,15 @@ var losses = []struct {
 		o.Methods = identity.MethodsOf(identity.MethodApp, identity.MethodToken)
 		return tx.SaveOrganisation(o)
 	}, "method_not_permitted_by_employer"},
+	{"method forbidden by a plan that has begun", func(tx identity.Tx, u identity.User) error { // S5, S8
+		o, err := tx.Organisation(u.Organisation)
+		if err != nil {
+			return err
+		}
+		o.Planned = identity.Plan{Policy: o.Policy(), From: noon, Was: o.Methods}
+		o.Planned.Policy.Methods = identity.MethodsOf(identity.MethodApp, identity.MethodToken)
+		return tx.SaveOrganisation(o)
+	}, "method_not_permitted_by_employer"},
 }
 
 func TestAGrantStandsOnItsUser(t *testing.T) {

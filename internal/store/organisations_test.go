@@ -106,3 +106,71 @@ func TestReadsOfAChangeLockTheirRow(t *testing.T) {
 		}
 	})
 }
+
+// A planned change comes back as it was saved, and counts from its time on in every
+// read; while it is to come, nothing else does.
+func TestAPlanIsKeptWithItsOrganisation(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		o := addOrganisation(t, s, "tax", identity.MethodCard, identity.MethodToken)
+		o.Created = utc(o.Created)
+		o.SessionIdle, o.SessionAbsolute, o.ResponsibleContact, o.SupportPhone, o.SupportHours = 10*time.Minute, 8*time.Hour, "responsible@example.org", "09 123", "8–16"
+		for from, begun := range map[time.Time]bool{noon.Add(time.Second): false, noon: true, noon.Add(-time.Hour): true} {
+			plan := identity.Plan{Policy: identity.Policy{Methods: identity.Methods(identity.MethodApp), ITContact: "new"}, From: from.UTC(), Was: o.Methods, By: "user:x", Made: noon.UTC()}
+			o.Planned = plan
+			must(t, s.Change(t.Context(), func(tx identity.Tx) error { return tx.SaveOrganisation(o) }))
+			o.Version++
+			want := o
+			if begun {
+				want = o.With(plan.Policy)
+			}
+			if got, err := s.Organisation(t.Context(), "tax"); err != nil || got != want {
+				t.Errorf("from %v:\ngot  %+v, %v\nwant %+v", from, got, err, want)
+			}
+			due, err := s.DuePlans(t.Context(), noon, 10)
+			if must(t, err); (len(due) == 1) != begun {
+				t.Errorf("from %v: due %v", from, due)
+			}
+		}
+		o.Planned.Policy.Methods = 0
+		if err := s.Change(t.Context(), func(tx identity.Tx) error { return tx.SaveOrganisation(o) }); err == nil {
+			t.Error("a plan without a method was saved")
+		}
+	})
+}
+
+// Of fifty who go on with a notice, one does.
+func TestAPolicyNoticeIsMovedByOne(t *testing.T) {
+	replicas(t, func(t *testing.T, s [2]*store.Store) {
+		addOrganisation(t, s[0], "tax")
+		n := identity.PolicyNotice{ID: "n1", Organisation: "tax", Before: 7, After: 1, From: noon.UTC(), Made: noon.UTC()}
+		must(t, s[0].Change(t.Context(), func(tx identity.Tx) error { return tx.AddPolicyNotice(n) }))
+		for _, over := range []bool{false, true} {
+			list, err := s[1].PolicyNotices(t.Context())
+			if must(t, err); len(list) != 1 || list[0] != n {
+				t.Fatalf("listed %+v, want %+v", list, n)
+			}
+			moved := make([]bool, 50)
+			for _, err := range race(50, func(i int) error {
+				return s[i%2].Change(t.Context(), func(tx identity.Tx) (err error) {
+					moved[i], err = tx.MovePolicyNotice(n, "aino", over)
+					return err
+				})
+			}) {
+				must(t, err)
+			}
+			won := 0
+			for _, m := range moved {
+				if m {
+					won++
+				}
+			}
+			if won != 1 {
+				t.Errorf("over %v: %d moved it", over, won)
+			}
+			n.Told = "aino"
+		}
+		if list, err := s[0].PolicyNotices(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("left %+v, %v", list, err)
+		}
+	})
+}

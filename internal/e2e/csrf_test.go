@@ -33,6 +33,7 @@ var posts = map[string]string{
 	"userservices /card/confirm": byForm, "userservices /password": byForm, "app /logout": byForm, "app /backchannel-logout": byKey,
 	"api /api/v1/me/authenticator": byKey, "api /api/v1/me/authenticator/confirm": byKey, "api /api/v1/me/authenticator/trial": byKey, "api /api/v1/me/card/attempt": byKey,
 	"api /api/v1/me/card/seen": byKey, "api /api/v1/me/card/link": byKey, "api /api/v1/me/password": byKey,
+	"api /api/v1/organisations": byKey, "api /api/v1/organisations/{organisation}/disable": byKey, "api /api/v1/organisations/{organisation}/enable": byKey, "api /api/v1/organisations/{organisation}/policy": byKey,
 	"api /api/v1/clients": byKey, "api /api/v1/clients/{id}/enable": byKey, "api /api/v1/clients/{id}/disable": byKey, "api /api/v1/clients/{id}/secret": byKey,
 	"api /api/v1/people": byKey, "api /api/v1/people/{user}/disable": byKey, "api /api/v1/people/{user}/enable": byKey,
 	"api /api/v1/people/{user}/first-password": byKey, "api /api/v1/people/{user}/roles": byKey,

@@ -130,7 +130,7 @@ func (s *Store) search(db *gorm.DB, q identity.Search, now time.Time) (string, a
 	}
 	for i := range words {
 		if i != rarest {
-			where += " and exists (select 1 from user_words w where w.user_id = u.id and " + begins(i) + ")"
+			where += " and (select 1 from user_words w where w.user_id = u.id and " + begins(i) + " limit 1) = 1" // SQLite would make a join of an exists, and begin at it
 		}
 	}
 	if in := views[q.View]; in != "" {

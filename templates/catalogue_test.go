@@ -37,6 +37,8 @@ var families = []string{
 	"con.event.",      // console: the type of an event
 	"con.reason.",     // console: why, as a code
 	"con.method.",     // console: how
+	"con.letters.by.", // templates: a channel
+	"con.keys.",       // templates: a state, what is done
 	"con.role.",       // templates: print "con.role." with a role
 	"cardtest.check.", // templates: what a card test tells
 	"cardtest.state.",

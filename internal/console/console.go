@@ -15,6 +15,7 @@
 //	people.go      lists of people      person.go   one of them, and what is done to them
 //	clients.go     relying parties
 //	audit.go       the audit trail, statistics
+//	letters.go     letters that were given up      trust.go    whose cards are accepted      keys.go    signing keys
 //
 // A list is asked for by GET with its filter in the query, and pages by "after". A
 // dangerous act has a page of its own: GET says what will happen, POST does it.
@@ -115,6 +116,9 @@ var sections = []section{
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
 	{statisticsPath, "statistics.see", "con.statistics", "con.statistics.about"},
 	{auditPath, "audit.see", "con.audit", "con.audit.about"},
+	{lettersPath, "letters.see", "con.letters", "con.letters.about"},
+	{trustPath, "trust.see", "con.trust", "con.trust.about"},
+	{keysPath, "keys.see", "con.keys", "con.keys.about"},
 }
 
 // Routes adds the pages. What answers a POST is there by GET at the same path,
@@ -146,6 +150,15 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /audit":                p.audit,
 		"GET /audit/file":           p.auditFile,
 		"GET /people/{user}/events": p.events,
+		"GET /letters":              p.letters,
+		"POST /letters":             p.decideLetter,
+		"GET /letters/discard":      p.discard,
+		"POST /letters/discard":     p.discarded,
+		"GET /trust":                p.trust,
+		"POST /trust":               p.forgetIssuer,
+		"GET /keys":                 p.keys,
+		"GET /keys/change":          p.keyChange,
+		"POST /keys/change":         p.keyChanged,
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}

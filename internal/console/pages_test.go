@@ -13,6 +13,7 @@ var structs = map[string]web.Content{
 	"people": &peoplePage{}, "person": &personPage{}, "person_new": &newPersonPage{}, "person_issued": &issuedPage{}, "person_edit": &editPersonPage{},
 	"person_act": &actPage{}, "person_roles": &rolesPage{},
 	"audit": &auditPage{}, "statistics": &statisticsPage{},
+	"letters": &lettersPage{}, "letter_discard": &discardPage{}, "trust": &trustPage{}, "keys": &keysPage{}, "key_change": &keyChangePage{},
 }
 
 // Every template fits the struct that it is rendered with, also on paths that no

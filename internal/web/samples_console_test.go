@@ -42,7 +42,7 @@ func inConsole() web.Page {
 }
 
 func consoleSamples() []sample {
-	return []sample{
+	return append(mailSamples(), []sample{
 		{"console/home", "", []string{"console", "roles", "logout", "session-warning"}, func(w string) web.Content {
 			return &consoleHomePage{Page: inConsole(), Name: "Oona" + w, Organisation: w, Roles: []string{"responsible", "helpdesk", "operator", "auditor"},
 				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}, Due: []tab{{"/people?view=unlinked", "con.people.view.unlinked", 3, false}}}
@@ -53,5 +53,5 @@ func consoleSamples() []sample {
 			return &clientsPage{Page: inConsole(), Filter: w, Clients: []clientRow{{ID: "demo" + w, Name: w, Address: "https://service.example.test/" + w}, {ID: "b", Disabled: true, Registered: true}}, Pager: pager{"/clients", "/clients?after=b"}}
 		}},
 		{"console/clients", "none", []string{"clients", "none"}, func(string) web.Content { return &clientsPage{Page: inConsole(), Filter: "x"} }},
-	}
+	}...)
 }

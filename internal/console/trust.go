@@ -1,0 +1,61 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
+)
+
+const (
+	trustPath = "/trust"
+	endsSoon  = 90 * 24 * time.Hour // a CA's end
+)
+
+type trustPage struct {
+	web.Page
+	Trust       portti.Trust
+	Authorities []authorityRow
+	Strangers   []portti.UnknownIssuer
+	May         bool // forget
+}
+
+type authorityRow struct {
+	portti.Authority
+	Ended, EndsSoon bool
+}
+
+// trust tells whose cards are accepted, and whose were shown and are not.
+func (p *Pages) trust(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return p.showTrust(w, r, v, nil)
+}
+
+func (p *Pages) showTrust(w http.ResponseWriter, r *http.Request, v *visit, wrong error) error {
+	trust, err := p.api.Trust(r.Context(), v.token)
+	if err != nil {
+		return refused(err)
+	}
+	met, err := p.api.UnknownIssuers(r.Context(), v.token)
+	if err != nil {
+		return refused(err)
+	}
+	page := &trustPage{Trust: trust, Strangers: met.Issuers, May: v.may("trust.change")}
+	for _, a := range trust.Authorities {
+		left := a.NotAfter.Sub(p.now())
+		page.Authorities = append(page.Authorities, authorityRow{a, left <= 0, left > 0 && left < endsSoon})
+	}
+	if wrong != nil {
+		return p.again(w, r, "trust", &page.Page, page, wrong)
+	}
+	return p.show(w, r, http.StatusOK, "trust", page)
+}
+
+// forgetIssuer deletes a CA from the list of those that were met. It comes back
+// with its next card, so nothing is lost.
+func (p *Pages) forgetIssuer(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := p.api.ForgetIssuer(r.Context(), v.token, r.PostFormValue("issuer")); err != nil {
+		return p.showTrust(w, r, v, refused(err))
+	}
+	return see(w, r, trustPath)
+}

@@ -28,17 +28,20 @@ func load(t *testing.T) *Texts {
 
 // families are keys that are put together while the program runs, and how.
 var families = []string{
-	"fault.",          // web: "fault." + the code of a fault, with ".title", ".do" and the field
-	"error.",          // web: the family of a kind of fault
-	"doctor.cause.",   // templates: print "doctor.cause." .Cause
-	"card.kind.",      // templates: print "card.kind." .Kind
-	"us.card.state.",  // templates: print "us.card.state." .State
-	"con.people.",     // templates: a view, an act, a state of a person, a kind of link
-	"con.event.",      // console: the type of an event
-	"con.reason.",     // console: why, as a code
-	"con.method.",     // console: how
-	"con.letters.by.", // templates: a channel
-	"con.keys.",       // templates: a state, what is done
+	"fault.",             // web: "fault." + the code of a fault, with ".title", ".do" and the field
+	"error.",             // web: the family of a kind of fault
+	"doctor.cause.",      // templates: print "doctor.cause." .Cause
+	"card.kind.",         // templates: print "card.kind." .Kind
+	"us.card.state.",     // templates: print "us.card.state." .State
+	"con.people.",        // templates: a view, an act, a state of a person, a kind of link
+	"con.event.",         // console: the type of an event
+	"con.reason.",        // console: why, as a code
+	"con.method.",        // console: how
+	"con.letters.by.",    // templates: a channel
+	"con.keys.",          // templates: a state, what is done
+	"con.client.method.", // templates: print "con.client.method." with a method
+	"con.weight.",        // templates: of a finding of the client doctor
+	"con.symptom.",
 	"con.role.",       // templates: print "con.role." with a role
 	"cardtest.check.", // templates: what a card test tells
 	"cardtest.state.",
@@ -203,6 +206,25 @@ func TestEveryCauseHasItsText(t *testing.T) {
 	for _, k := range texts.Keys() {
 		if c, ok := strings.CutPrefix(k, "doctor.cause."); ok && !slices.Contains(causes, c) {
 			t.Errorf("%s is of no cause", k)
+		}
+	}
+}
+
+func TestEverySymptomHasItsText(t *testing.T) {
+	texts := load(t)
+	for family, values := range map[string][]string{"con.symptom.": constants(t, "internal/openid/checkup.go", "Symptom"), "con.weight.": constants(t, "internal/openid/checkup.go", "Weight")} {
+		if len(values) < 3 {
+			t.Errorf("%s: only %v", family, values)
+		}
+		for _, v := range values {
+			if !texts.Has(family + v) {
+				t.Errorf("there is no %s%s", family, v)
+			}
+		}
+		for _, k := range texts.Keys() {
+			if v, ok := strings.CutPrefix(k, family); ok && !slices.Contains(values, v) {
+				t.Errorf("%s is of nothing", k)
+			}
 		}
 	}
 }

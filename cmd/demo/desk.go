@@ -48,7 +48,7 @@ type desk struct {
 // places are where the parts of the demo are.
 type places struct {
 	Issuer, UserServices, Console, Service, Records, Lab string
-	CardHost                                    string // host and port
+	CardHost                                             string // host and port
 }
 
 // desk makes the handler of the desk's host.

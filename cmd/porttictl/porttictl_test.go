@@ -509,6 +509,12 @@ func TestListsAndFilters(t *testing.T) {
 	if out := k.ok("user", "list"); !strings.Contains(out, "USERNAME") || !strings.Contains(out, "aino.alku  kuntala") {
 		t.Errorf("table: %s", out)
 	}
+	if found := decode[[]symptomView](t, k.ok("client", "doctor", "records", "--json")); len(found) == 0 || found[0].Symptom == "" || found[0].Explanation == "" {
+		t.Errorf("the client doctor finds %+v", found)
+	}
+	if out := k.ok("client", "doctor", "records"); !strings.Contains(out, "WEIGHT") || !strings.Contains(out, "note") {
+		t.Errorf("the client doctor says %s", out)
+	}
 	if v := decode[clientView](t, k.ok("client", "show", "records", "--json")); !v.RequirePKCE || v.Algorithm != keys.RS256 || v.AuthMethod != "client_secret_basic" {
 		t.Errorf("defaults of a client: %+v", v)
 	}

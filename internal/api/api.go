@@ -62,6 +62,7 @@ type API struct {
 	Letters     Letters
 	CardTrust   CardTrust
 	Keys        Keys
+	Checkups    Checkups
 	Issuer      string                           // for the address that resumes a waiting sign-in
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
 	MinPassword int                              // the least length of a new password, for pages to tell
@@ -97,6 +98,11 @@ type Consents interface {
 // Refusals explains refused requests: openid.Provider.
 type Refusals interface {
 	Refusal(ctx context.Context, reference string) (openid.Refusal, error)
+}
+
+// Checkups looks at registrations for what will hurt: openid.Provider.
+type Checkups interface {
+	Checkup(ctx context.Context, c openid.Client) []openid.Finding
 }
 
 // Registered reads registrations: store.Store.
@@ -185,6 +191,8 @@ func (a *API) everyday() []operation {
 		operator(a, "POST /api/v1/clients/{id}/disable", identity.ClientsChange, "Stop a client and its tokens", a.disableClient),
 		operator(a, "POST /api/v1/clients/{id}/enable", identity.ClientsChange, "Open a disabled client again", a.enableClient),
 		operator(a, "POST /api/v1/clients/{id}/secret", identity.ClientsChange, "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+
+		operator(a, "GET /api/v1/clients/{id}/doctor", identity.ClientsSee, "What about a registration is permitted and will probably hurt", a.examineClient),
 
 		operator(a, "GET /api/v1/doctor/{reference}", identity.RefusalsSee, "Why a service's request was refused; kept for a day", a.showRefusal),
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -397,4 +398,28 @@ func (w *world) send(token, method, path, body string, header http.Header) (*htt
 	raw, err := io.ReadAll(res.Body)
 	w.must(err)
 	return res, string(raw)
+}
+
+// checkups finds what a test registers without a contact.
+type checkups struct{}
+
+func (checkups) Checkup(_ context.Context, c openid.Client) []openid.Finding {
+	return openid.Checkup(c, openid.NewACRs("urn:portti:acr:"), false, time.Now())
+}
+
+// The doctor says what is wrong with a registration, in words of its own, the
+// worst first; to those who may see it.
+func TestTheClientDoctor(t *testing.T) {
+	w := operators(t)
+	found, err := w.ClientDoctor(t.Context(), w.person(), "console")
+	w.must(err)
+	if len(found) < 3 || found[0].Symptom != "no_pkce" || found[0].Weight != "warning" || found[0].Member != "require_pkce" || found[0].Explanation == "" {
+		t.Errorf("%+v", found)
+	}
+	if _, err := w.ClientDoctor(t.Context(), w.robot(), "none"); portti.Code(err) != "client_not_found" {
+		t.Errorf("of nobody: %v", err)
+	}
+	if _, err := w.ClientDoctor(t.Context(), w.person(func(g *openid.Grant) { g.Scopes = []string{"openid"} }), "console"); portti.Code(err) != "insufficient_scope" {
+		t.Errorf("without the scope: %v", err)
+	}
 }

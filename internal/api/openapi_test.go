@@ -33,6 +33,8 @@ var wire = map[reflect.Type]reflect.Type{
 	reflect.TypeFor[registrations]():     reflect.TypeFor[portti.Registrations](),
 	reflect.TypeFor[rotation]():          reflect.TypeFor[portti.Rotation](),
 	reflect.TypeFor[refusal]():           reflect.TypeFor[portti.Refusal](),
+	reflect.TypeFor[findings]():          reflect.TypeFor[portti.Findings](),
+	reflect.TypeFor[finding]():           reflect.TypeFor[portti.Finding](),
 	reflect.TypeFor[openid.Sent]():       reflect.TypeFor[portti.SentParameter](),
 	reflect.TypeFor[openid.Registered](): reflect.TypeFor[portti.RegisteredValue](),
 }

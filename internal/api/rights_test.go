@@ -57,7 +57,7 @@ func newHouse(t *testing.T) *house {
 	site, err := web.New(web.Settings{Brand: "Portti", PublicURL: "http://id.localhost", Pages: []string{"signin"}})
 	h.must(err)
 	h.API = &API{Directory: directoryOver(t, h.db), Tokens: h, Registered: h.db, Clients: &openid.Clients{Store: h.db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now},
-		Refusals: noRefusals{}, Issuer: "https://id.example", Now: time.Now, MinPassword: 15}
+		Refusals: noRefusals{}, Checkups: noCheckups{}, Issuer: "https://id.example", Now: time.Now, MinPassword: 15}
 	h.Letters, h.CardTrust.Strangers = h.db, h.db
 	master, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster() + "\n"))
 	h.must(err)
@@ -247,3 +247,7 @@ type noRefusals struct{}
 func (noRefusals) Refusal(context.Context, string) (openid.Refusal, error) {
 	return openid.Refusal{}, fault.New(fault.NotFound, "refusal_unknown", "Unknown.")
 }
+
+type noCheckups struct{}
+
+func (noCheckups) Checkup(context.Context, openid.Client) []openid.Finding { return nil }

@@ -20,6 +20,7 @@ type clientsPage struct {
 	web.Page
 	Filter  string
 	Clients []clientRow
+	Change  bool
 	Pager   pager
 }
 
@@ -35,7 +36,7 @@ func (p *Pages) clients(w http.ResponseWriter, r *http.Request, v *visit) error 
 	if err != nil {
 		return refused(err)
 	}
-	page := &clientsPage{Filter: strings.TrimSpace(r.FormValue("q"))}
+	page := &clientsPage{Filter: strings.TrimSpace(r.FormValue("q")), Change: v.may("clients.change")}
 	after, next := r.FormValue("after"), ""
 	for _, c := range all {
 		row := rowOf(v, c)

@@ -13,9 +13,11 @@
 //	list.go        pages of long lists       why.go     reason and ticket of an act
 //	chart.go       charts without script
 //	people.go      lists of people      person.go   one of them, and what is done to them
-//	clients.go     relying parties
 //	audit.go       the audit trail, statistics
 //	letters.go     letters that were given up      trust.go    whose cards are accepted      keys.go    signing keys
+//	clients.go     relying parties: the list
+//	client.go      one of them: doctor, secret, stop and start, test; refused requests
+//	clientform.go  its registration, as a form and as a document
 //
 // A list is asked for by GET with its filter in the query, and pages by "after". A
 // dangerous act has a page of its own: GET says what will happen, POST does it.
@@ -119,6 +121,7 @@ var sections = []section{
 	{lettersPath, "letters.see", "con.letters", "con.letters.about"},
 	{trustPath, "trust.see", "con.trust", "con.trust.about"},
 	{keysPath, "keys.see", "con.keys", "con.keys.about"},
+	{refusalsPath, "refusals.see", "con.refusals", "con.refusals.about"},
 }
 
 // Routes adds the pages. What answers a POST is there by GET at the same path,
@@ -144,8 +147,6 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /people/{user}/roles":           p.personRoles,
 		"POST /people/{user}/roles":          p.changeRoles,
 
-		"GET /clients": p.clients,
-
 		"GET /statistics":           p.statistics,
 		"GET /audit":                p.audit,
 		"GET /audit/file":           p.auditFile,
@@ -159,6 +160,24 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /keys":                 p.keys,
 		"GET /keys/change":          p.keyChange,
 		"POST /keys/change":         p.keyChanged,
+
+		"GET " + newClientPath:        p.newClient,
+		"POST " + newClientPath:       p.createClient,
+		"GET /clients/{id}":           p.about("client"),
+		"GET /clients/{id}/doctor":    p.examine,
+		"GET /clients/{id}/edit":      p.editClient,
+		"POST /clients/{id}/edit":     p.changeClient,
+		"GET /clients/{id}/document":  p.document,
+		"POST /clients/{id}/document": p.changeDocument,
+		"GET /clients/{id}/secret":    p.askRotation,
+		"POST /clients/{id}/secret":   p.rotate,
+		"GET /clients/{id}/disable":   p.act("client_disable"),
+		"POST /clients/{id}/disable":  p.disable,
+		"GET /clients/{id}/enable":    p.act("client_enable"),
+		"POST /clients/{id}/enable":   p.enable,
+		"GET /clients/{id}/test":      p.try,
+		"POST /clients/{id}/test":     p.beginTest,
+		"GET " + refusalsPath:         p.refusal,
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}

@@ -14,6 +14,8 @@ var structs = map[string]web.Content{
 	"person_act": &actPage{}, "person_roles": &rolesPage{},
 	"audit": &auditPage{}, "statistics": &statisticsPage{},
 	"letters": &lettersPage{}, "letter_discard": &discardPage{}, "trust": &trustPage{}, "keys": &keysPage{}, "key_change": &keyChangePage{},
+	"client": &clientPage{}, "client_doctor": &clientPage{}, "client_disable": &clientPage{}, "client_enable": &clientPage{}, "client_rotate": &clientPage{}, "client_test": &clientPage{},
+	"client_secret": &secretPage{}, "client_form": &formPage{}, "client_document": &formPage{}, "refusal": &refusalPage{},
 }
 
 // Every template fits the struct that it is rendered with, also on paths that no

@@ -59,7 +59,7 @@ func TestTheConsoleHearsOfALogout(t *testing.T) {
 		heikki, v := w.Settled("heikki.tuki", "tietoapu", identity.MethodApp).With(identity.RoleHelpDesk), w.Visitor()
 		heikki.SignIn(v.Open(console)).Must("console")
 		v.Open(w.Origin("service") + "/records/1").Must("acr") // the same session at the provider
-		w.Clock.Advance(10 * time.Second) // who has only just signed in is not sent to do so again
+		w.Clock.Advance(10 * time.Second)                      // who has only just signed in is not sent to do so again
 		v.Open(w.Origin("service") + "/records/1").Press("logout").Must("signed-out")
 		eventually(t, "the Console has heard of it", func() bool { return v.Open(console).Has("login-submit") })
 

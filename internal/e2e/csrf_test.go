@@ -41,15 +41,19 @@ var posts = map[string]string{
 	"signin /order": byForm, "signin /signin/{tx}/order": byForm, "signin /signin/{tx}/asked": byForm,
 	"signin /order/link/{secret}/confirm": byForm, "signin /order/link/{secret}/cancel": byForm, "signin /order/link/{secret}/freeze": byForm,
 	"userservices /order/cancel": byForm, "userservices /freeze": byForm, "api /api/v1/me/order/cancel": byKey, "api /api/v1/me/freeze": byKey,
+	"console /people/new": byForm, "console /people/{user}/edit": byForm, "console /people/{user}/disable": byForm, "console /people/{user}/enable": byForm,
+	"console /people/{user}/first-password": byForm, "console /people/{user}/roles": byForm,
+	"console /registration": byForm, "console /clients/{id}/edit": byForm, "console /clients/{id}/document": byForm, "console /clients/{id}/secret": byForm,
+	"console /clients/{id}/disable": byForm, "console /clients/{id}/enable": byForm, "console /clients/{id}/test": byForm,
 	"service /logout": byOrigin, "service /logout/backchannel": byKey,
 }
 
 // TestEveryPostIsKnown reads the routes from the code that registers them.
 func TestEveryPostIsKnown(t *testing.T) {
-	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "cardFailedPath": "/card/failed", "path": ""}
+	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "newClientPath": "/registration", "cardFailedPath": "/card/failed", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
 	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
-	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "app": "../app/app.go", "api": "../api/api.go", "service": "../../cmd/demoservice/service/service.go"} {
+	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "app": "../app/app.go", "console": "../console/console.go", "api": "../api/api.go", "service": "../../cmd/demoservice/service/service.go"} {
 		for _, m := range route.FindAllStringSubmatch(string(must(os.ReadFile(file))(t)), -1) {
 			path := m[1]
 			if path == "" {
@@ -97,6 +101,9 @@ func TestCrossSitePosts(t *testing.T) {
 		must(0, home.ParseForm())(t)
 		usToken := home.PostForm.Get("csrf")
 		signedIn.Open(w.Origin("service") + "/records/1").Must("acr")
+		admin := w.Visitor()
+		desk := w.Settled("oona.operaattori", "tietoapu", identity.MethodApp).With(identity.RoleOperator).SignIn(admin.Open(w.Origin("console") + "/")).Form("logout")
+		must(0, desk.ParseForm())(t)
 		confirm := signedIn.Open(w.Issuer() + "/end_session").Form("logout-confirm")
 		must(0, confirm.ParseForm())(t)
 
@@ -111,6 +118,9 @@ func TestCrossSitePosts(t *testing.T) {
 				victim, right = signedIn, confirm.PostForm.Get("csrf")
 			case room == "userservices", room == "app": // both apps' routes of package app are the same
 				victim, right, base = signedIn, usToken, w.Origin("services")
+			case room == "console":
+				victim, right, base = admin, desk.PostForm.Get("csrf"), w.Origin("console")
+				path = strings.Replace(path, "{id}", "records", 1)
 			case room == "service":
 				victim, base = signedIn, w.Origin("service")
 			}
@@ -156,6 +166,7 @@ func TestCrossSitePosts(t *testing.T) {
 		// Nothing was changed by any of it.
 		v.Open(tx).Must("login-submit")
 		signedIn.Open(w.Origin("services") + "/").Must("change-password")
+		admin.Open(w.Origin("console") + "/clients/records").Must("enabled")
 		if !signedIn.Open(w.Origin("service") + "/").Has("who") {
 			t.Error("another site logged the person out of the Service")
 		}

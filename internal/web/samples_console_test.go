@@ -3,7 +3,10 @@ package web_test
 import (
 	"time"
 
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
+	"github.com/portti-id/portti/pkg/rp"
 )
 
 // The structs of the Console's pages, each with everything set. A page's own slice
@@ -30,7 +33,62 @@ type clientsPage struct {
 	web.Page
 	Filter  string
 	Clients []clientRow
+	Change  bool
 	Pager   pager
+}
+
+type clientPage struct {
+	web.Page
+	ID, Name                          string
+	Registered                        portti.Registration
+	Created, Disabled, OldSecretUntil time.Time
+	Self, Secret, Change              bool
+	Findings                          []portti.Finding
+	Keep, Fits, Level                 string
+	Session                           *rp.Session
+}
+
+type secretPage struct {
+	web.Page
+	ID, Name, Secret string
+	Until            time.Time
+	New              bool
+}
+
+type formPage struct {
+	web.Page
+	ID, Name, Version, Document            string
+	Form                                   map[string]string
+	AuthMethods, Levels, Types, Algorithms []web.Option
+}
+
+type refusalPage struct {
+	web.Page
+	Asked   string
+	Refusal *portti.Refusal
+	When    string
+}
+
+func aClient(w string) *clientPage {
+	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Keep: "24" + w, Level: "urn:portti:acr:card" + w,
+		Registered: portti.Registration{HomeURI: w + "x", RedirectURIs: []string{w + "x", "b"}, PostLogoutRedirectURIs: []string{w + "x", "b"}, BackChannelLogoutURI: w + "x", Scope: w, GrantTypes: []string{"a", w + "b"}, AuthMethod: w,
+			MinimumACR: w + "x", Methods: []string{"card", "app", "token"}},
+		Findings: []portti.Finding{{Symptom: "no_pkce", Weight: "warning", Member: "require_pkce" + w, Value: w + "x"}, {Symptom: "disabled", Weight: "problem", Value: w + "x"}, {Symptom: "rs256", Weight: "note", Member: w + "x"}}}
+}
+
+func aForm(w string) *formPage {
+	p := &formPage{Page: inConsole(), Form: map[string]string{}, Document: "{}" + w}
+	for _, name := range []string{"client_id", "client_name-fi", "client_name-sv", "client_name-en", "client_uri", "redirect_uris", "post_logout_redirect_uris", "backchannel_logout_uri", "scope", "grant_types", "contacts", "access_token_lifetime"} {
+		p.Form[name] = w
+	}
+	p.Form["method-card"], p.Form["require_pkce"], p.Form["minimum_acr"] = "true", "true", "b"
+	for _, options := range []*[]web.Option{&p.AuthMethods, &p.Levels, &p.Types, &p.Algorithms} {
+		*options = []web.Option{{Value: "a", Label: "A" + w}, {Value: "b", Label: w + "B"}}
+	}
+	for _, field := range []string{"client_name-fi", "redirect_uris", "minimum_acr", "method-card", ""} {
+		p.Wrong(fault.New(fault.Invalid, "number_invalid", "wrong").In(field))
+	}
+	return p
 }
 
 // inConsole is a page of somebody who is signed in to the Console.
@@ -50,7 +108,49 @@ func consoleSamples() []sample {
 		{"console/no_role", "", []string{"no-role", "logout"}, func(string) web.Content { return &plainPage{} }},
 		{"console/signed_out", "", []string{"logged-out"}, func(string) web.Content { return &plainPage{} }},
 		{"console/clients", "", []string{"clients", "q", "first-page", "next-page"}, func(w string) web.Content {
-			return &clientsPage{Page: inConsole(), Filter: w, Clients: []clientRow{{ID: "demo" + w, Name: w, Address: "https://service.example.test/" + w}, {ID: "b", Disabled: true, Registered: true}}, Pager: pager{"/clients", "/clients?after=b"}}
+			return &clientsPage{Page: inConsole(), Filter: w, Clients: []clientRow{{ID: "demo" + w, Name: "Demo" + w, Address: "https://service.example.test/" + w}, {ID: "b", Name: "B", Disabled: true, Registered: true}}, Change: true, Pager: pager{"/clients", "/clients?after=b"}}
+		}},
+		{"console/client", "", []string{"client", "client-id", "enabled", "doctor", "test", "edit", "document", "rotate", "disable"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client", "closed", []string{"disabled", "enable"}, func(w string) web.Content {
+			return &clientPage{Page: inConsole(), ID: "records", Name: w + "x", Disabled: day, Change: true}
+		}},
+		{"console/client_doctor", "", []string{"findings"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client_doctor", "healthy", []string{"healthy"}, func(w string) web.Content { return &clientPage{Page: inConsole(), ID: "records", Name: w + "x"} }},
+		{"console/client_disable", "", []string{"act", "confirm"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client_enable", "", []string{"act", "confirm"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client_rotate", "", []string{"act", "keep", "confirm"}, func(w string) web.Content {
+			p := aClient(w)
+			p.Wrong(fault.New(fault.Invalid, "keep_invalid", "wrong").In("keep"))
+			return p
+		}},
+		{"console/client_secret", "", []string{"made", "secret", "to-client"}, func(w string) web.Content {
+			return &secretPage{Page: inConsole(), ID: "records", Name: w + "x", Secret: "s3cret" + w, Until: day}
+		}},
+		{"console/client_secret", "new", []string{"made", "secret"}, func(w string) web.Content {
+			return &secretPage{Page: inConsole(), ID: "records", Name: w + "x", Secret: "s3cret" + w, New: true}
+		}},
+		{"console/client_test", "", []string{"try", "begin"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client_test", "seen", []string{"try", "begin", "acr", "amr", "fits"}, func(w string) web.Content {
+			p := aClient(w)
+			p.Session, p.Fits = &rp.Session{ACR: "urn:portti:acr:card" + w, AMR: []string{"sc", w + "x"}, AuthTime: day}, "con.test.fits"
+			return p
+		}},
+		{"console/client_form", "new", []string{"form", "client_id", "redirect_uris", "minimum_acr", "save", "problems"}, func(w string) web.Content { return aForm(w) }},
+		{"console/client_form", "edit", []string{"form", "redirect_uris", "minimum_acr", "save"}, func(w string) web.Content {
+			p := aForm(w)
+			p.ID, p.Name, p.Version = "records", "Rekisteri"+w, "7"
+			return p
+		}},
+		{"console/client_document", "", []string{"whole", "document", "save"}, func(w string) web.Content {
+			p := aForm(w)
+			p.Problems = nil
+			p.ID, p.Name, p.Version = "records", "Rekisteri"+w, "7"
+			return p
+		}},
+		{"console/refusal", "", []string{"refusal", "reference", "doctor-find"}, func(w string) web.Content { return &refusalPage{Page: inConsole(), Asked: w} }},
+		{"console/refusal", "found", []string{"refusal", "doctor-refusal", "doctor-cause"}, func(w string) web.Content {
+			return &refusalPage{Page: inConsole(), Asked: w, When: "now", Refusal: &portti.Refusal{Reference: w + "x", Endpoint: "/authorize", Client: w + "x", Code: "invalid_request", Description: w, Parameter: "redirect_uri", Cause: "address_slash", Nearest: w + "x",
+				Sent: []portti.SentParameter{{Name: "state", Length: 3}, {Name: w + "x", Value: w + "x"}}, Registered: []portti.RegisteredValue{{Name: "redirect_uris", Values: []string{w, "x"}}, {Name: "scope"}}}}
 		}},
 		{"console/clients", "none", []string{"clients", "none"}, func(string) web.Content { return &clientsPage{Page: inConsole(), Filter: "x"} }},
 	}...)

@@ -43,3 +43,26 @@ func (c *Client) Refusal(ctx context.Context, token, reference string) (Refusal,
 	err := c.do(ctx, token, "GET", "/api/v1/doctor/"+url.PathEscape(reference), nil, &f)
 	return f, err
 }
+
+// Finding is something about a registration that is permitted and will probably
+// hurt.
+type Finding struct {
+	Symptom     string `json:"symptom"`          // a stable word, e.g. no_logout_notice
+	Weight      string `json:"weight"`           // problem, warning or note
+	Member      string `json:"member,omitempty"` // of the registration, e.g. redirect_uris
+	Value       string `json:"value,omitempty"`  // the one that is meant
+	Explanation string `json:"explanation"`      // of the symptom, in English
+}
+
+// Findings is what there is to say of a registration, the worst first.
+type Findings struct {
+	Findings []Finding `json:"findings"`
+}
+
+// ClientDoctor looks at a registration. The provider also tries whether the
+// client's address for logout notices answers.
+func (c *Client) ClientDoctor(ctx context.Context, token, id string) ([]Finding, error) {
+	var f Findings
+	err := c.do(ctx, token, "GET", clientPath(id)+"/doctor", nil, &f)
+	return f.Findings, err
+}

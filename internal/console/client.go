@@ -1,0 +1,206 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
+	"github.com/portti-id/portti/pkg/rp"
+)
+
+// clientPage is one service; the pages of acts on it show the same.
+type clientPage struct {
+	web.Page
+	ID, Name       string
+	Registered     portti.Registration
+	Created        time.Time
+	Disabled       time.Time
+	OldSecretUntil time.Time
+	Self, Secret   bool             // came by itself; has a secret that can be replaced
+	Change         bool             // the role may change it
+	Findings       []portti.Finding // of the doctor
+	Keep           string           // hours, as typed
+	Session        *rp.Session      // of a test
+	Fits           string           // key of what the test says
+	Level          string           // the level that is asked for in a test; "" for any
+}
+
+func clientPath(id, page string) string { return clientsPath + "/" + url.PathEscape(id) + page }
+
+// client reads the service of a path.
+func (p *Pages) client(r *http.Request, v *visit) (*clientPage, portti.Registered, error) {
+	c, err := p.api.RegisteredClient(r.Context(), v.token, r.PathValue("id"))
+	if err != nil {
+		return nil, c, refused(err)
+	}
+	return &clientPage{ID: c.Client.ID, Name: clientName(v.lang, c.Client), Registered: c.Client, Created: c.Created, Disabled: c.Disabled, OldSecretUntil: c.OldSecretUntil,
+		Self: c.SelfRegistered, Secret: slices.Contains(secretMethods, c.Client.AuthMethod), Change: v.may("clients.change")}, c, nil
+}
+
+var secretMethods = []string{"", "client_secret_basic", "client_secret_post"}
+
+// about shows a page about a service.
+func (p *Pages) about(name string) page {
+	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		page, _, err := p.client(r, v)
+		if err != nil {
+			return err
+		}
+		return p.show(w, r, http.StatusOK, name, page)
+	}
+}
+
+// act is about for those who may do it.
+func (p *Pages) act(name string) page {
+	show := p.about(name)
+	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		if err := v.need("clients.change"); err != nil {
+			return err
+		}
+		return show(w, r, v)
+	}
+}
+
+// examine shows what the doctor finds.
+func (p *Pages) examine(w http.ResponseWriter, r *http.Request, v *visit) error {
+	page, _, err := p.client(r, v)
+	if err != nil {
+		return err
+	}
+	if page.Findings, err = p.api.ClientDoctor(r.Context(), v.token, page.ID); err != nil {
+		return refused(err)
+	}
+	return p.show(w, r, http.StatusOK, "client_doctor", page)
+}
+
+func (p *Pages) disable(w http.ResponseWriter, r *http.Request, v *visit) error {
+	_, err := p.api.DisableClient(r.Context(), v.token, r.PathValue("id"), portti.Apply)
+	return p.done(w, r, err)
+}
+
+func (p *Pages) enable(w http.ResponseWriter, r *http.Request, v *visit) error {
+	_, err := p.api.EnableClient(r.Context(), v.token, r.PathValue("id"), portti.Apply)
+	return p.done(w, r, err)
+}
+
+// done leads back to the service after an act.
+func (p *Pages) done(w http.ResponseWriter, r *http.Request, err error) error {
+	if code := portti.Code(err); err != nil && code != "client_disabled" && code != "client_enabled" { // it is as wanted
+		return refused(err)
+	}
+	return see(w, r, clientPath(r.PathValue("id"), ""))
+}
+
+const keepByDefault = "24" // hours
+
+func (p *Pages) askRotation(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := v.need("clients.change"); err != nil {
+		return err
+	}
+	page, _, err := p.client(r, v)
+	if err != nil {
+		return err
+	}
+	page.Keep = keepByDefault
+	return p.show(w, r, http.StatusOK, "client_rotate", page)
+}
+
+// secretPage shows a secret, once: the page is the answer itself.
+type secretPage struct {
+	web.Page
+	ID, Name, Secret string
+	Until            time.Time // the one before works until then; zero for none
+	New              bool      // the service was registered just now
+}
+
+func (p *Pages) rotate(w http.ResponseWriter, r *http.Request, v *visit) error {
+	page, _, err := p.client(r, v)
+	if err != nil {
+		return err
+	}
+	page.Keep = strings.TrimSpace(r.PostFormValue("keep"))
+	hours, err := strconv.Atoi(page.Keep)
+	if err != nil || hours < 0 || hours > 30*24 {
+		return p.again(w, r, "client_rotate", &page.Page, page, fault.New(fault.Invalid, "keep_invalid", "Give a number of hours, 720 at most.").In("keep"))
+	}
+	c, err := p.api.RotateSecret(r.Context(), v.token, page.ID, time.Duration(hours)*time.Hour, portti.Apply)
+	if err != nil {
+		return p.again(w, r, "client_rotate", &page.Page, page, registrationProblem(err))
+	}
+	return p.show(w, r, http.StatusOK, "client_secret", &secretPage{ID: page.ID, Name: page.Name, Secret: c.Secret, Until: c.OldSecretUntil})
+}
+
+// try shows what a sign-in at the level of the service came to: one of the person
+// who asks, to the Console itself. See docs/adr/0141.
+func (p *Pages) try(w http.ResponseWriter, r *http.Request, v *visit) error {
+	page, _, err := p.client(r, v)
+	if err != nil {
+		return err
+	}
+	page.Level = page.Registered.MinimumACR
+	if r.URL.Query().Has("seen") {
+		page.Session, page.Fits = v.session, "con.test.fits"
+		card := slices.Contains(v.session.AMR, "sc")
+		methods := page.Registered.Methods
+		switch {
+		case page.Level == p.app.Card && v.session.ACR != p.app.Card:
+			page.Fits = "con.test.weak"
+		case len(methods) == 0:
+		case card && !slices.Contains(methods, "card"), !card && !slices.Contains(methods, "app") && !slices.Contains(methods, "token"):
+			page.Fits = "con.test.method"
+		case !card && !(slices.Contains(methods, "app") && slices.Contains(methods, "token")):
+			page.Fits = "con.test.perhaps"
+		}
+	}
+	return p.show(w, r, http.StatusOK, "client_test", page)
+}
+
+func (p *Pages) beginTest(w http.ResponseWriter, r *http.Request, v *visit) error {
+	page, _, err := p.client(r, v)
+	if err != nil {
+		return err
+	}
+	o := rp.LoginOptions{ReturnTo: clientPath(page.ID, "/test?seen=yes"), Prompt: "login"}
+	if page.Registered.MinimumACR == p.app.Card {
+		o.ACRValues = []string{p.app.Card}
+	}
+	p.rp.Login(w, r, o)
+	return nil
+}
+
+// refusalPage is a refused request of a service, and the form that asks for one.
+type refusalPage struct {
+	web.Page
+	Asked   string
+	Refusal *portti.Refusal
+	When    string // in UTC, for comparing with logs
+}
+
+const refusalsPath = "/refusals"
+
+// refusal looks a refused request up by its reference.
+func (p *Pages) refusal(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := v.need("refusals.see"); err != nil {
+		return err
+	}
+	page := &refusalPage{Asked: strings.ToUpper(strings.TrimSpace(r.FormValue("reference")))}
+	if page.Asked == "" {
+		return p.show(w, r, http.StatusOK, "refusal", page)
+	}
+	f, err := p.api.Refusal(r.Context(), v.token, page.Asked)
+	if err != nil {
+		err = refused(err)
+		if unknown, ok := fault.Of(err); ok && unknown.Kind == fault.NotFound {
+			err = unknown.In("reference")
+		}
+		return p.again(w, r, "refusal", &page.Page, page, err)
+	}
+	page.Refusal, page.When = &f, f.At.UTC().Format(time.DateTime)+" UTC"
+	return p.show(w, r, http.StatusOK, "refusal", page)
+}

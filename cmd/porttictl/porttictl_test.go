@@ -168,7 +168,7 @@ func TestChangesAreRehearsedUnlessApplied(t *testing.T) {
 // the list above.
 func everyCommandIsIn(t *testing.T, done map[string]bool) {
 	t.Helper()
-	readers := []string{"list", "show", "export", "audit key", "audit checkpoint", "audit verify", "trust verify", "trust diff", "card test"}
+	readers := []string{"list", "show", "export", "audit key", "audit checkpoint", "audit verify", "trust verify", "trust diff", "card test", "client doctor"}
 	for _, group := range newRoot(os.Stdout, os.Stderr).Commands() {
 		for _, c := range group.Commands() {
 			if name := group.Name() + " " + c.Name(); !slices.Contains(readers, c.Name()) && !slices.Contains(readers, name) && !done[name] {

@@ -161,6 +161,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /keys/change":          p.keyChange,
 		"POST /keys/change":         p.keyChanged,
 
+		"GET " + clientsPath:          p.clients,
 		"GET " + newClientPath:        p.newClient,
 		"POST " + newClientPath:       p.createClient,
 		"GET /clients/{id}":           p.about("client"),

@@ -85,7 +85,7 @@ func (d *desk) newDirectory() (*identity.Directory, error) {
 	}
 	// No Ephemeral, no Throttle, no Rules: operators neither sign people in nor
 	// choose passwords for them.
-	return &identity.Directory{Store: d.store, Hasher: hasher, Sealer: d.master, Audit: d.store, Now: time.Now,
+	return &identity.Directory{Store: d.store, Hasher: hasher, Sealer: d.master, Audit: d.store, Traces: d.store, Now: time.Now,
 		Support: d.settings.SupportPhone, Links: d.settings.Issuer.String() + identity.LinkPath, Services: []string{d.settings.Brand}, DryRun: !d.apply}, nil
 }
 

@@ -101,6 +101,11 @@ const (
 	SessionsEnded         Type = "desk.sessions_ended"
 )
 
+// Traces of sign-ins.
+const (
+	TraceSeen Type = "trace.seen" // by somebody else than the person
+)
+
 // Event is one line of the trail.
 type Event struct {
 	At           time.Time         // UTC; the store fills it when zero

@@ -12,6 +12,7 @@ import (
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 const (
@@ -299,7 +300,9 @@ func (d *Directory) wrongCode(ctx context.Context, p Person, key []byte, proof P
 	if err != nil {
 		return err
 	}
+	trace.Note(ctx, trace.Refused, "otp_wrong")
 	if minutes, ok := totp.ClockOffset(key, proof.Code, now); ok {
+		trace.Note(ctx, trace.Refused, "otp_clock", "minutes", itoa(minutes)) // for the help desk also where the person is told no more (S46)
 		if d.Throttle.Attempt(ctx, throttle.Use{Limit: throttle.ClockHints, Subject: string(p.User.ID)}) == nil {
 			code, word := "otp_clock_fast", "fast"
 			if minutes < 0 {

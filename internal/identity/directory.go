@@ -18,6 +18,7 @@ import (
 	"github.com/portti-id/portti/internal/password"
 	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // Directory is the only way to change people. Every method checks who may do
@@ -30,6 +31,7 @@ type Directory struct {
 	Ephemeral ephemeral.Store
 	Throttle  *throttle.Throttle
 	Audit     audit.Recorder
+	Traces    trace.Store
 	Now       func() time.Time
 
 	Names    totp.Names // what the authenticator app shows (S39)

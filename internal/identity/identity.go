@@ -26,6 +26,7 @@
 //	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)
 //	holder.go         whether a card's holder is the person (S29, pure)
 //	approval.go       cards that wait until somebody has looked (S29)
+//	trace.go          how sign-ins went: for the person, and for the help desk
 //	policy.go         what an employer permits and what a person may link (pure)
 //
 // It leaves the steps of a sign-in to package login and tokens to openid.

@@ -11,6 +11,7 @@ import (
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/password"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // errCredentials is the one answer for an unknown name, a wrong password, a
@@ -61,6 +62,8 @@ func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from ne
 		reason = errFrozen.Code
 	}
 	if reason != "" {
+		trace.About(ctx, string(p.User.ID), false)
+		trace.Note(ctx, trace.Refused, reason)
 		e := d.event(audit.SignInRefused, "user:"+string(p.User.ID), from.String(), p.User)
 		e.Method, e.Reason = "password", reason
 		if err := d.Audit.Record(ctx, e); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // Lives of what travels between the main host and the card host (standards.md 2.5, 5.6).
@@ -229,6 +230,7 @@ func (s *Service) Card(ctx context.Context, d Demand, code string) (Flow, card.H
 	}
 	p, err := s.cardPerson(ctx, f, d, o.Result)
 	if err != nil {
+		noteCard(ctx, fault.Code(err), o.Result)
 		if _, ok := fault.Of(err); !ok || fault.Is(err, fault.Unavailable) && fault.Code(err) != "card_revocation_unavailable" {
 			return f, o.Result.Holder, err
 		}
@@ -248,6 +250,8 @@ func (s *Service) Card(ctx context.Context, d Demand, code string) (Flow, card.H
 	if !ok {
 		return Flow{}, card.Holder{}, errStep
 	}
+	trace.About(ctx, string(p.User.ID), true)
+	stepped(ctx, g, event, p)
 	g.User, g.Username, g.Epoch = p.User.ID, p.User.Username, p.User.Epoch
 	g.Method, g.Link, g.AuthTime, g.Attempt = identity.MethodCard, p.Card.ID, o.Result.At, ""
 	if event == CardProvedBarred {

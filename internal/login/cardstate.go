@@ -20,9 +20,9 @@ const (
 	mostSigns    = 8                // of each, that are counted
 )
 
-// trace is what became of an attempt so far. It is one value, because the page
+// course is what became of an attempt so far. It is one value, because the page
 // that polls reads it every second, and changes by compare-and-swap only.
-type trace struct {
+type course struct {
 	Mode    card.Mode `json:"mode,omitempty"`
 	Own     bool      `json:"own,omitempty"` // its handshakes are seen; see card.Place
 	Begun   time.Time `json:"begun"`
@@ -70,7 +70,7 @@ type CardState struct {
 // state is what the signs say at a time. back tells that the person looks at a
 // page of ours again, which she does not while the attempt is well: the browser
 // has shown an error page, or she has given up.
-func (t trace) state(now time.Time, back bool) CardState {
+func (t course) state(now time.Time, back bool) CardState {
 	s := CardState{Phase: Decided, Mode: t.Mode, Code: t.likely()}
 	last := t.Begun
 	if t.Last.After(last) {
@@ -97,7 +97,7 @@ func (t trace) state(now time.Time, back bool) CardState {
 // A handshake without certificate decides only here, and not at once: with the
 // browser's own comes a result, and programs that look into TLS make such
 // handshakes of their own while the person still chooses.
-func (t trace) likely() string {
+func (t course) likely() string {
 	switch {
 	case t.Own && t.Began+t.Broke+t.Bare+t.Carried == 0:
 		return "card_" + string(card.NeverReached)
@@ -107,20 +107,20 @@ func (t trace) likely() string {
 	return "card_" + string(card.HandshakeBroken)
 }
 
-// follow begins the trace of an attempt. Where its place has a name of its own,
+// follow begins the course of an attempt. Where its place has a name of its own,
 // what happens there is known to be the attempt's.
 func (s *Service) follow(ctx context.Context, a attempt, place card.Place) error {
-	value, err := json.Marshal(trace{Mode: a.Mode, Own: place.Own, Begun: s.Now().UTC()})
+	value, err := json.Marshal(course{Mode: a.Mode, Own: place.Own, Begun: s.Now().UTC()})
 	if err != nil {
 		return err
 	}
-	if err := s.Ephemeral.Put(ctx, traceKey(a.ID), value, attemptLasts); err != nil || !place.Own {
+	if err := s.Ephemeral.Put(ctx, courseKey(a.ID), value, attemptLasts); err != nil || !place.Own {
 		return err
 	}
 	return s.Ephemeral.Put(ctx, placeKey(place.Name), []byte(a.ID), attemptLasts)
 }
 
-func traceKey(id string) string   { return ephemeral.Key("attempt", id) }
+func courseKey(id string) string  { return ephemeral.Key("attempt", id) }
 func placeKey(name string) string { return ephemeral.Key("cardplace", name) }
 
 // Note counts a sign for the attempt that has this name. It implements
@@ -133,7 +133,7 @@ func (at Attempts) Note(ctx context.Context, name string, sign card.Sign) error 
 	if err != nil {
 		return err
 	}
-	return at.Service.change(ctx, string(id), func(t *trace) bool {
+	return at.Service.change(ctx, string(id), func(t *course) bool {
 		n := map[card.Sign]*int{card.Began: &t.Began, card.Broke: &t.Broke, card.Bare: &t.Bare, card.Carried: &t.Carried}[sign]
 		if n == nil || *n >= mostSigns {
 			return false
@@ -146,19 +146,19 @@ func (at Attempts) Note(ctx context.Context, name string, sign card.Sign) error 
 
 // decided notes the result of an attempt.
 func (s *Service) decided(ctx context.Context, id, code, tail string) error {
-	return s.change(ctx, id, func(t *trace) bool {
+	return s.change(ctx, id, func(t *course) bool {
 		t.Code, t.Tail = code, tail
 		return true
 	})
 }
 
-// change changes the trace of an attempt, unless edit says that nothing is to be
+// change changes the course of an attempt, unless edit says that nothing is to be
 // done. What is no longer followed is no error.
-func (s *Service) change(ctx context.Context, id string, edit func(t *trace) bool) error {
+func (s *Service) change(ctx context.Context, id string, edit func(t *course) bool) error {
 	// Whoever loses a round was beaten by a change, and there are few of them:
 	// mostSigns of each kind, the result, its correction, and the person's word.
 	for range 6 * mostSigns {
-		t, raw, err := s.trace(ctx, id)
+		t, raw, err := s.course(ctx, id)
 		if fault.Is(err, fault.NotFound) {
 			return nil
 		}
@@ -173,7 +173,7 @@ func (s *Service) change(ctx context.Context, id string, edit func(t *trace) boo
 		if err != nil {
 			return err
 		}
-		err = s.Ephemeral.Replace(ctx, traceKey(id), raw, value, min(left, attemptLasts))
+		err = s.Ephemeral.Replace(ctx, courseKey(id), raw, value, min(left, attemptLasts))
 		if !fault.Is(err, fault.Conflict) {
 			if fault.Is(err, fault.NotFound) {
 				return nil
@@ -184,14 +184,14 @@ func (s *Service) change(ctx context.Context, id string, edit func(t *trace) boo
 	return fmt.Errorf("a card attempt changes all the time")
 }
 
-func (s *Service) trace(ctx context.Context, id string) (trace, []byte, error) {
-	raw, err := s.Ephemeral.Get(ctx, traceKey(id))
+func (s *Service) course(ctx context.Context, id string) (course, []byte, error) {
+	raw, err := s.Ephemeral.Get(ctx, courseKey(id))
 	if err != nil {
-		return trace{}, nil, err
+		return course{}, nil, err
 	}
-	var t trace
+	var t course
 	if err := json.Unmarshal(raw, &t); err != nil {
-		return trace{}, nil, fmt.Errorf("decode trace of card attempt: %w", err)
+		return course{}, nil, fmt.Errorf("decode course of card attempt: %w", err)
 	}
 	return t, raw, nil
 }
@@ -201,7 +201,7 @@ func (s *Service) stateOf(ctx context.Context, id string, back bool) (CardState,
 	if id == "" {
 		return CardState{Phase: NoAttempt}, nil
 	}
-	t, _, err := s.trace(ctx, id)
+	t, _, err := s.course(ctx, id)
 	if fault.Is(err, fault.NotFound) {
 		return CardState{Phase: NoAttempt}, nil
 	}
@@ -226,7 +226,9 @@ func (s *Service) CardState(ctx context.Context, d Demand) (CardState, error) {
 // LastCard tells what became of the flow's attempt to a person who has come back
 // to the sign-in without a result: nothing is left undecided.
 func (s *Service) LastCard(ctx context.Context, f Flow) (CardState, error) {
-	return s.stateOf(ctx, f.Attempt, true)
+	state, err := s.stateOf(ctx, f.Attempt, true)
+	noteSigns(ctx, state, "signs")
+	return state, err
 }
 
 // CardFailed takes the person's own word that the attempt did not work, and says
@@ -240,13 +242,15 @@ func (s *Service) CardFailed(ctx context.Context, d Demand) (CardState, error) {
 	if f.Attempt == "" {
 		return CardState{Phase: NoAttempt}, nil
 	}
-	if err := s.change(ctx, f.Attempt, func(t *trace) bool {
+	if err := s.change(ctx, f.Attempt, func(t *course) bool {
 		t.Said = true
 		return true
 	}); err != nil {
 		return CardState{}, err
 	}
-	return s.stateOf(ctx, f.Attempt, true)
+	state, err := s.stateOf(ctx, f.Attempt, true)
+	noteSigns(ctx, state, "person")
+	return state, err
 }
 
 // LinkState tells how the newest linking attempt of a person's session goes,

@@ -248,9 +248,9 @@ func TestParallelSigns(t *testing.T) {
 		all.Wait()
 		s := must[CardState](t)(b.CardState(ctx, d))
 		f := must[Flow](t)(b.Start(ctx, d, nil))
-		trace, _, err := b.trace(ctx, f.Attempt)
-		if err != nil || s.Code != "card_expired" || trace.Began != mostSigns || trace.Broke != mostSigns {
-			t.Errorf("%+v %+v %v", s, trace, err)
+		c, _, err := b.course(ctx, f.Attempt)
+		if err != nil || s.Code != "card_expired" || c.Began != mostSigns || c.Broke != mostSigns {
+			t.Errorf("%+v %+v %v", s, c, err)
 		}
 	})
 }

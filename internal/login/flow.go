@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // Step is where a sign-in stands.
@@ -121,6 +122,7 @@ type Flow struct {
 	Attempt  string          `json:"attempt,omitempty"`  // the card attempt that may answer now
 	Level    string          `json:"level,omitempty"`    // of the session that was started
 	Started  time.Time       `json:"started"`
+	Trace    []trace.Entry   `json:"trace,omitempty"` // why it came here
 }
 
 // after returns the flow one event later; false when the table has no such way.

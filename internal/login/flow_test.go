@@ -1,6 +1,7 @@
 package login
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -122,7 +123,7 @@ func TestStartingOverForgetsEveryProof(t *testing.T) {
 	if !ok {
 		t.Fatal("cannot start over from the code page")
 	}
-	if want := (Flow{TX: "tx", Browser: "b", Step: AskPassword, Username: "name", Over: true}); g != want {
+	if want := (Flow{TX: "tx", Browser: "b", Step: AskPassword, Username: "name", Over: true}); !reflect.DeepEqual(g, want) {
 		t.Errorf("kept %+v, want %+v", g, want)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 const (
@@ -65,7 +66,7 @@ func (s *Service) Start(ctx context.Context, d Demand, current *session.Session)
 	if err != nil {
 		return Flow{}, err
 	}
-	value, err := json.Marshal(f)
+	value, err := f.encode(ctx)
 	if err != nil {
 		return Flow{}, err
 	}
@@ -101,16 +102,20 @@ func (s *Service) begin(ctx context.Context, d Demand, current *session.Session)
 		return Flow{}, err
 	}
 	f.Username, f.User, f.Epoch = p.User.Username, p.User.ID, p.User.Epoch
+	event := Event("session_card")
 	switch now := s.Now(); {
 	case current.Level == session.Full && d.CardOnly && current.Method != session.Card:
 		f.Step, f.Notice = UseCard, "stepup"
 	case current.Level == session.Enrol && !d.EnrolOK && p.UsableCard(now) && p.Permits(identity.MethodCard):
 		f.Step, f.Notice = UseCard, "linked"
 	case current.Level == session.Enrol && !d.EnrolOK && !d.CardOnly && p.Authenticator != nil && p.Permits(p.Authenticator.Kind):
-		f.Step, f.Notice = AskCode, "linked"
+		f.Step, f.Notice, event = AskCode, "linked", "session_code"
 	default:
 		f.User, f.Epoch = "", 0
+		return f, nil
 	}
+	trace.About(ctx, string(f.User), true)
+	stepped(ctx, f, event, p)
 	return f, nil
 }
 
@@ -128,6 +133,7 @@ func (s *Service) Password(ctx context.Context, d Demand, username, pw string) (
 		f.Username = username
 		return f, err
 	}
+	trace.About(ctx, string(p.User.ID), true)
 	if d.User != "" && p.User.ID != d.User {
 		return f, errOtherUser
 	}
@@ -137,6 +143,7 @@ func (s *Service) Password(ctx context.Context, d Demand, username, pw string) (
 	if !ok {
 		return Flow{}, errStep
 	}
+	stepped(ctx, g, event, p)
 	g.User, g.Username, g.Epoch, g.AuthTime, g.Codes = p.User.ID, username, p.User.Epoch, now.UTC(), 0
 	if p.Password.Temporary {
 		g.Hash = digest(p.Password.Hash)
@@ -192,6 +199,7 @@ func (s *Service) Code(ctx context.Context, d Demand, code string) (Flow, error)
 	if !ok {
 		return Flow{}, errStep
 	}
+	stepped(ctx, g, event, p)
 	g.Method, g.Link, g.AuthTime = kind, p.Authenticator.ID, s.Now().UTC()
 	if event == CodeProvedBarred {
 		g.Notice = "method_not_permitted_by_employer"
@@ -203,7 +211,7 @@ func (s *Service) Code(ctx context.Context, d Demand, code string) (Flow, error)
 // browser wrote meanwhile gives way, as long as the sign-in still stands where
 // the proof was given, for the same person.
 func (s *Service) insist(ctx context.Context, d Demand, raw []byte, f, g Flow) (Flow, error) {
-	value, err := json.Marshal(g)
+	value, err := g.encode(ctx)
 	if err != nil {
 		return Flow{}, err
 	}
@@ -246,6 +254,7 @@ func (s *Service) wrongCode(ctx context.Context, d Demand, raw []byte, f Flow, c
 	if g.Codes >= mostCodes {
 		g, _ = f.after(StartOver)
 		g.Problem = "too_many_codes"
+		trace.Note(ctx, trace.Refused, "otp_too_many")
 		return s.save(ctx, d, raw, g)
 	}
 	if saved, err := s.save(ctx, d, raw, g); err != nil || saved.Step != f.Step {
@@ -284,6 +293,7 @@ func (s *Service) ChangePassword(ctx context.Context, d Demand, pw, repeat strin
 	if !ok {
 		return Flow{}, errStep
 	}
+	stepped(ctx, g, PasswordChanged, p)
 	g.Epoch, g.Hash = p.User.Epoch, ""
 	return s.save(ctx, d, raw, g)
 }
@@ -298,6 +308,7 @@ func (s *Service) StartOver(ctx context.Context, d Demand) (Flow, error) {
 	if !ok {
 		return f, nil
 	}
+	trace.Restart(ctx)
 	return s.save(ctx, d, raw, g)
 }
 
@@ -333,7 +344,8 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 		return Ending{}, errStep
 	}
 	g.Level = string(n.Level)
-	value, err := json.Marshal(g)
+	trace.Note(ctx, trace.Started, string(n.Level), "method", string(n.Method))
+	value, err := g.encode(ctx)
 	if err != nil {
 		return Ending{}, err
 	}
@@ -431,6 +443,7 @@ func (s *Service) over(ctx context.Context, d Demand, raw []byte, f Flow, cause 
 	}
 	g, _ := f.after(StartOver)
 	g.Problem = "session_expired"
+	trace.Note(ctx, trace.Refused, "account_changed")
 	return s.save(ctx, d, raw, g)
 }
 
@@ -458,13 +471,15 @@ func (s *Service) load(ctx context.Context, d Demand) (Flow, []byte, error) {
 	if d.Browser == "" || subtle.ConstantTimeCompare([]byte(f.Browser), []byte(d.Browser)) != 1 {
 		return Flow{}, nil, errNoFlow
 	}
+	trace.Before(ctx, f.Trace)
+	trace.About(ctx, string(f.User), true) // somebody in a flow has proved a password or a card, or has the session
 	return f, raw, nil
 }
 
 // save puts g in place of what was loaded. When another request of this browser
 // was first, its flow stands and is returned instead.
 func (s *Service) save(ctx context.Context, d Demand, raw []byte, g Flow) (Flow, error) {
-	value, err := json.Marshal(g)
+	value, err := g.encode(ctx)
 	if err != nil {
 		return Flow{}, err
 	}

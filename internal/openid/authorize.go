@@ -40,8 +40,9 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, Problem{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: "Use GET or POST."})
 		return
 	}
-	r = r.WithContext(withAddress(r.Context(), address(p.ClientAddr(r))))
-	ctx := r.Context()
+	ctx, notes := p.Traces.Begin(withAddress(r.Context(), address(p.ClientAddr(r))))
+	r = r.WithContext(ctx)
+	defer func() { p.Traces.Keep(ctx, notes, p.referenceOf(r), p.ClientAddr(r)) }()
 	form, bad := parseQuery(r.URL.RawQuery)
 	if bad != nil {
 		p.problem(w, r, *bad)
@@ -198,10 +199,14 @@ func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client C
 	if err != nil {
 		return err
 	}
-	d, err := p.decide(ctx, p.demand(q, client, false), q, client, s, person, nil)
+	wants := p.demand(q, client, false)
+	p.noteDemand(ctx, q, client, wants)
+	noteSession(ctx, s)
+	d, err := p.decide(ctx, wants, q, client, s, person, nil)
 	if err != nil {
 		return err
 	}
+	noteDecision(ctx, d)
 	p.Log.DebugContext(ctx, "authorization", "client", client.ID, "verdict", d.Verdict.String(), "reason", d.Reason)
 	if d.Verdict == showSignIn {
 		if err := p.keep(ctx, &q, p.Binding(w, r)); err != nil {

@@ -224,7 +224,7 @@ type Store interface {
 	IssueClient(ctx context.Context, g Grant, t AccessToken) error
 	// Rotate exchanges the refresh token of a grant for the next one, with a new
 	// access token, under Issue's conditions and if OldHash is the grant's
-	// current one. fault.Denied as above; fault.Gone "grant_revoked",
+	// current one. fault.Denied as above, and then the grant beside it; fault.Gone "grant_revoked",
 	// "grant_expired"; fault.Conflict "refresh_reused" when the grant's current
 	// token is another one: the grant is then revoked by this very call;
 	// fault.NotFound "grant_not_found"; fault.Denied "other_client" when the

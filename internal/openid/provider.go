@@ -27,6 +27,7 @@ import (
 	"github.com/portti-id/portti/internal/outgoing"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // Paths of the endpoints, under the issuer. EndSessionPath is served by package
@@ -96,6 +97,7 @@ type Deps struct {
 	Sessions  *session.Sessions
 	People    People
 	Audit     audit.Recorder
+	Traces    *trace.Book // nil: nothing is kept of why
 	Sealer    dpop.Sealer // of nonces; the same key on every replica: keys.Master
 	Now       func() time.Time
 	Log       *slog.Logger

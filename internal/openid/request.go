@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portti-id/portti/internal/ephemeral"
@@ -17,6 +18,7 @@ import (
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // pending is an authorization request that has been understood. While somebody
@@ -47,6 +49,8 @@ type pending struct {
 	Created   time.Time `json:"created"`
 	Expires   time.Time `json:"expires,omitzero"`
 	Done      bool      `json:"done,omitempty"`
+
+	Trace []trace.Entry `json:"trace,omitempty"` // what was decided when it came
 }
 
 func requestKey(id string) string { return "request:" + id }
@@ -85,6 +89,7 @@ func (q *pending) encode() ([]byte, error) {
 // address has not left too many already: fault.Throttled "too_many_requests".
 func (p *Provider) keep(ctx context.Context, q *pending, browser string) error {
 	q.ID, q.Browser, q.Expires = rand.Text(), digest(browser), q.Created.Add(p.RequestTTL)
+	q.Trace = trace.All(ctx, nil)
 	value, err := q.encode()
 	if err != nil {
 		return err
@@ -116,6 +121,9 @@ func (p *Provider) waiting(ctx context.Context, id, browser string) (q pending, 
 	switch {
 	case browser == "" || subtle.ConstantTimeCompare([]byte(q.Browser), []byte(digest(browser))) != 1:
 		return pending{}, nil, c, errUnknownRequest
+	}
+	trace.In(ctx, q.ID, q.Client)
+	switch {
 	case !p.Now().Before(q.Expires):
 		return pending{}, nil, c, errUnknownRequest
 	case q.Done:
@@ -125,6 +133,7 @@ func (p *Provider) waiting(ctx context.Context, id, browser string) (q pending, 
 	if fault.Is(err, fault.NotFound) {
 		return pending{}, nil, c, errUnknownRequest
 	}
+	trace.Before(ctx, q.Trace)
 	return q, raw, c, err
 }
 
@@ -191,7 +200,11 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, id string, s
 		}
 		agreed = &wish
 	}
+	trace.About(ctx, s.User, true)
 	d, err := p.decide(ctx, p.demand(q, client, true), q, client, &s, person, agreed)
+	if err == nil && d.Verdict != issueCode { // that it was enough, Issued says
+		noteDecision(ctx, d)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -244,6 +257,7 @@ func (p *Provider) Refuse(w http.ResponseWriter, r *http.Request, id string, e E
 	if err := p.finish(r.Context(), q, raw); err != nil {
 		return err
 	}
+	trace.Note(r.Context(), trace.Decided, "cancelled", "verdict", "refuse", "error", e.Code)
 	if q.Inside != "" {
 		private(w)
 		see(w, p.url(q.Inside)) // it finds nobody signed in, and says so
@@ -298,6 +312,7 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, q pending, s se
 	if err := p.Ephemeral.Put(r.Context(), ephemeral.Key("code", code), value, p.CodeTTL); err != nil {
 		return err
 	}
+	trace.Note(r.Context(), trace.Issued, "", "acr", levelOf(have), "amr", strings.Join(c.AMR, " "))
 	p.answer(w, r, q.Target, url.Values{"code": {code}})
 	return nil
 }

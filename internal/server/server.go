@@ -41,6 +41,7 @@ import (
 	"github.com/portti-id/portti/internal/signin"
 	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 )
 
@@ -95,6 +96,7 @@ type Store interface {
 	mail.Store
 	audit.Chain
 	card.Strangers
+	trace.Store
 	Shelf() crl.Shelf
 	signin.CardTests
 	api.Letters
@@ -138,6 +140,7 @@ type Server struct {
 	ring    *keys.Ring
 	outbox  *mail.Outbox
 	sealer  *audit.Sealer
+	traces  *trace.Book
 	handler http.Handler
 	metrics *prometheus.Registry
 }
@@ -168,6 +171,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err := s.directory(); err != nil {
 		return nil, err
 	}
+	s.traces = &trace.Book{Store: d.Store, Throttle: s.Directory.Throttle, Now: d.Now, Log: d.Log}
 	c.Keys.Now, c.Keys.Log = d.Now, d.Log
 	s.ring, err = keys.OpenRing(ctx, d.Keys, d.Master, c.Keys)
 	if err != nil {
@@ -187,7 +191,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages := &signin.Pages{Site: s.Site, Login: signIn, CardTests: d.Store, Unrevoked: c.RevocationWaived, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
+	pages := &signin.Pages{Site: s.Site, Login: signIn, Traces: s.traces, CardTests: d.Store, Unrevoked: c.RevocationWaived, Sessions: sessions, Account: s.Directory.Names.Issuer, UserServices: c.UserServices.URL, Log: d.Log}
 	if s.Door != nil {
 		pages.CardHosts = []string{c.CardHost.String()}
 		if !c.CardHost.Wildcard() && !c.CardOldTLSHost.IsZero() {
@@ -202,7 +206,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, House: map[string]string{"en": c.Brand}, Outgoing: c.Outgoing,
 		RequirePAR: c.RequirePAR, SelfRegistration: c.SelfRegistration, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
-		Store: d.Store, Ephemeral: d.Ephemeral, Throttle: s.Directory.Throttle, Keys: s.ring, Sessions: sessions, People: identity.Accounts{Directory: s.Directory}, Audit: d.Store, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
+		Store: d.Store, Ephemeral: d.Ephemeral, Throttle: s.Directory.Throttle, Keys: s.ring, Sessions: sessions, People: identity.Accounts{Directory: s.Directory}, Audit: d.Store, Traces: s.traces, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
 		Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, Reference: web.Reference, ErrorPage: pages.OAuthError, Continue: pages.Continue,
 	})
 	if err != nil {
@@ -248,7 +252,7 @@ func (s *Server) directory() error {
 		return err
 	}
 	s.Directory = &identity.Directory{Store: s.deps.Store, Hasher: hasher, Rules: rules, Sealer: s.deps.Master, Ephemeral: s.deps.Ephemeral,
-		Throttle: &throttle.Throttle{Store: s.deps.Ephemeral}, Audit: s.deps.Store, Now: s.deps.Now, Names: names,
+		Throttle: &throttle.Throttle{Store: s.deps.Ephemeral}, Audit: s.deps.Store, Traces: s.deps.Store, Now: s.deps.Now, Names: names,
 		Support: s.config.SupportPhone, Links: s.config.Issuer + identity.LinkPath, Services: []string{s.config.Brand}}
 	return nil
 }

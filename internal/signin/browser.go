@@ -64,7 +64,7 @@ func (p *Pages) signedOut(w http.ResponseWriter) {
 // cookie: it was cleared while the page stood open, and that is no attack (S68).
 // Nothing is done with the form.
 func (p *Pages) needCookies(f web.HandlerFunc) http.Handler {
-	protected, restart := p.Site.Handle(f), p.Site.HandleCrossSite(p.restart)
+	protected, restart := p.Site.Handle(f), p.Site.HandleCrossSite(p.traced(p.restart))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.Site.ReadCookie(r, bindingCookie) == "" {
 			restart.ServeHTTP(w, r)

@@ -16,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 )
 
@@ -251,11 +252,12 @@ func (p *Pages) cardRefused(w http.ResponseWriter, r *http.Request, in *waiting,
 	}
 	page := &cardFailedPage{servicePage: in.page(), cardForm: in.cardForm(), Verdict: verdict, Tail: last, OldTLS: p.oldTLS(verdict), Restart: in.path("over"), Cancel: in.path("cancel"), Order: in.path("order")}
 	page.Here = in.path("card")
+	// The page's reference is what a person reads out to the help desk.
+	trace.Note(r.Context(), trace.Shown, verdict)
 	status := http.StatusForbidden
 	if verdict == string(card.RevocationUnavailable) {
 		status = http.StatusServiceUnavailable
 	}
-	// The page's reference is what a person reads out to the help desk.
 	p.log().InfoContext(r.Context(), "card refused", "verdict", verdict, "client", in.Client.ID, "reference", web.Reference(r))
 	return p.render(w, r, in, status, "signin/card_failed", page)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // restartPage is for a sign-in that cannot go on: too late, finished, begun in
@@ -27,6 +28,11 @@ func (p *restartPage) Client() string {
 // for. Its address and name are no secret, so a browser that lost its cookies is
 // told them too.
 func (p *Pages) restart(w http.ResponseWriter, r *http.Request) error {
+	why := "restart"
+	if p.Site.ReadCookie(r, bindingCookie) == "" {
+		why = "restart_no_cookies"
+	}
+	trace.Note(r.Context(), trace.Shown, why)
 	var client openid.Client
 	if tx := r.PathValue("tx"); tx != "" {
 		q, err := p.Provider.Peek(r.Context(), tx)

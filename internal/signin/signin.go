@@ -20,6 +20,7 @@
 //	doctor.go       for operators: why a service's request was refused
 //	logout.go       RP-initiated logout          oauth.go    what openid shows of itself
 //	browser.go      the cookies
+//	trace.go        what is kept of how it went; "why was I asked"
 //
 // No page knows the next one: every form ends in a redirect to /signin/{tx},
 // which asks login where the sign-in stands.
@@ -43,6 +44,7 @@ import (
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/templates"
 )
@@ -55,7 +57,8 @@ type Pages struct {
 	Provider  Provider
 	Sessions  *session.Sessions
 	CardTests CardTests
-	Unrevoked bool // nobody is asked whether cards were revoked
+	Traces    *trace.Book // nil: nothing is kept of why
+	Unrevoked bool        // nobody is asked whether cards were revoked
 
 	Account      string   // what the authenticator app calls the account; begins with the brand (S39)
 	UserServices string   // where people link a way of signing in; "" when there is no such app
@@ -120,7 +123,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /card-test", p.needCookies(p.cardTestBegin))
 	mux.Handle("POST /card-test/failed", p.needCookies(p.cardTestFailed))
 	get("/signin/resume", p.resume)
-	get("/signin/card/restart", p.restart)
+	get("/signin/card/restart", p.traced(p.restart))
 	get("/signin/{tx}", p.during(p.next))
 	get("/signin/{tx}/finish", p.during(p.finish))
 	get("/signin/{tx}/card", p.during(p.cardReturn))
@@ -165,7 +168,7 @@ type waiting struct {
 // during makes a handler of what happens in a waiting sign-in. Where nothing
 // waits in this browser, it answers with the page that says how to start again.
 func (p *Pages) during(f func(w http.ResponseWriter, r *http.Request, in *waiting) error) web.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
+	return p.traced(func(w http.ResponseWriter, r *http.Request) error {
 		in, err := p.open(w, r)
 		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Gone) {
 			return p.restart(w, r)
@@ -174,7 +177,7 @@ func (p *Pages) during(f func(w http.ResponseWriter, r *http.Request, in *waitin
 			return err
 		}
 		return f(w, r, in)
-	}
+	})
 }
 
 func (p *Pages) open(w http.ResponseWriter, r *http.Request) (*waiting, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 )
 
@@ -52,9 +53,15 @@ func (in *waiting) stale() bool { return in.Fresh && !in.session.Started.After(i
 // show is the page of a step, with what was wrong.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, wrong ...*fault.Fault) error {
 	if told, ok := told[f.Problem]; ok && len(wrong) == 0 {
+		trace.Note(r.Context(), trace.Shown, told.Code)
 		return p.showStep(w, r, in, f, http.StatusOK, []*fault.Fault{told})
 	}
 	status := http.StatusOK
+	for _, w := range wrong {
+		if w.Code != "required" { // an empty field is no failure
+			trace.Note(r.Context(), trace.Shown, w.Code)
+		}
+	}
 	if len(wrong) > 0 {
 		status = web.Status(wrong[0])
 		if after := wrong[0].RetryAfter; after > 0 {

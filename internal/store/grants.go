@@ -209,33 +209,40 @@ func (s *Store) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessTo
 	case err != nil:
 		return openid.Grant{}, err
 	case row.ID == "":
-		return openid.Grant{}, s.ask(ctx, what, func(db *gorm.DB) error { return whyNotRotated(db, r, now) })
+		var refused openid.Grant
+		err := s.ask(ctx, what, func(db *gorm.DB) (err error) {
+			refused, err = whyNotRotated(db, r, now)
+			return err
+		})
+		return refused, err
 	case string(row.RefreshHash) != r.NewHash:
 		return openid.Grant{}, errReused
 	}
 	return row.grant(), nil
 }
 
-func whyNotRotated(db *gorm.DB, r openid.Rotation, now time.Time) error {
+// whyNotRotated also gives the grant where the reason is its person or her employer.
+func whyNotRotated(db *gorm.DB, r openid.Rotation, now time.Time) (openid.Grant, error) {
+	none := openid.Grant{}
 	var row grantRow
 	found := db.Raw("select "+grantColumns+" from grants where id = ?", r.Grant).Find(&row)
 	switch {
 	case found.Error != nil:
-		return found.Error
+		return none, found.Error
 	case found.RowsAffected == 0:
-		return errNoGrant
+		return none, errNoGrant
 	case row.UserID == "":
-		return errRevoked
+		return none, errRevoked
 	case row.Client != r.Client:
-		return errOtherClient
+		return none, errOtherClient
 	case row.RefreshBinding != "" && row.RefreshBinding != string(r.Binding):
-		return errOtherKey
+		return none, errOtherKey
 	case !row.Revoked.t.IsZero():
-		return errRevoked
+		return none, errRevoked
 	case !row.Expires.t.After(now):
-		return errExpired
+		return none, errExpired
 	}
-	return whyRefused(db, row.grant(), now)
+	return row.grant(), whyRefused(db, row.grant(), now)
 }
 
 // IssueClient stores a client's own grant with its token (openid.Store).

@@ -118,4 +118,19 @@ var (
 
 	// AskRefusalNoted is how often the trail tells that an address asks on and on.
 	AskRefusalNoted = Limit{"ask-refusal-noted", 1, time.Hour}
+
+	// TracesPerSignIn, TracesPerPerson and TracesPerAddress bound what is kept of
+	// sign-ins that go wrong: the first of many failures tell as much as all. The
+	// first is a person who tries everything twice, the last an agency's morning
+	// after a change of passwords. QuietTracesPerPerson is for sign-ins that nobody
+	// sees, where a session was enough.
+	TracesPerSignIn      = Limit{"trace-signin", 20, 15 * time.Minute}
+	TracesPerPerson      = Limit{"trace-person", 100, time.Hour}
+	TracesPerAddress     = Limit{"trace-address", 300, 15 * time.Minute}
+	QuietTracesPerPerson = Limit{"trace-quiet", 100, 24 * time.Hour}
+
+	// TraceLookups is a help desk's busiest quarter of an hour. A reference has 40
+	// bits: whoever guessed as fast would meet one of a million in three months, and
+	// each look is in the audit trail.
+	TraceLookups = Limit{"trace-lookup", 120, 15 * time.Minute}
 )

@@ -104,7 +104,6 @@ type errorPage struct {
 	Heading string
 	Message string
 	Steps   []string
-	Fresh   bool
 }
 
 // fail answers with the error page.
@@ -117,7 +116,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := &errorPage{Page: Page{Lang: lang}, Heading: s.texts.Text(lang, f.family+".title")}
 	switch {
 	case f.fault == nil:
-		p.Message, p.Fresh = s.texts.Text(lang, familyInternal+".text"), true
+		p.Message = s.texts.Text(lang, familyInternal+".text")
 	default:
 		key := "fault." + f.fault.Code
 		p.Message = s.message(lang, f.fault)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,8 @@ type Page struct {
 	Footer    Footer         //
 	Problems  []Problem      // what is wrong with what was sent
 	Notices   []Notice       // what else there is to say
-	Reference string         // finds this request in the log
+	Reference string         // finds this request in the log, and the trace of its sign-in
+	Failed    bool           // the page tells of a failure: who can help, and the reference, stand below it; Render sets it where there are Problems, or a status from 400
 	Nav       []Entry        // the app's sections that are this reader's
 	Idle      int            // seconds after which a session that nobody uses ends, for the warning before; 0 for none
 
@@ -117,6 +119,7 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, name s
 		return fmt.Errorf("page %s in %q: there is none", name, p.Lang)
 	}
 	s.fill(w, r, p)
+	p.Failed = p.Failed || p.failed(status)
 	var body bytes.Buffer
 	if err := t.Execute(&body, content); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
@@ -131,6 +134,15 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, name s
 	}
 	_, _ = w.Write(body.Bytes()) // the reader is gone: nobody to tell
 	return nil
+}
+
+// failed tells whether the page is about a failure. A field that was left empty is
+// none.
+func (p *Page) failed(status int) bool {
+	if len(p.Problems) == 0 {
+		return status >= http.StatusBadRequest
+	}
+	return slices.ContainsFunc(p.Problems, func(x Problem) bool { return x.fault == nil || x.fault.Code != "required" })
 }
 
 func (s *Site) fill(w http.ResponseWriter, r *http.Request, p *Page) {

@@ -51,6 +51,13 @@ var families = []string{
 	"mail.",    // mail: "mail." + the letter
 	"scope.",   // web: the function scope
 	"claim.",   // web: the function claim
+	"verdict.",                        // templates: print "verdict." .Verdict ".title"
+	"trace.says.",                     // web: the function happened
+	"trace.why.",                      // signin: why
+	"con.trace.who.", "con.trace.do.", // templates: print "con.trace.do." and a code
+	"mail.",  // mail: "mail." + the letter
+	"scope.", // web: the function scope
+	"claim.", // web: the function claim
 }
 
 var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)
@@ -259,7 +266,7 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 }
 
 // sameInTwo are texts that two languages spell alike.
-var sameInTwo = []string{"us.organisation"}
+var sameInTwo = []string{"con.trace.person", "us.organisation"}
 
 // The tone: plain, calm, and a language of one's own.
 func TestTone(t *testing.T) {

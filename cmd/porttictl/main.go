@@ -138,6 +138,7 @@ is there, 5 the database does not answer.`,
 		group("crl", "The CAs' lists of revoked certificates", t.crlList(), t.crlImport(), t.crlFetch(), t.crlForget()),
 		group("card", "Certificate cards: what a card test came to", t.cardTest()),
 		group("letter", "Letters and text messages that wait or were given up", t.letterList(), t.letterRetry(), t.letterDiscard()),
+		group("trace", "How sign-ins went", t.traceShow()),
 		group("audit", "The audit trail", t.auditList(), t.auditExport(), t.auditVerify(), t.auditCheckpoint(), t.auditKey()),
 		t.lab(),
 	)

@@ -19,6 +19,7 @@
 //	letters.go    letters that wait or were given up
 //	trust.go      whose cards are accepted, CAs that were met and are not
 //	keys.go       signing keys and their rotation
+//	traces.go     how sign-ins went
 //
 // A caller shows an access token of a client that may use the API: for the
 // person's own account with scope "us" (a full sign-in) or "us.enrol" (a password
@@ -140,6 +141,7 @@ func (a *API) everyday() []operation {
 		self(a, "POST /api/v1/me/freeze", "Say of an Order of the last 24 hours that it was somebody else's: the account is frozen until user support has checked, every session ends", a.freeze),
 		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
 		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
+		self(a, "GET /api/v1/me/traces", "How the person's own sign-ins went, the newest first; after is the until of the last one seen", a.ownTraces),
 
 		managed(a, "GET /api/v1/staff", identity.ConsoleUse, "Who is calling, and what the role allows", a.staff),
 
@@ -172,6 +174,8 @@ func (a *API) everyday() []operation {
 		managed(a, "POST /api/v1/keys/{kind}/prepare", identity.KeysChange, "Publish the next key of a kind; it does not sign yet", a.prepareKey),
 		managed(a, "POST /api/v1/keys/{kind}/promote", identity.KeysChange, "Let the next key of a kind sign, and retire the current one", a.promoteKey),
 		managed(a, "POST /api/v1/keys/{kind}/retire", identity.KeysChange, "Drop the retired keys of a kind whose last token has expired", a.retireKeys),
+		managed(a, "GET /api/v1/traces/{reference}", identity.TraceSee, "How a sign-in went, by the reference that a page of it has shown; who looked is in the audit trail, with the ticket", a.showTrace),
+		managed(a, "GET /api/v1/people/{user}/traces", identity.TraceSee, "How a person's sign-ins went, the newest first; after is the until of the last one seen", a.tracesOf),
 
 		managed(a, "GET /api/v1/organisations", identity.OrganisationsSee, "Organisations that the caller may see, by name, 50 a page", a.listOrganisations),
 		managed(a, "POST /api/v1/organisations", identity.OrganisationsChange, "Add an organisation", a.createOrganisation),

@@ -239,7 +239,7 @@ func directoryOver(t *testing.T, db *store.Store) *identity.Directory {
 	}
 	memory := ephemeral.NewMemory(time.Now)
 	t.Cleanup(func() { _ = memory.Close() })
-	return &identity.Directory{Store: db, Hasher: hasher, Rules: rules, Sealer: master, Ephemeral: memory, Throttle: &throttle.Throttle{Store: memory}, Audit: db, Now: time.Now, Names: names}
+	return &identity.Directory{Store: db, Hasher: hasher, Rules: rules, Sealer: master, Ephemeral: memory, Throttle: &throttle.Throttle{Store: memory}, Audit: db, Traces: db, Now: time.Now, Names: names}
 }
 
 type noRefusals struct{}

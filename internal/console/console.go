@@ -18,6 +18,7 @@
 //	clients.go     relying parties: the list
 //	client.go      one of them: doctor, secret, stop and start, test; refused requests
 //	clientform.go  its registration, as a form and as a document
+//	traces.go      how sign-ins went, by the reference that a caller reads out
 //
 // A list is asked for by GET with its filter in the query, and pages by "after". A
 // dangerous act has a page of its own: GET says what will happen, POST does it.
@@ -122,6 +123,7 @@ var sections = []section{
 	{trustPath, "trust.see", "con.trust", "con.trust.about"},
 	{keysPath, "keys.see", "con.keys", "con.keys.about"},
 	{refusalsPath, "refusals.see", "con.refusals", "con.refusals.about"},
+	{tracesPath, "trace.see", "con.trace.find", "con.trace.find.lead"},
 }
 
 // Routes adds the pages. What answers a POST is there by GET at the same path,
@@ -179,6 +181,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /clients/{id}/test":      p.try,
 		"POST /clients/{id}/test":     p.beginTest,
 		"GET " + refusalsPath:         p.refusal,
+		"GET " + tracesPath:           p.traces,
+		"GET /people/{user}/traces":   p.personTraces,
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}

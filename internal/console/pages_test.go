@@ -16,6 +16,7 @@ var structs = map[string]web.Content{
 	"letters": &lettersPage{}, "letter_discard": &discardPage{}, "trust": &trustPage{}, "keys": &keysPage{}, "key_change": &keyChangePage{},
 	"client": &clientPage{}, "client_doctor": &clientPage{}, "client_disable": &clientPage{}, "client_enable": &clientPage{}, "client_rotate": &clientPage{}, "client_test": &clientPage{},
 	"client_secret": &secretPage{}, "client_form": &formPage{}, "client_document": &formPage{}, "refusal": &refusalPage{},
+	"trace_find": &traceFindPage{}, "trace": &tracePage{}, "traces": &tracesPage{},
 }
 
 // Every template fits the struct that it is rendered with, also on paths that no

@@ -104,7 +104,7 @@ func levelOf(have strength) string {
 
 // referenceOf is the request's reference as its page shows it.
 func (p *Provider) referenceOf(r *http.Request) string {
-	if p.Reference == nil {
+	if p.Reference == nil || p.Traces == nil {
 		return ""
 	}
 	return p.Reference(r)

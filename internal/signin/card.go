@@ -92,6 +92,8 @@ func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f 
 	case in.CardOnly:
 		page.Reason = "stepup"
 	}
+	page.Failed = page.Trouble != nil
+	page.Why = p.why(r.Context(), f)
 	page.Wrong(wrong...)
 	return p.render(w, r, in, status, "signin/card", page)
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/portti-id/portti/internal/storetest"
 	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/internal/totp"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/internal/web/webtest"
 )
@@ -41,6 +42,7 @@ import (
 type kit struct {
 	t       *testing.T
 	mu      sync.Mutex
+	busy    sync.RWMutex // read-locked while a request is served, which is a little longer than its answer takes
 	clock   time.Time
 	logs    logs
 	url     string
@@ -71,7 +73,7 @@ func newKit(t *testing.T, edit ...func(k *kit)) *kit {
 	master := must(keys.ReadMaster(strings.NewReader(keys.GenerateMaster())))(t)
 	limits := &throttle.Throttle{Store: k.eph}
 	k.dir = &identity.Directory{Store: k.store, Hasher: hasher, Rules: must(password.NewRules(0))(t), Sealer: master, Ephemeral: k.eph, Throttle: limits,
-		Audit: k.store, Now: k.now, Names: must(totp.NewNames("Portti", "", false))(t), Support: "020 000 000"}
+		Audit: k.store, Traces: k.store, Now: k.now, Names: must(totp.NewNames("Portti", "", false))(t), Support: "020 000 000"}
 	sessions := &session.Sessions{Store: k.eph, Now: k.now}
 	server := httptest.NewUnstartedServer(nil)
 	k.url = "http://" + server.Listener.Addr().String()
@@ -82,15 +84,16 @@ func newKit(t *testing.T, edit ...func(k *kit)) *kit {
 		CardBack: func(tx string) string { return k.url + "/signin/" + tx + "/card" }}
 	log := slog.New(slog.NewTextHandler(&k.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	site := webtest.NewSite(t, func(s *web.Settings) { s.PublicURL, s.Pages, s.Log = k.url, []string{"signin"}, log })
-	k.pages = &Pages{Site: site, Login: k.login, CardTests: k.store, Sessions: sessions, Account: k.dir.Names.Issuer, UserServices: userServices, CardHosts: []string{cardHost}, Log: log}
+	book := &trace.Book{Store: k.store, Throttle: limits, Now: k.now, Log: log} // nobody runs it: what is kept is there at once
+	k.pages = &Pages{Site: site, Traces: book, Login: k.login, CardTests: k.store, Sessions: sessions, Account: k.dir.Names.Issuer, UserServices: userServices, CardHosts: []string{cardHost}, Log: log}
 	acr := openid.NewACRs("urn:portti:acr:")
 	k.clients = &openid.Clients{Store: k.store, ACR: acr, Now: k.now}
 	browser := Browser{site}
 	provider := must(openid.New(openid.Config{Issuer: k.url, SignIn: func(id string) string { return k.url + "/signin/" + id }, ACR: acr,
 		EnrolClient: "user-services", Locales: []string{"fi", "sv", "en"}},
 		openid.Deps{Store: k.store, Ephemeral: k.eph, Throttle: limits, Keys: must(keys.OpenRing(t.Context(), k.store.Keys(), master, keys.Options{Kinds: []keys.Kind{keys.P256}, Now: k.now, Log: log}))(t),
-			Sessions: sessions, People: k.dir, Audit: k.store, Sealer: master, Now: k.now, Log: log, PairwiseSecret: make([]byte, 32),
-			Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, ErrorPage: k.pages.OAuthError, Continue: k.pages.Continue}))(t)
+			Sessions: sessions, People: k.dir, Audit: k.store, Traces: book, Sealer: master, Now: k.now, Log: log, PairwiseSecret: make([]byte, 32),
+			Binding: browser.Binding, SessionSecret: browser.Session, ClientAddr: browser.Address, Reference: web.Reference, ErrorPage: k.pages.OAuthError, Continue: k.pages.Continue}))(t)
 	k.pages.Provider = provider
 	for _, e := range edit {
 		e(k)
@@ -98,7 +101,12 @@ func newKit(t *testing.T, edit ...func(k *kit)) *kit {
 	mux := http.NewServeMux()
 	provider.Register(mux)
 	k.pages.Routes(mux)
-	server.Config.Handler = site.Wrap(mux)
+	served := site.Wrap(mux)
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.busy.RLock()
+		defer k.busy.RUnlock()
+		served.ServeHTTP(w, r)
+	})
 	server.Start()
 	t.Cleanup(server.Close)
 	k.client("service", func(c *openid.Client) {

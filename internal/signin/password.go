@@ -28,7 +28,9 @@ func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request, in *waiting
 		if page.cardForm, err = p.cardForm(r.Context(), in, f, wrong); err != nil {
 			return err
 		}
+		page.Failed = page.Trouble != nil
 	}
+	page.Why = p.why(r.Context(), f)
 	page.Wrong(wrong...)
 	page.showLogo(w)
 	return p.render(w, r, in, status, "signin/login", page)

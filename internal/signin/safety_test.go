@@ -19,8 +19,8 @@ import (
 	"github.com/portti-id/portti/templates"
 )
 
-// token is what differs from page to page: the forms' tokens.
-var token = regexp.MustCompile(`name="csrf" value="[^"]*"`)
+// token is what differs from page to page: the forms' tokens, and the reference.
+var token = regexp.MustCompile(`name="csrf" value="[^"]*"|<p id="reference">[^<]*</p>`)
 
 func sorted(h http.Header) []string {
 	var lines []string

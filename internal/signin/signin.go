@@ -99,7 +99,9 @@ type Provider interface {
 }
 
 // Routes adds every page to the mux.
-func (p *Pages) Routes(mux *http.ServeMux) {
+func (p *Pages) Routes(mux *http.ServeMux) { p.routes(mux) }
+
+func (p *Pages) routes(mux interface{ Handle(string, http.Handler) }) {
 	get := func(path string, f web.HandlerFunc) { mux.Handle("GET "+path, p.Site.Handle(f)) }
 	post := func(path string, f func(w http.ResponseWriter, r *http.Request, in *waiting) error) {
 		mux.Handle("POST "+path, p.needCookies(p.during(f)))

@@ -1,8 +1,12 @@
 package signin
 
 import (
+	"context"
 	"net/http"
+	"slices"
 
+	"github.com/portti-id/portti/internal/login"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 )
 
@@ -17,4 +21,47 @@ func (p *Pages) traced(f web.HandlerFunc) web.HandlerFunc {
 		notes.Broken(err)
 		return err
 	}
+}
+
+// why is the reasons of the step that a page shows: what the service asks, and what was
+// proved on the way here. Before a proof it says nothing of anybody but the service and
+// this browser's own session (S7).
+func (p *Pages) why(ctx context.Context, f login.Flow) []string {
+	var keys []string
+	add := func(code string) {
+		if key := "trace.why." + code; p.Site.Texts().Has(key) && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	var step, decision string
+	for _, e := range trace.All(ctx, f.Trace) {
+		switch e.What {
+		case trace.Asked:
+			switch _, aged := e.Details["max_age"]; {
+			case e.Code == "card" && e.Details["from"] == "client":
+				add("asked_card_always")
+			default:
+				add("asked_" + e.Code)
+				if aged {
+					add("asked_max_age")
+				}
+			}
+			if e.Details["prompt"] == "login" {
+				add("asked_again")
+			}
+		case trace.Decided:
+			decision = e.Code
+		case trace.Stepped:
+			step = e.Code
+		}
+	}
+	if f.Step == login.AskPassword {
+		step = "" // of a way that was left
+	}
+	if step != "" {
+		add(step)
+	} else {
+		add(decision)
+	}
+	return keys
 }

@@ -47,8 +47,10 @@ func Note(ctx context.Context, what What, code string, details ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	at := n.now()
-	if len(n.fresh) > 0 && !at.After(n.fresh[len(n.fresh)-1].At) {
-		at = n.fresh[len(n.fresh)-1].At.Add(time.Microsecond) // so that the order stays
+	for _, earlier := range [][]Entry{n.before, n.fresh} { // the order stays, whatever the clocks of replicas say
+		if i := len(earlier) - 1; i >= 0 && !at.After(earlier[i].At) {
+			at = earlier[i].At.Add(time.Microsecond)
+		}
 	}
 	n.fresh = append(n.fresh, entry(at, what, code, details))
 }

@@ -12,6 +12,7 @@
 //	card.go            linking a card
 //	password.go        changing the password      order.go   ordering one, for a card that was replaced
 //	freeze.go          a new password that somebody else wanted
+//	signins.go         how one's own sign-ins went
 //	consents.go        services of third parties that may use one's data
 //
 // What it shares with the Console, package app has.
@@ -158,6 +159,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"POST /password":              p.changePassword,
 		"GET /password/changed":       p.passwordChanged,
 		"GET /consents":               p.consents,
+		"GET " + signInsPath:          p.signIns,
 		"POST /consents":              p.withdraw,
 	} {
 		mux.Handle(pattern, p.signedIn(h))

@@ -100,7 +100,7 @@ func inConsole() web.Page {
 }
 
 func consoleSamples() []sample {
-	return append(mailSamples(), []sample{
+	return append(append(mailSamples(), traceSamples()...), []sample{
 		{"console/home", "", []string{"console", "roles", "logout", "session-warning"}, func(w string) web.Content {
 			return &consoleHomePage{Page: inConsole(), Name: "Oona" + w, Organisation: w, Roles: []string{"responsible", "helpdesk", "operator", "auditor"},
 				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}, Due: []tab{{"/people?view=unlinked", "con.people.view.unlinked", 3, false}}}

@@ -185,7 +185,6 @@ type failurePage struct {
 	web.Page
 	Heading, Message string
 	Steps            []string
-	Fresh            bool
 }
 
 type cardLink struct {
@@ -436,7 +435,7 @@ func samples() []sample {
 			return &oauthPage{Page: web.Page{Client: w}, Code: "temporarily_unavailable" + w, Description: "Too many requests." + w, Busy: true}
 		}},
 		{"error", "", []string{"error"}, func(w string) web.Content {
-			return &failurePage{Heading: "Heading" + w, Message: "Message" + w, Steps: []string{"One" + w, "Two"}, Fresh: true}
+			return &failurePage{Heading: "Heading" + w, Message: "Message" + w, Steps: []string{"One" + w, "Two"}, Page: web.Page{Failed: true}}
 		}},
 		{"userservices/home", "linked", []string{"try", "change-password", "logout", "service"}, func(w string) web.Content {
 			return &homePage{Page: web.Page{Client: "Testipalvelu" + w}, Name: "Matti Meikäläinen" + w, Username: "matti" + w, Organisation: "Esimerkkivirasto" + w, Account: "PORTTI-1 TOTP-2FA" + w, Service: "https://id.example.test/signin/TX" + w,

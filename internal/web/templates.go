@@ -95,6 +95,8 @@ func (s *Site) PageNames() []string {
 //	tel PHONE              a number as tel: links take it
 //	scope NAME             what an OAuth scope gives a service
 //	claim NAME             what a claim tells a service
+//	happened WHAT CODE SERVICE DETAILS   an entry of a trace, in plain words
+//	clock TIME             a time of day with its day, in UTC
 func (s *Site) functions(lang string) template.FuncMap {
 	text := func(key string, pairs ...any) (string, error) {
 		words := make([]string, len(pairs))
@@ -132,6 +134,15 @@ func (s *Site) functions(lang string) template.FuncMap {
 		"groups": groups,
 		"scope":  func(name string) (string, error) { return s.learns(lang, "scope."+name, "consent.scope", name) },
 		"claim":  func(name string) (string, error) { return s.learns(lang, "claim."+name, "consent.claim", name) },
+		"happened": func(what, code, service string, details map[string]string) (string, error) {
+			return s.happened(lang, what, code, service, details)
+		},
+		"clock": func(t time.Time) string {
+			if lang == "en" {
+				return t.UTC().Format("2 January 2006, 15:04:05")
+			}
+			return t.UTC().Format("2.1.2006 15.04.05")
+		},
 		"tel": func(phone string) string {
 			return strings.Map(func(r rune) rune {
 				if r >= '0' && r <= '9' || r == '+' {
@@ -150,6 +161,28 @@ func (s *Site) learns(lang, key, other, name string) (string, error) {
 		return s.texts.Lookup(lang, key)
 	}
 	return s.texts.Lookup(lang, other, "name", name)
+}
+
+// happened says what an entry of a trace means (package trace). Cards and pages have
+// their words already.
+func (s *Site) happened(lang, what, code, service string, details map[string]string) (string, error) {
+	pairs := []string{"code", code, "service", service}
+	for name, value := range details {
+		pairs = append(pairs, name, value)
+	}
+	keys := []string{"trace.says." + what + "." + code}
+	switch what {
+	case "card":
+		keys = append(keys, "verdict."+code+".title")
+	case "shown":
+		keys = append(keys, "trace.says."+code, "verdict."+code+".title", "fault."+code)
+	}
+	for _, key := range append(keys, "trace.says."+what+".other") {
+		if text, err := s.texts.Lookup(lang, key, pairs...); err == nil {
+			return text, nil
+		}
+	}
+	return code, nil // of a newer provider than this program
 }
 
 // groups makes "ABCD EFGH" of "ABCDEFGH", or of "AB CDEF GH".

@@ -46,11 +46,11 @@ var families = []string{
 	"cardtest.check.", // templates: what a card test tells
 	"cardtest.state.",
 	"cardtest.way.",
-	"verdict.", // templates: print "verdict." .Verdict ".title"
-	"order.",   // templates: print "order." .Done ".text"
-	"mail.",    // mail: "mail." + the letter
-	"scope.",   // web: the function scope
-	"claim.",   // web: the function claim
+	"verdict.",                        // templates: print "verdict." .Verdict ".title"
+	"order.",                          // templates: print "order." .Done ".text"
+	"mail.",                           // mail: "mail." + the letter
+	"scope.",                          // web: the function scope
+	"claim.",                          // web: the function claim
 	"verdict.",                        // templates: print "verdict." .Verdict ".title"
 	"trace.says.",                     // web: the function happened
 	"trace.why.",                      // signin: why

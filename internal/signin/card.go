@@ -93,7 +93,7 @@ func (p *Pages) showCard(w http.ResponseWriter, r *http.Request, in *waiting, f 
 		page.Reason = "stepup"
 	}
 	page.Failed = page.Trouble != nil
-	page.Why = p.why(r.Context(), f)
+	page.Reasons = p.why(r.Context(), f)
 	page.Wrong(wrong...)
 	return p.render(w, r, in, status, "signin/card", page)
 }

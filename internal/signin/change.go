@@ -17,7 +17,7 @@ type changePage struct {
 
 func (p *Pages) showChange(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, status int, wrong []*fault.Fault) error {
 	page := &changePage{servicePage: in.page(), Action: in.path("change"), Restart: in.path("over"), Username: f.Username, Min: p.Login.Directory.Rules.Min()}
-	page.Why = p.why(r.Context(), f)
+	page.Reasons = p.why(r.Context(), f)
 	page.Wrong(wrong...)
 	return p.render(w, r, in, status, "signin/change_password", page)
 }

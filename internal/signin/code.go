@@ -22,7 +22,7 @@ func (c *codePage) AccountPrefix() string { return c.Brand }
 func (p *Pages) showCode(w http.ResponseWriter, r *http.Request, in *waiting, f login.Flow, status int, wrong []*fault.Fault) error {
 	page := &codePage{servicePage: in.page(), Action: in.path("code"), Restart: in.path("over"), Account: p.Account,
 		BeforeChange: f.Step == login.AskCodeFirst, Linked: f.Notice == "linked"}
-	page.Why = p.why(r.Context(), f)
+	page.Reasons = p.why(r.Context(), f)
 	page.Wrong(wrong...)
 	return p.render(w, r, in, status, "signin/code", page)
 }

@@ -30,7 +30,7 @@ func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request, in *waiting
 		}
 		page.Failed = page.Trouble != nil
 	}
-	page.Why = p.why(r.Context(), f)
+	page.Reasons = p.why(r.Context(), f)
 	page.Wrong(wrong...)
 	page.showLogo(w)
 	return p.render(w, r, in, status, "signin/login", page)

@@ -17,8 +17,6 @@ func TestTemplatesFitTheirStructs(t *testing.T) {
 	all := map[string]web.Content{
 		"home": &homePage{}, "choose": &choosePage{}, "authenticator": &authenticatorPage{}, "authenticator_key": &keyPage{}, "authenticator_linked": &authenticatorLinkedPage{},
 		"try": &tryPage{}, "card": &cardPage{}, "card_confirm": &confirmCardPage{}, "card_failed": &cardFailedPage{}, "card_linked": &cardLinkedPage{}, "card_waits": &cardWaitsPage{}, "order": &orderPage{}, "ordered": &plainPage{}, "freeze": &plainPage{}, "frozen": &plainPage{},
-		"password": &passwordPage{}, "password_changed": &plainPage{}, "signed_out": &plainPage{}, "consents": &consentsPage{},
-		"try": &tryPage{}, "card": &cardPage{}, "card_confirm": &confirmCardPage{}, "card_failed": &cardFailedPage{}, "card_linked": &cardLinkedPage{}, "card_waits": &cardWaitsPage{}, "order": &orderPage{}, "ordered": &plainPage{},
 		"password": &passwordPage{}, "password_changed": &plainPage{}, "signed_out": &plainPage{}, "consents": &consentsPage{}, "signins": &signInsPage{},
 	}
 	site := webtest.NewSite(t, func(s *web.Settings) { s.Pages = []string{"userservices"} })

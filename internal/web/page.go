@@ -29,7 +29,7 @@ type Page struct {
 	Problems  []Problem      // what is wrong with what was sent
 	Notices   []Notice       // what else there is to say
 	Reference string         // finds this request in the log, and the trace of its sign-in
-	Why       []string       // keys of texts: why the page asks what it asks
+	Reasons   []string       // keys of texts: why the page asks what it asks
 	Failed    bool           // the page tells of a failure: who can help, and the reference, stand below it; Render sets it where there are Problems, or a status from 400
 	Nav       []Entry        // the app's sections that are this reader's
 	Idle      int            // seconds after which a session that nobody uses ends, for the warning before; 0 for none

@@ -42,6 +42,13 @@ var families = []string{
 	"con.client.method.", // templates: print "con.client.method." with a method
 	"con.weight.",        // templates: of a finding of the client doctor
 	"con.symptom.",
+	"con.org.method.",   // templates: a method
+	"con.org.group.",    // templates: whom a change touches
+	"con.org.delivery.", // templates: one of these
+	"con.org.holder.",   // templates: one of these
+	"con.org.done.",     // templates: what was just done
+	"con.org.disable.",  // templates: an act
+	"con.org.enable.",
 	"con.role.",       // templates: print "con.role." with a role
 	"cardtest.check.", // templates: what a card test tells
 	"cardtest.state.",
@@ -113,7 +120,7 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/check.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/check.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "identity/organisation.go", "identity/plan.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{
@@ -123,7 +130,7 @@ var inside = []string{
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
 	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "phone_required",
-	"organisation_exists", "organisation_not_found", "signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
+	"signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
 }
 
 // S71: what a person can act on is said in the person's language.

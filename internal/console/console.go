@@ -13,6 +13,7 @@
 //	list.go        pages of long lists       why.go     reason and ticket of an act
 //	chart.go       charts without script
 //	people.go      lists of people      person.go   one of them, and what is done to them
+//	organisations.go   employers and their policies      organisation_edit.go   what operators change of them
 //	audit.go       the audit trail, statistics
 //	letters.go     letters that were given up      trust.go    whose cards are accepted      keys.go    signing keys
 //	clients.go     relying parties: the list
@@ -116,6 +117,7 @@ type section struct {
 var sections = []section{
 	{homePath, "", "con.home", ""},
 	{peoplePath, "people.see", "con.people", "con.people.about"},
+	{organisationsPath, "organisations.see", "con.org", "con.org.about"},
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
 	{statisticsPath, "statistics.see", "con.statistics", "con.statistics.about"},
 	{auditPath, "audit.see", "con.audit", "con.audit.about"},
@@ -148,6 +150,22 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"POST /people/{user}/first-password": p.doAct("first-password"),
 		"GET /people/{user}/roles":           p.personRoles,
 		"POST /people/{user}/roles":          p.changeRoles,
+
+		"GET /organisations":                                 p.organisations,
+		"GET " + newOrganisationPath:                         p.newOrganisation,
+		"POST " + newOrganisationPath:                        p.createOrganisation,
+		"GET /organisations/{organisation}":                  p.organisation,
+		"GET /organisations/{organisation}/edit":             p.editOrganisation,
+		"POST /organisations/{organisation}/edit":            p.changeOrganisation,
+		"GET /organisations/{organisation}/disable":          p.beforeTurn("disable"),
+		"POST /organisations/{organisation}/disable":         p.turn("disable"),
+		"GET /organisations/{organisation}/enable":           p.beforeTurn("enable"),
+		"POST /organisations/{organisation}/enable":          p.turn("enable"),
+		"GET /organisations/{organisation}/policy":           p.policy,
+		"POST /organisations/{organisation}/policy":          p.changePolicy,
+		"GET /organisations/{organisation}/policy/affected":  p.affected,
+		"GET /organisations/{organisation}/policy/withdraw":  p.toOrganisation,
+		"POST /organisations/{organisation}/policy/withdraw": p.withdrawPolicy,
 
 		"GET /statistics":           p.statistics,
 		"GET /audit":                p.audit,

@@ -12,6 +12,8 @@ var structs = map[string]web.Content{
 	"home": &homePage{}, "no_role": &plainPage{}, "signed_out": &plainPage{}, "clients": &clientsPage{},
 	"people": &peoplePage{}, "person": &personPage{}, "person_new": &newPersonPage{}, "person_issued": &issuedPage{}, "person_edit": &editPersonPage{},
 	"person_act": &actPage{}, "person_roles": &rolesPage{},
+	"organisations": &organisationsPage{}, "organisation": &organisationPage{}, "organisation_new": &newOrganisationPage{}, "organisation_edit": &editOrganisationPage{},
+	"organisation_turn": &turnPage{}, "policy": &policyPage{}, "policy_confirm": &policyConfirmPage{}, "affected": &affectedPage{},
 	"audit": &auditPage{}, "statistics": &statisticsPage{},
 	"letters": &lettersPage{}, "letter_discard": &discardPage{}, "trust": &trustPage{}, "keys": &keysPage{}, "key_change": &keyChangePage{},
 	"client": &clientPage{}, "client_doctor": &clientPage{}, "client_disable": &clientPage{}, "client_enable": &clientPage{}, "client_rotate": &clientPage{}, "client_test": &clientPage{},

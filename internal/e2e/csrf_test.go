@@ -42,13 +42,15 @@ var posts = map[string]string{
 	"console /people/{user}/first-password": byForm, "console /people/{user}/roles": byForm,
 	"console /registration": byForm, "console /clients/{id}/edit": byForm, "console /clients/{id}/document": byForm, "console /clients/{id}/secret": byForm,
 	"console /clients/{id}/disable": byForm, "console /clients/{id}/enable": byForm, "console /clients/{id}/test": byForm,
+	"console /organisations/_new": byForm, "console /organisations/{organisation}/edit": byForm, "console /organisations/{organisation}/disable": byForm, "console /organisations/{organisation}/enable": byForm,
+	"console /organisations/{organisation}/policy": byForm, "console /organisations/{organisation}/policy/withdraw": byForm,
 	"console /letters": byForm, "console /letters/discard": byForm, "console /trust": byForm, "console /keys/change": byForm,
 	"service /logout": byOrigin, "service /logout/backchannel": byKey,
 }
 
 // TestEveryPostIsKnown reads the routes from the code that registers them.
 func TestEveryPostIsKnown(t *testing.T) {
-	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "newClientPath": "/registration", "cardFailedPath": "/card/failed", "path": ""}
+	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "newClientPath": "/registration", "cardFailedPath": "/card/failed", "newOrganisationPath": "/organisations/_new", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
 	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
 	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "app": "../app/app.go", "console": "../console/console.go", "service": "../../cmd/demoservice/service/service.go"} {

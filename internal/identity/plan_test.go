@@ -116,18 +116,21 @@ func TestSessionLimitsHaveBounds(t *testing.T) {
 func TestPolicyIsChecked(t *testing.T) {
 	h := newHouse(t, storetest.Open(t, store.SQLite))
 	id := h.organisation("org", identity.MethodCard)
-	for want, edit := range map[string]func(p *identity.Policy){
-		"methods_empty":          func(p *identity.Policy) { p.Methods = 0 },
-		"support_phone_invalid":  func(p *identity.Policy) { p.SupportPhone = "call us" },
-		"support_phone_required": func(p *identity.Policy) { p.SupportHours = "8–16" },
-		"too_long":               func(p *identity.Policy) { p.ResponsibleContact = strings.Repeat("x", 301) },
-		"control_characters":     func(p *identity.Policy) { p.ITContact = "a\nb" },
-		"": func(p *identity.Policy) {
+	for _, c := range []struct {
+		want string
+		edit func(p *identity.Policy)
+	}{
+		{"methods_empty", func(p *identity.Policy) { p.Methods = 0 }},
+		{"support_phone_invalid", func(p *identity.Policy) { p.SupportPhone = "call us" }},
+		{"support_phone_required", func(p *identity.Policy) { p.SupportHours = "8–16" }},
+		{"too_long", func(p *identity.Policy) { p.ResponsibleContact = strings.Repeat("x", 301) }},
+		{"control_characters", func(p *identity.Policy) { p.ITContact = "a\nb" }},
+		{"", func(p *identity.Policy) { // the last one: what is saved stays
 			p.SupportPhone, p.SupportHours, p.ITContact = " 09 123 45 ", " 8–16 ", " IT "
-		},
+		}},
 	} {
-		if _, err := h.plan(id, time.Time{}, edit); fault.Code(err) != want {
-			t.Errorf("%v, want %q", err, want)
+		if _, err := h.plan(id, time.Time{}, c.edit); fault.Code(err) != c.want {
+			t.Errorf("%v, want %q", err, c.want)
 		}
 	}
 	if o := h.org(id); o.SupportPhone != "09 123 45" || o.SupportHours != "8–16" || o.ITContact != "IT" {

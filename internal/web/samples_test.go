@@ -533,6 +533,7 @@ func samples() []sample {
 	list = append(list, consoleSamples()...)
 	list = append(list, peopleSamples()...)
 	list = append(list, auditSamples()...)
+	list = append(list, organisationSamples()...)
 	for _, reason := range []string{"", "account", "stepup", "linked"} {
 		list = append(list, sample{"signin/card", reason, []string{"card-start", "login-cancel"}, func(w string) web.Content {
 			return &cardPage{cardForm: troubled(w), Restart: "/signin/TX/restart" + w, Cancel: "/signin/TX/cancel" + w, Order: "/order" + w, Reason: reason}

@@ -41,7 +41,7 @@ func (s *Site) parse(tree fs.FS) error {
 }
 
 func (s *Site) parseIn(lang string, tree fs.FS) (pages, error) {
-	frame, err := template.New(layout).Funcs(s.functions(lang)).ParseFS(tree, "layout.html", "partials.html", "partials_console.html")
+	frame, err := template.New(layout).Funcs(s.functions(lang)).ParseFS(tree, "layout.html", "partials.html", "partials_console.html", "partials_console_org.html")
 	if err != nil {
 		return nil, err
 	}

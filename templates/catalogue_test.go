@@ -34,6 +34,7 @@ var families = []string{
 	"card.kind.",         // templates: print "card.kind." .Kind
 	"us.card.state.",     // templates: print "us.card.state." .State
 	"con.people.",        // templates: a view, an act, a state of a person, a kind of link
+	"con.desk.",          // templates: an act, a way to recognise somebody, the life of a code
 	"con.event.",         // console: the type of an event
 	"con.reason.",        // console: why, as a code
 	"con.method.",        // console: how

@@ -14,6 +14,7 @@
 //	chart.go       charts without script
 //	people.go      lists of people      person.go   one of them, and what is done to them
 //	organisations.go   employers and their policies      organisation_edit.go   what operators change of them
+//	case.go        the help desk's workbench      approvals.go   cards that wait
 //	audit.go       the audit trail, statistics
 //	letters.go     letters that were given up      trust.go    whose cards are accepted      keys.go    signing keys
 //	clients.go     relying parties: the list
@@ -118,6 +119,7 @@ var sections = []section{
 	{homePath, "", "con.home", ""},
 	{peoplePath, "people.see", "con.people", "con.people.about"},
 	{organisationsPath, "organisations.see", "con.org", "con.org.about"},
+	{approvalsPath, "card.approve", "con.desk.approvals", "con.desk.approvals.about"},
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
 	{statisticsPath, "statistics.see", "con.statistics", "con.statistics.about"},
 	{auditPath, "audit.see", "con.audit", "con.audit.about"},
@@ -166,6 +168,16 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /organisations/{organisation}/policy/affected":  p.affected,
 		"GET /organisations/{organisation}/policy/withdraw":  p.toOrganisation,
 		"POST /organisations/{organisation}/policy/withdraw": p.withdrawPolicy,
+
+		"GET /people/{user}/case":                p.caseOf,
+		"POST /people/{user}/case":               p.recordCheck,
+		"GET /people/{user}/case/{check}":        p.work,
+		"GET /people/{user}/case/{check}/{act}":  p.beforeCaseAct,
+		"POST /people/{user}/case/{check}/{act}": p.doCaseAct,
+
+		"GET /card-approvals":             p.approvals,
+		"GET /card-approvals/{approval}":  p.approval,
+		"POST /card-approvals/{approval}": p.decide,
 
 		"GET /statistics":           p.statistics,
 		"GET /audit":                p.audit,

@@ -35,6 +35,7 @@ type slot struct {
 }
 
 var slots = []slot{
+	{"/case", "con.desk.open", "identity.check", nil},
 	{"/edit", "con.people.edit", "people.change", nil},
 	{"/first-password", "con.people.first", "password.first", unbegun},
 	{"/roles", "con.people.roles", "people.roles", nil},

@@ -18,6 +18,7 @@ type consoleHomePage struct {
 	web.Page
 	Name, Organisation string
 	Roles              []string
+	Search             bool
 	Tiles              []tile
 	Due                []tab
 }
@@ -101,8 +102,8 @@ func inConsole() web.Page {
 
 func consoleSamples() []sample {
 	return append(append(mailSamples(), traceSamples()...), []sample{
-		{"console/home", "", []string{"console", "roles", "logout", "session-warning"}, func(w string) web.Content {
-			return &consoleHomePage{Page: inConsole(), Name: "Oona" + w, Organisation: w, Roles: []string{"responsible", "helpdesk", "operator", "auditor"},
+		{"console/home", "", []string{"console", "roles", "logout", "session-warning", "q", "find"}, func(w string) web.Content {
+			return &consoleHomePage{Search: true, Page: inConsole(), Name: "Oona" + w, Organisation: w, Roles: []string{"responsible", "helpdesk", "operator", "auditor"},
 				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}, Due: []tab{{"/people?view=unlinked", "con.people.view.unlinked", 3, false}}}
 		}},
 		{"console/no_role", "", []string{"no-role", "logout"}, func(string) web.Content { return &plainPage{} }},

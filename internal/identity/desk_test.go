@@ -457,6 +457,47 @@ func TestALinkingCodeLinksOnce(t *testing.T) { // S61
 	})
 }
 
+// Fifty browsers link an authenticator with one linking code and one code of the
+// device: one link, and one letter of it.
+func TestFiftyAuthenticatorsWithOneLinkingCode(t *testing.T) { // S61
+	each(t, func(h *house) {
+		ctx := t.Context()
+		org := h.organisation("a", identity.MethodApp)
+		desk := h.staff(org, "desk", identity.RoleHelpDesk)
+		id := h.settled(org, "liisa")
+		h.withApp(id)
+		h.must(h.RemoveAuthenticator(ctx, desk, id, h.why(desk, id)))
+		code, _, err := h.IssueLinkingCode(ctx, desk, id, time.Hour, h.why(desk, id))
+		h.must(err)
+		key := h.begin(id)
+		before, right := len(h.events(audit.AuthenticatorLinked)), h.code(key, 0)
+		h.clearLetters()
+		self := h.enrol(id)
+		self.LinkingCode = code
+		var linked atomic.Int32
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if h.ConfirmAuthenticator(ctx, self, right, app) == nil {
+					linked.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if got := len(h.events(audit.AuthenticatorLinked)) - before; linked.Load() != 1 || got != 1 {
+			t.Errorf("linked %d times, %d in the trail", linked.Load(), got)
+		}
+		if got := h.letters()[mail.AuthenticatorLinked]; got != 1 {
+			t.Errorf("%d letters", got)
+		}
+		_, err = h.Store.LinkingCode(ctx, id)
+		is(t, "the code afterwards", err, "linking_code_not_found")
+		if p := h.person(id); p.Authenticator == nil || !p.User.LinkingClosed.IsZero() {
+			t.Errorf("afterwards: %+v", p)
+		}
+	})
+}
+
 func TestUnlock(t *testing.T) {
 	each(t, func(h *house) {
 		ctx := t.Context()

@@ -56,6 +56,9 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, in *waiting, f logi
 		trace.Note(r.Context(), trace.Shown, told.Code)
 		return p.showStep(w, r, in, f, http.StatusOK, []*fault.Fault{told})
 	}
+	if err := p.contacts(r, f, wrong); err != nil {
+		return err
+	}
 	status := http.StatusOK
 	for _, w := range wrong {
 		if w.Code != "required" { // an empty field is no failure
@@ -85,6 +88,21 @@ func (p *Pages) showStep(w http.ResponseWriter, r *http.Request, in *waiting, f 
 		return see(w, in.path("finish"))
 	}
 	return see(w, in.path())
+}
+
+// contacts shows the contacts of the person's organisation where something went
+// wrong after a right password or card (S71). Before that nobody knows who it is.
+func (p *Pages) contacts(r *http.Request, f login.Flow, wrong []*fault.Fault) error {
+	if len(wrong) == 0 || f.User == "" || f.Step == login.AskPassword {
+		return nil
+	}
+	person, err := p.Login.Directory.Store.Person(r.Context(), f.User)
+	if err != nil {
+		return err
+	}
+	o := person.Organisation
+	web.Contact(r, web.Contacts{IT: o.ITContact, Responsible: o.ResponsibleContact, Phone: o.SupportPhone, Hours: o.SupportHours})
+	return nil
 }
 
 // told is what a flow's Problem says to the person.

@@ -51,6 +51,8 @@ func (p *Pages) meet(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.me, err = p.api.Me(r.Context(), v.token); err != nil {
 		return app.Refused(err)
 	}
+	o := v.me.Organisation
+	web.Contact(r, web.Contacts{IT: o.ITContact, Responsible: o.ResponsibleContact, Phone: o.SupportPhone, Hours: o.SupportHours})
 	for _, may := range []*string{&v.me.May.Card, &v.me.May.App, &v.me.May.Token} {
 		if *may == "linking_code_required" { // so it may: the form that links asks for the code
 			*may, v.linkingCode = "", true

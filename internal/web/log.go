@@ -19,6 +19,7 @@ type exchange struct {
 	reference string // random; on error pages, and in the log line
 	route     string // the pattern of the mux
 	language  string // settled by UseLocales
+	contacts  Contacts
 	err       error
 	handled   bool // one of our handlers has it: a 404 is meant
 	answer    *answer

@@ -25,6 +25,7 @@ type Page struct {
 	Languages []LanguageLink //
 	CardTest  string         // where anybody can test a card, "" when nowhere
 	Support   string         // the help desk's phone, "" when there is none
+	Contacts  Contacts       // of the reader's organisation, when Contact has told
 	Footer    Footer         //
 	Problems  []Problem      // what is wrong with what was sent
 	Notices   []Notice       // what else there is to say
@@ -155,6 +156,9 @@ func (s *Site) fill(w http.ResponseWriter, r *http.Request, p *Page) {
 	p.Languages = languageLinks(r, p.Here, p.Lang)
 	if x := exchangeOf(r); x != nil {
 		p.Reference = x.reference
+		if x.contacts.Any() {
+			p.Contacts = x.contacts
+		}
 	}
 	p.token = func() string { return newToken(s.Browser(w, r)) }
 	for i, problem := range p.Problems {

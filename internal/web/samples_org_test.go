@@ -158,6 +158,9 @@ func organisationSamples() []sample {
 		}},
 		{"console/affected", "nobody", []string{"affected", "nobody"}, func(string) web.Content { return &affectedPage{Page: inConsole(), Group: "without", Back: "/a"} }},
 	}
+	list = append(list, sample{"userservices/password_changed", "contacts", []string{"contacts"}, func(w string) web.Content {
+		return &plainPage{Page: web.Page{Contacts: web.Contacts{IT: "IT" + w, Responsible: "Viivi" + w, Phone: "09 123 45" + w, Hours: "8–16" + w}}}
+	}})
 	for _, group := range []string{"stranded", "without", "narrowed"} {
 		list = append(list, sample{"console/affected", group, []string{"affected", "next-page"}, func(w string) web.Content {
 			return &affectedPage{Page: inConsole(), Group: group, Back: "/a", People: people(w), Pager: pager{"/a", "/a?after=x"}}

@@ -65,6 +65,10 @@ type Organisation struct {
 	Methods        []Method `json:"methods"`
 	PersonalPhones bool     `json:"personal_phones"`
 	ITContact      string   `json:"it_contact,omitempty"`
+
+	ResponsibleContact string `json:"responsible_contact,omitempty"` // how to reach its responsible users
+	SupportPhone       string `json:"support_phone,omitempty"`       // of user support of its own, before Support
+	SupportHours       string `json:"support_hours,omitempty"`       // when that answers
 }
 
 // LinkedCard is the active card link, or a card about to be linked.

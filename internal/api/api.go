@@ -11,7 +11,7 @@
 //	audit.go      the audit trail, statistics
 //	staff.go      managed: operations of people with roles
 //	people.go     people's accounts, for those who look after them
-//	sheet.go      lists as CSV files
+//	sheet.go      lists as CSV files      imports.go  people from one
 //	desk.go       what the help desk does for callers      approvals.go  cards that wait
 //	clients.go    registrations of relying parties
 //	organisations.go  employers and their policies
@@ -47,6 +47,7 @@ import (
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
 )
 
 // API serves /api/v1.
@@ -73,6 +74,8 @@ type API struct {
 
 	// Handle makes errors answers: web.Site.HandleJSON.
 	Handle func(func(w http.ResponseWriter, r *http.Request) error) http.Handler
+	// HandleLarge does so where a body may have up to n bytes: web.Site.HandleLargeJSON.
+	HandleLarge func(n int64, f func(w http.ResponseWriter, r *http.Request) error) http.Handler
 }
 
 // Tokens looks access tokens up: openid.Provider.
@@ -115,13 +118,17 @@ type Registered interface {
 // Routes adds the API's routes.
 func (a *API) Routes(mux *http.ServeMux) {
 	for _, o := range a.operations() {
+		if o.pattern == importPattern {
+			mux.Handle(o.pattern, a.HandleLarge(mostImportBody, o.serve))
+			continue
+		}
 		mux.Handle(o.pattern, a.Handle(o.serve))
 	}
 }
 
 // operations is the whole API. docs/openapi.json is made of it.
 func (a *API) operations() []operation {
-	return slices.Concat(a.everyday(), a.deskOperations(), a.approvalOperations())
+	return slices.Concat(a.everyday(), a.deskOperations(), a.approvalOperations(), a.importOperations())
 }
 
 func (a *API) everyday() []operation {
@@ -311,8 +318,10 @@ func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, error
 var proved = map[session.Method]identity.Method{session.Card: identity.MethodCard, session.App: identity.MethodApp, session.Token: identity.MethodToken}
 
 // read decodes a JSON body of known fields.
-func read(r *http.Request, into any) error {
-	d := json.NewDecoder(io.LimitReader(r.Body, 64<<10))
+func read(r *http.Request, into any) error { return readUpTo(64<<10, r, into) }
+
+func readUpTo(n int64, r *http.Request, into any) error {
+	d := json.NewDecoder(io.LimitReader(r.Body, n))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
 		return fault.New(fault.Invalid, "json_invalid", "The body is not the JSON that this address takes.")
@@ -331,6 +340,8 @@ func body[In any](r *http.Request) (in In, err error) {
 		if *into, err = openid.ReadMetadata(r.Body); err != nil {
 			err = openid.NamedAsMetadata(err)
 		}
+	case *portti.NewImport:
+		err = readUpTo(mostImportBody, r, into)
 	default:
 		err = read(r, into)
 	}

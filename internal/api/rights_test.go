@@ -63,7 +63,7 @@ func newHouse(t *testing.T) *house {
 	h.must(err)
 	h.Keys, err = keys.OpenRing(t.Context(), h.db.Keys(), master, keys.Options{Kinds: []keys.Kind{keys.P256}, SignFor: 90 * 24 * time.Hour})
 	h.must(err)
-	h.Handle = site.HandleJSON
+	h.Handle, h.HandleLarge = site.HandleJSON, site.HandleLargeJSON
 	h.Address = func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") }
 	mux := http.NewServeMux()
 	h.Routes(mux)

@@ -89,6 +89,9 @@ const (
 const (
 	PeopleExported      Type = "people.exported"
 	PasswordFirstIssued Type = "password.first_issued"
+	ImportBegun         Type = "import.begun"
+	ImportStopped       Type = "import.stopped"
+	ImportFinished      Type = "import.finished"
 )
 
 // What the help desk does (S60–S64).

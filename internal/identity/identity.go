@@ -9,6 +9,7 @@
 //	affected.go       who has no way in after a change of policy, and letters to them
 //	user.go           create, change, disable users; Standing
 //	people.go         find people, views, counts; peoplecsv.go  a list as a file
+//	import.go         people from a file: verdicts, rows      importcsv.go  the file      importing.go  the work on it
 //	firstpassword.go  another first password (S65)
 //	claims.go         what else relying parties may learn of a person
 //	role.go           Role: operator, responsible user, help desk, auditor

@@ -15,6 +15,7 @@ import (
 // Every Organisation is given as it is at the moment (Organisation.At).
 type Store interface {
 	TrailReader
+	Imports
 
 	Organisation(ctx context.Context, id OrganisationID) (Organisation, error)
 	Organisations(ctx context.Context) ([]Organisation, error) // by name
@@ -88,6 +89,8 @@ type Store interface {
 // Tx is the inside of a Change. Its reads lock the row they return, so that
 // what f decides on cannot change before f commits.
 type Tx interface {
+	ImportsTx
+
 	Organisation(id OrganisationID) (Organisation, error)
 	AddOrganisation(o Organisation) error  // fault.Conflict "organisation_exists"
 	SaveOrganisation(o Organisation) error // fault.Conflict "changed_meanwhile" when Version is not the stored one; the stored Version becomes Version+1

@@ -29,47 +29,78 @@ func (d *Directory) CreateUser(ctx context.Context, by Actor, u User) (User, str
 	if err := by.In(PeopleCreate, u.Organisation); err != nil {
 		return User{}, "", err
 	}
+	u, err := d.begun(u)
+	if err != nil {
+		return User{}, "", err
+	}
+	temporary, stored, err := d.temporary(ctx, FirstPasswordLasts)
+	if err != nil {
+		return User{}, "", err
+	}
+	if err := d.change(ctx, func(tx Tx) error { return d.addUser(tx, by, u, temporary, stored, nil) }); err != nil {
+		return User{}, "", err
+	}
+	return u, temporary, nil
+}
+
+// begun is a new account of what somebody wrote.
+func (d *Directory) begun(u User) (User, error) {
 	u = u.trimmed()
 	if err := u.check(); err != nil {
-		return User{}, "", err
+		return User{}, err
 	}
 	u.ID, u.Created, u.Disabled, u.SignedIn = UserID(rand.Text()), d.now(), time.Time{}, time.Time{}
 	u.Updated, u.Roles = u.Created, 0
 	u.Frozen, u.ContactChanged = time.Time{}, time.Time{}
 	u.Epoch, u.KeptSession, u.Version = 1, "", 1
-	temporary, stored, err := d.temporary(ctx, FirstPasswordLasts)
+	return u, nil
+}
+
+// addUser adds an account that was begun. One without a hash has no password yet,
+// and there is nothing to tell of: that is for organisations where somebody hands
+// passwords over, and changed_meanwhile elsewhere. details are added to the event's.
+func (d *Directory) addUser(tx Tx, by Actor, u User, temporary string, stored Password, details map[string]string) error {
+	org, err := tx.Organisation(u.Organisation)
 	if err != nil {
-		return User{}, "", err
+		return err
 	}
-	err = d.change(ctx, func(tx Tx) error {
-		org, err := tx.Organisation(u.Organisation)
-		if err != nil {
-			return err
-		}
-		if !org.Disabled.IsZero() {
-			return fault.New(fault.Conflict, "organisation_disabled", "organisation: %s is disabled.", org.ID).In("organisation")
-		}
-		if org.Delivery == ByLetter && u.Email == "" {
-			return fault.New(fault.Invalid, "email_required", "email: %s sends temporary passwords by letter, so an e-mail address is needed.", org.ID).In("email")
-		}
-		if org.Delivery == BySMS && u.number() == "" {
-			return fault.New(fault.Invalid, "phone_required", "phone_number: %s sends temporary passwords as text messages, so a mobile number such as +358401234567 is needed.", org.ID).In("phone_number")
-		}
-		if err := tx.AddUser(u, stored); err != nil {
-			return err
-		}
-		told, err := d.tellPassword(tx, Person{User: u, Organisation: org}, mail.Welcome, temporary, stored)
-		if err != nil {
-			return err
-		}
-		e := d.event(audit.UserCreated, by.Name, by.Address, u)
-		e.Details = told
-		return tx.Record(e)
-	})
-	if err != nil {
-		return User{}, "", err
+	if !org.Disabled.IsZero() {
+		return errOrganisationDisabled(org)
 	}
-	return u, temporary, nil
+	if err := org.reaches(u); err != nil {
+		return err
+	}
+	if stored.Hash == "" && org.Delivery != ByHandover {
+		return errChangedMeanwhile
+	}
+	if err := tx.AddUser(u, stored); err != nil {
+		return err
+	}
+	told := map[string]string{"delivery": string(ByHandover)}
+	if stored.Hash != "" {
+		if told, err = d.tellPassword(tx, Person{User: u, Organisation: org}, mail.Welcome, temporary, stored); err != nil {
+			return err
+		}
+	}
+	e := d.event(audit.UserCreated, by.Name, by.Address, u)
+	e.Details = merged(told, details)
+	return tx.Record(e)
+}
+
+func errOrganisationDisabled(o Organisation) error {
+	return fault.New(fault.Conflict, "organisation_disabled", "organisation: %s is disabled.", o.ID).In("organisation")
+}
+
+// reaches returns a fault unless a temporary password can go to a new account in the
+// way that the organisation has chosen.
+func (o Organisation) reaches(u User) error {
+	switch {
+	case o.Delivery == ByLetter && u.Email == "":
+		return fault.New(fault.Invalid, "email_required", "email: %s sends temporary passwords by letter, so an e-mail address is needed.", o.ID).In("email")
+	case o.Delivery == BySMS && u.number() == "":
+		return fault.New(fault.Invalid, "phone_required", "phone_number: %s sends temporary passwords as text messages, so a mobile number such as +358401234567 is needed.", o.ID).In("phone_number")
+	}
+	return nil
 }
 
 // ChangeUser lets edit change names, e-mail, language and claims. The username and
@@ -94,43 +125,50 @@ func (d *Directory) changeUser(ctx context.Context, by Actor, id UserID, version
 		return User{}, err
 	}
 	var after User
-	err := d.change(ctx, func(tx Tx) error {
-		p, err := tx.Person(id)
-		if err != nil {
-			return err
-		}
-		if err := by.On(PeopleChange, p.User); err != nil {
-			return err
-		}
-		if version != 0 && version != p.User.Version {
-			return errChangedMeanwhile
-		}
-		u := edited(p.User, edit)
-		if u.Username != p.User.Username || u.Organisation != p.User.Organisation {
-			return fault.New(fault.Conflict, "account_fixed", "A username and its organisation cannot be changed. Create another account.").In("organisation")
-		}
-		before := p.User
-		before.GivenName, before.FamilyName, before.Email, before.Language, before.Claims = u.GivenName, u.FamilyName, u.Email, u.Language, u.Claims
-		u = before.trimmed()
-		if err := u.check(); err != nil {
-			return err
-		}
-		if u != p.User {
-			u.Updated = d.now()
-		}
-		if u.Email != p.User.Email || u.Claims.Phone != p.User.Claims.Phone {
-			u.ContactChanged = u.Updated
-		}
-		after = u
-		if err := tx.SaveUser(u); err != nil {
-			return err
-		}
-		if err := d.tellContact(tx, p, u); err != nil {
-			return err
-		}
-		return tx.Record(d.event(audit.UserChanged, by.Name, by.Address, u))
+	err := d.change(ctx, func(tx Tx) (err error) {
+		after, err = d.changeIn(tx, by, id, version, edit, nil)
+		return err
 	})
 	return after, err
+}
+
+// changeIn is changeUser inside a transaction; details are the event's.
+func (d *Directory) changeIn(tx Tx, by Actor, id UserID, version int64, edit func(u *User), details map[string]string) (User, error) {
+	p, err := tx.Person(id)
+	if err != nil {
+		return User{}, err
+	}
+	if err := by.On(PeopleChange, p.User); err != nil {
+		return User{}, err
+	}
+	if version != 0 && version != p.User.Version {
+		return User{}, errChangedMeanwhile
+	}
+	u := edited(p.User, edit)
+	if u.Username != p.User.Username || u.Organisation != p.User.Organisation {
+		return User{}, fault.New(fault.Conflict, "account_fixed", "A username and its organisation cannot be changed. Create another account.").In("organisation")
+	}
+	before := p.User
+	before.GivenName, before.FamilyName, before.Email, before.Language, before.Claims = u.GivenName, u.FamilyName, u.Email, u.Language, u.Claims
+	u = before.trimmed()
+	if err := u.check(); err != nil {
+		return User{}, err
+	}
+	if u != p.User {
+		u.Updated = d.now()
+	}
+	if u.Email != p.User.Email || u.Claims.Phone != p.User.Claims.Phone {
+		u.ContactChanged = u.Updated
+	}
+	if err := tx.SaveUser(u); err != nil {
+		return User{}, err
+	}
+	if err := d.tellContact(tx, p, u); err != nil {
+		return User{}, err
+	}
+	e := d.event(audit.UserChanged, by.Name, by.Address, u)
+	e.Details = details
+	return u, tx.Record(e)
 }
 
 // edited is u after edit. An edit that brings a new e-mail address or phone number

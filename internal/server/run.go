@@ -21,6 +21,7 @@ func (s *Server) Run(ctx context.Context) {
 	all.Go(func() { s.policies(ctx) })
 	all.Go(func() { s.sealer.Run(ctx) })
 	all.Go(func() { s.asks(ctx) })
+	all.Go(func() { s.imports(ctx) })
 	all.Go(func() { s.traces.Run(ctx) })
 	if s.Cards != nil {
 		all.Go(func() { s.Cards.run(ctx) })

@@ -44,6 +44,8 @@ var (
 	errNoRegistrationToken = fault.New(fault.NotFound, "registration_token_not_found", "There is no such registration token, or it is revoked already.")
 	errNoStranger          = fault.New(fault.NotFound, "unknown_issuer_not_found", "No card of such an issuer was shown.")
 	errNoMailedLink        = fault.New(fault.NotFound, "mailed_link_not_found", "There is no such link.")
+	errNoImport            = fault.New(fault.NotFound, "import_not_found", "There is no such import, or it is older than a day.")
+	errImportRuns          = fault.New(fault.Conflict, "import_running", "Your last import is still being applied. Wait until it is done.")
 	errNoCardTest          = fault.New(fault.NotFound, "card_test_not_found", "There is no such card test, or it was made more than 30 days ago.")
 	errDisabled            = fault.New(fault.Denied, "account_disabled", "The account is disabled.")
 	errSessionEnded        = fault.New(fault.Denied, "session_ended", "The session has ended. Sign in again.")

@@ -16,7 +16,7 @@
 //	mailedlinks.go links that letters carry      passwordasks.go who asked for a new password, until it is decided
 //	keptletters.go  letters that wait or were given up, as operators see them
 //	chain.go     the audit trail as a chain: sealing, checkpoints, retention; statistics.go: events by day
-//	people.go    search, lists and counts of people
+//	people.go    search, lists and counts of people      imports.go  people from a file
 //	strangers.go CAs that nobody has configured, whose cards were shown
 //	shelf.go     the CAs' lists of revoked certificates: crl.Shelf
 //	sealings.go  every column of sealed values, for a change of the master key

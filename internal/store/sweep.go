@@ -38,6 +38,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"mailed_links", "hash", "expires < @before", now},
 		{"password_asks", "id", "dead < @before", now.Add(-noticesKept)},
 		{"identity_checks", "id", "at < @before", now.Add(-checksKept)},
+		{"imports", "id", "expires < @before", now}, // with their rows; nobody has more than one
 		{"linking_codes", "user_id", "expires < @before", now},
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},
 		{"card_strangers", "id", "last < @before", now.Add(-unseenKept)},

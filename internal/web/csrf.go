@@ -27,9 +27,11 @@ const maxForm = 64 << 10
 //
 // It also reads the form, within its limit, and refuses text that no database
 // would take.
-func (s *Site) Protect(next http.Handler) http.Handler {
+func (s *Site) Protect(next http.Handler) http.Handler { return s.protect(maxForm, next) }
+
+func (s *Site) protect(most int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.admit(w, r); err != nil {
+		if err := s.admit(w, r, most); err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -37,8 +39,14 @@ func (s *Site) Protect(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Site) admit(w http.ResponseWriter, r *http.Request) error {
-	if err := readForm(w, r); err != nil {
+func (s *Site) admit(w http.ResponseWriter, r *http.Request, most int64) error {
+	if most > maxForm && r.Method == http.MethodPost {
+		// The browser's word comes before so much is read; the rest is below.
+		if err := s.origins.Check(r); err != nil {
+			return errForged
+		}
+	}
+	if err := readForm(w, r, most); err != nil {
 		return err
 	}
 	switch r.Method {
@@ -64,10 +72,15 @@ var (
 	errForm    = fault.New(fault.Invalid, "form_invalid", "The form has characters that cannot be used.")
 )
 
-// readForm parses the query and the body within maxForm.
-func readForm(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
+// readForm parses the query and the body within a limit. Files are in memory: no
+// part of them is left on a disk.
+func readForm(w http.ResponseWriter, r *http.Request, most int64) error {
+	r.Body = http.MaxBytesReader(w, r.Body, most)
+	parse := r.ParseForm
+	if most > maxForm && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+		parse = func() error { return r.ParseMultipartForm(most) }
+	}
+	if err := parse(); err != nil {
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 			return errTooLarge
 		}

@@ -14,12 +14,18 @@ func (s *Site) Handle(f HandlerFunc) http.Handler {
 	return s.inside(s.Protect(s.serve(f, s.fail)))
 }
 
+// HandleUpload is Handle for a page whose form sends files, of up to n bytes together
+// with the form's fields.
+func (s *Site) HandleUpload(n int64, f HandlerFunc) http.Handler {
+	return s.inside(s.protect(n, s.serve(f, s.fail)))
+}
+
 // HandleCrossSite is Handle without Protect, for addresses that other sites'
 // forms must reach, such as an authorization request by POST. Such a handler
 // must change nothing in the person's name.
 func (s *Site) HandleCrossSite(f HandlerFunc) http.Handler {
 	return s.inside(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := readForm(w, r); err != nil {
+		if err := readForm(w, r, maxForm); err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -30,9 +36,12 @@ func (s *Site) HandleCrossSite(f HandlerFunc) http.Handler {
 // HandleJSON makes a handler of an API: an error becomes a log line, a status
 // and an application/problem+json (RFC 9457). It is for callers that show a
 // token: it takes no cookie into account and so needs no Protect.
-func (s *Site) HandleJSON(f HandlerFunc) http.Handler {
+func (s *Site) HandleJSON(f HandlerFunc) http.Handler { return s.HandleLargeJSON(maxForm, f) }
+
+// HandleLargeJSON is HandleJSON for an address that takes bodies of up to n bytes.
+func (s *Site) HandleLargeJSON(n int64, f HandlerFunc) http.Handler {
 	return s.inside(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, n)
 		s.serve(f, s.failJSON).ServeHTTP(w, r)
 	}))
 }

@@ -1,0 +1,34 @@
+-- People from a file (docs/adr/0131): what is to become of each row, and what has.
+
+-- +goose Up
+
+-- One of each user at most.
+create table imports (
+    id           text primary key,
+    user_id      text not null references users (id),
+    organisation text not null references organisations (id),
+    state        text not null,
+    reason       text not null,
+    address      text not null,
+    epoch        integer not null,
+    created      integer not null,
+    expires      integer not null,
+    finished     integer,
+    due          integer not null, -- a lease moves it to the lease's end
+    constraint imports_user unique (user_id)
+) strict;
+create index imports_due on imports (state, due);
+create index imports_expires on imports (expires);
+
+create table import_rows (
+    import_id text not null references imports (id) on delete cascade,
+    line      integer not null,
+    cells     text not null, -- JSON: by column
+    verdict   text not null,
+    fields    text not null, -- apart by spaces
+    code      text not null,
+    done      integer not null,
+    primary key (import_id, line)
+) strict;
+create index import_rows_done on import_rows (import_id, done, line);
+create index import_rows_verdict on import_rows (import_id, verdict, done, line);

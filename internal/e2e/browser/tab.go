@@ -267,6 +267,13 @@ func (t *Tab) DarkMode(on bool) {
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
 }
 
+// Paper shows pages as they are printed, or on a screen again.
+func (t *Tab) Paper(on bool) {
+	t.tb.Helper()
+	media := map[bool]string{true: "print", false: ""}[on]
+	t.must("show paper", command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media}))
+}
+
 // DisableScript stops the scripts of the pages opened from now on. Only Eval
 // with a timer in it does not work then; all else does.
 func (t *Tab) DisableScript(off bool) {

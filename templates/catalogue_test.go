@@ -122,7 +122,7 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/import.go", "identity/importcsv.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/check.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "identity/organisation.go", "identity/plan.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/import.go", "identity/importcsv.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/directory.go", "identity/firstpassword.go", "identity/right.go", "identity/role.go", "identity/trail.go", "identity/user.go", "identity/check.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "identity/organisation.go", "identity/plan.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{
@@ -131,8 +131,8 @@ var inside = []string{
 	"account_not_frozen", "mailed_link_not_found", // the help desk's, and identity's own
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
-	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "phone_required", "import_other_organisation", "query_invalid",
-	"signing_key_exists", "signing_key_in_use", "signing_keys_moved", "username_taken",
+	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "import_other_organisation", "query_invalid",
+	"signing_key_exists", "signing_key_in_use", "signing_keys_moved", "account_fixed", "language_unknown", "not_allowed", "role_unknown",
 }
 
 // S71: what a person can act on is said in the person's language.

@@ -91,7 +91,7 @@ func (s *Site) message(lang string, f *fault.Fault) string {
 	if _, ok := f.Args["n"]; !ok && f.RetryAfter > 0 {
 		pairs = append(pairs, "n", strconv.Itoa(int(math.Ceil(f.RetryAfter.Minutes()))))
 	}
-	for _, key := range []string{"fault." + f.Code + "." + f.Field, "fault." + f.Code} {
+	for _, key := range []string{"fault." + f.Code + "." + strings.ReplaceAll(f.Field, "-", "_"), "fault." + f.Code} {
 		if text, err := s.texts.Lookup(lang, key, pairs...); err == nil {
 			return text
 		}

@@ -73,6 +73,10 @@ func TestMyCardWasReplacedInABrowser(t *testing.T) {
 			s.WaitURL(home)
 			s.look("my login methods, after an order", "#link-card")
 			s.says("us.card.none")
+			old := m.screen(t, w, b)
+			old.Open(w.record("42"))
+			old.present(molla.Card)
+			old.refused("card_link_removed_by_order") // S54
 
 			fresh := molla.NewCard()
 			insert(t, b, fresh)

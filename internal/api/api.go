@@ -312,7 +312,7 @@ func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, error
 	if g.User == "" || g.Kind != openid.GrantCode || full && !slices.Contains(g.Scopes, scopeFull) || !full && !slices.Contains(g.Scopes, scopeEnrol) {
 		return identity.Self{}, errScope
 	}
-	return identity.Self{User: identity.UserID(g.User), Session: g.Session, Full: full, Proved: proved[g.Method], AuthTime: g.AuthTime}, nil
+	return identity.Self{User: identity.UserID(g.User), Session: g.Session, Full: full, Proved: proved[g.Method], AuthTime: g.AuthTime, Address: a.address(r)}, nil
 }
 
 var proved = map[session.Method]identity.Method{session.Card: identity.MethodCard, session.App: identity.MethodApp, session.Token: identity.MethodToken}

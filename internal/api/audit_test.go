@@ -77,7 +77,7 @@ func jsonInt(n int64) string { b, _ := json.Marshal(n); return string(b) }
 // What leaves is an event, and nothing in it is a formula.
 func TestExportsAreEvents(t *testing.T) {
 	h := newHouse(t)
-	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.UserDisabled, Organisation: "west", Reason: "=cmd()", Actor: "user:x"}))
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.UserDisabled, Organisation: "west", Client: "=cmd()", Actor: "user:x"}))
 	f, status := get[portti.EventsFile](h, "west/responsible", "/api/v1/audit/file?format=csv")
 	if status != 200 || !strings.Contains(f.Text, ",'=cmd(),") || strings.Contains(f.Text, "east") || !strings.HasSuffix(f.Name, ".csv") {
 		t.Errorf("%d %+v", status, f)

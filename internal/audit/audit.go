@@ -119,7 +119,7 @@ type Event struct {
 	Client       string            // OAuth client_id, when one was involved
 	Session      string            // the session's public id (sid)
 	Method       string            // card, app, token, password
-	Reason       string            // a stable code, e.g. "wrong_password"
+	Reason       string            // one of Reasons, "" when there is none
 	Address      string            // the browser's address
 	Details      map[string]string // few, short, no secrets
 }

@@ -201,9 +201,9 @@ func (d *Directory) ApproveCard(ctx context.Context, by Actor, id LinkID, reason
 			return err
 		}
 		e := d.event(audit.CardLinked, by.Name, by.Address, p.User)
-		e.Method, e.Reason = MethodCard.String(), reason
+		e.Method = MethodCard.String()
 		e.Details = map[string]string{"link": string(link.ID), "approval": string(id), "issuer": link.Issuer, "tail": link.Tail(), "holder": string(j.Match)}
-		return tx.Record(e)
+		return tx.Record(e.Noted(reason))
 	})
 }
 
@@ -231,9 +231,9 @@ func (d *Directory) RefuseCard(ctx context.Context, by Actor, id LinkID, reason 
 			return err
 		}
 		e := d.event(audit.CardApprovalRefused, by.Name, by.Address, p.User)
-		e.Method, e.Reason = MethodCard.String(), reason
+		e.Method = MethodCard.String()
 		e.Details = map[string]string{"approval": string(id), "issuer": a.Card.Issuer, "tail": a.Card.Tail()}
-		return tx.Record(e)
+		return tx.Record(e.Noted(reason))
 	})
 }
 

@@ -133,10 +133,10 @@ func TestACardWaitsForAnApproval(t *testing.T) {
 		if n := h.letters(); n[mail.CardWaits] != 3 || n[mail.CardNotApproved] != 1 || n[mail.CardLinked] != 1 {
 			t.Errorf("letters %v", n)
 		}
-		if e := h.events(audit.CardLinked); len(e) != 1 || e[0].Actor != operator.Name || e[0].Reason != "seen the card" || e[0].User != string(id) {
+		if e := h.events(audit.CardLinked); len(e) != 1 || e[0].Actor != operator.Name || e[0].Details[audit.Note] != "seen the card" || e[0].User != string(id) {
 			t.Errorf("trail %+v", e)
 		}
-		if e := h.events(audit.CardApprovalRefused); len(e) != 1 || e[0].Reason != "somebody else's" {
+		if e := h.events(audit.CardApprovalRefused); len(e) != 1 || e[0].Details[audit.Note] != "somebody else's" {
 			t.Errorf("trail %+v", e)
 		}
 	})

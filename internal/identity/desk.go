@@ -39,8 +39,8 @@ func (d *Directory) act(ctx context.Context, by Actor, r Right, id UserID, why W
 // acted writes an act into the trail.
 func (d *Directory) acted(tx Tx, t audit.Type, by Actor, p Person, why Why, details map[string]string) error {
 	e := d.event(t, by.Name, by.Address, p.User)
-	e.Reason, e.Details = why.Reason, details
-	return tx.Record(e)
+	e.Details = details
+	return tx.Record(e.Noted(why.Reason))
 }
 
 // RemoveAuthenticator removes an authenticator link, which only user support may

@@ -172,7 +172,7 @@ func TestActsOfTheHelpDeskAreKeptAndTold(t *testing.T) {
 				t.Fatalf("%s: %d events", c.name, len(events))
 			}
 			e := events[0]
-			if e.Actor != desk.Name || e.User != string(id) || e.Reason != why.Reason || e.Address != "192.0.2.9" || e.Details["check"] != string(why.Check) ||
+			if e.Actor != desk.Name || e.User != string(id) || e.Reason != "" || e.Details[audit.Note] != why.Reason || e.Address != "192.0.2.9" || e.Details["check"] != string(why.Check) ||
 				e.Details["check_method"] != "called_back" || e.Details["ticket"] != "T-1" {
 				t.Errorf("%s: %+v", c.name, e)
 			}

@@ -125,7 +125,7 @@ func TestAFrozenAccountIsShut(t *testing.T) {
 		if _, err := h.CardHolder(ctx, card.Holder{Fingerprint: "fp"}); err != nil {
 			t.Errorf("the card: %v", err)
 		}
-		if e := h.events(audit.AccountUnfrozen); len(e) != 1 || e[0].Reason != lost.Reason {
+		if e := h.events(audit.AccountUnfrozen); len(e) != 1 || e[0].Details[audit.Note] != lost.Reason {
 			t.Errorf("the trail: %+v", e)
 		}
 		h.letter(mail.AccountUnfrozen)

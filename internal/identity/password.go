@@ -203,7 +203,7 @@ func (d *Directory) Order(ctx context.Context, by Actor, id UserID, why Why) (st
 		return "", err
 	}
 	carried := false
-	temporary, err := d.order(ctx, id, order{By: by.Name, Address: by.Address, Reason: why.Reason,
+	temporary, err := d.order(ctx, id, order{By: by.Name, Address: by.Address, Note: why.Reason,
 		Still: func(p Person) error { return by.On(PasswordOrder, p.User) },
 		Stands: func(tx Tx, p Person) (map[string]string, error) {
 			carried = !d.HandedOver(p)
@@ -239,9 +239,11 @@ func (d *Directory) OrderOwn(ctx context.Context, self Self) error {
 
 // order is who orders and why.
 type order struct {
-	By, Address, Session, Reason string
-	Link                         string               // hash of the mailed link that this spends; "" for none
-	Still                        func(p Person) error // asked again in the transaction; nil: nothing to ask
+	By, Address, Session string
+	Reason               string               // one of audit.Reasons
+	Note                 string               // or what staff have typed
+	Link                 string               // hash of the mailed link that this spends; "" for none
+	Still                func(p Person) error // asked again in the transaction; nil: nothing to ask
 
 	// Stands gives what the trail keeps of why; nil: nothing.
 	Stands func(tx Tx, p Person) (map[string]string, error)
@@ -307,7 +309,7 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		e := d.event(audit.PasswordOrdered, o.By, o.Address, p.User)
 		maps.Copy(told, details)
 		e.Reason, e.Session, e.Details = o.Reason, o.Session, told
-		return tx.Record(e)
+		return tx.Record(e.Noted(o.Note))
 	})
 	if err != nil {
 		return "", err

@@ -229,8 +229,7 @@ func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason
 			return err
 		}
 		e := d.event(audit.UserDisabled, by.Name, by.Address, u)
-		e.Reason = reason
-		return tx.Record(e)
+		return tx.Record(e.Noted(reason))
 	})
 }
 

@@ -54,7 +54,7 @@ func TestEventsAreSealedAsTheyWere(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		for _, e := range []audit.Event{
 			{Type: audit.SignInSucceeded, At: time.Date(2026, 11, 23, 1, 2, 3, 123456789, time.FixedZone("EET", 7200)), Actor: "user:1", User: "1", Details: map[string]string{"b": "2", "a": "<&>\u2028"}},
-			{Type: audit.SignInRefused, Reason: "wrong\x00pass\xffword", Details: map[string]string{"z\xff": "\x00"}},
+			{Type: audit.SignInRefused, Client: "wrong\x00pass\xffword", Details: map[string]string{"z\xff": "\x00"}},
 			{},
 		} {
 			must(t, s.Record(t.Context(), e))
@@ -86,7 +86,7 @@ func TestSealingWhileFiftyWrite(t *testing.T) {
 			writing.Go(func() {
 				s := replicas[w%len(replicas)]
 				for n := range each {
-					e := audit.Event{Type: audit.SignInSucceeded, User: fmt.Sprint(w), Reason: fmt.Sprint(n), Organisation: "tax", Method: "card"}
+					e := audit.Event{Type: audit.SignInSucceeded, User: fmt.Sprint(w), Session: fmt.Sprint(n), Organisation: "tax", Method: "card"}
 					err := s.Change(t.Context(), func(tx identity.Tx) error {
 						if err := tx.Record(e); err != nil {
 							return err
@@ -137,10 +137,10 @@ func TestSealingWhileFiftyWrite(t *testing.T) {
 				t.Errorf("%+v is there twice", e)
 			}
 			nonces[e.Nonce] = true
-			if last[e.User] >= e.Reason && last[e.User] != "" {
-				t.Errorf("writer %s: %s after %s", e.User, e.Reason, last[e.User])
+			if last[e.User] >= e.Session && last[e.User] != "" {
+				t.Errorf("writer %s: %s after %s", e.User, e.Session, last[e.User])
 			}
-			last[e.User] = e.Reason
+			last[e.User] = e.Session
 		}
 		counts, err := replicas[0].Statistics(t.Context(), "tax", noon, noon, []audit.Type{audit.SignInSucceeded})
 		must(t, err)

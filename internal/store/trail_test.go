@@ -16,7 +16,7 @@ import (
 func TestEventsComeBackNewestFirst(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		full := audit.Event{At: noon.UTC(), Type: audit.SignInSucceeded, Actor: "user:1", User: "1", Organisation: "tax", Client: "rp", Session: "sid",
-			Method: "card", Reason: "because", Address: "192.0.2.1", Details: map[string]string{"purpose": "trial"}}
+			Method: "card", Reason: "wrong_password", Address: "192.0.2.1", Details: map[string]string{"purpose": "trial"}}
 		later := audit.Event{At: noon.Add(time.Hour).UTC(), Type: audit.SignedOut, User: "1", Organisation: "customs"}
 		empty := audit.Event{Type: audit.KeyCreated}
 		for _, e := range []audit.Event{full, later, empty} {

@@ -6,6 +6,7 @@
 package storetest
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -68,11 +69,28 @@ func Connect(t testing.TB, c store.Config, edit ...func(d *store.Deps)) *store.S
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		checkReasons(t, s)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return s
+}
+
+// checkReasons holds every event that a test has led to against audit.Reasons, so
+// that no code is recorded that nobody can read. A database that the test has taken
+// away has nothing to tell.
+func checkReasons(t testing.TB, s *store.Store) {
+	t.Helper()
+	events, err := s.AuditEvents(context.Background(), audit.Query{Limit: 100_000})
+	if err != nil {
+		return
+	}
+	for _, e := range events {
+		if _, known := audit.Reasons[e.Reason]; e.Reason != "" && !known {
+			t.Errorf("%s was recorded with the reason %q, which is not in audit.Reasons: words that somebody has typed are a Note", e.Type, e.Reason)
+		}
+	}
 }
 
 // missing ends a test that lacks something it needs: under CI=true it fails, so

@@ -26,7 +26,7 @@ func (a *API) audit(r *http.Request, by identity.Actor, _ nothing) (answer[portt
 	}
 	q.Limit = eventsPage + 1
 	entries, err := a.Directory.Trail(r.Context(), by, q)
-	return answer[portti.Events]{Body: eventsOf(entries)}, err
+	return a.named(r, by, entries, err)
 }
 
 // auditFile is the trail as a file, in JSON, since everything here is.
@@ -59,7 +59,23 @@ func (a *API) eventsOfPerson(r *http.Request, by identity.Actor, _ nothing) (ans
 		return answer[portti.Events]{}, err
 	}
 	entries, err := a.Directory.EventsOf(r.Context(), by, identity.UserID(r.PathValue("user")), q)
-	return answer[portti.Events]{Body: eventsOf(entries)}, err
+	return a.named(r, by, entries, err)
+}
+
+// named is a page with the names of those whom its events are about.
+func (a *API) named(r *http.Request, by identity.Actor, entries []audit.Entry, err error) (answer[portti.Events], error) {
+	if err != nil {
+		return answer[portti.Events]{}, err
+	}
+	page := eventsOf(entries)
+	names, err := a.Directory.Named(r.Context(), by, entries)
+	for id, name := range names {
+		if page.Names == nil {
+			page.Names = map[string]string{}
+		}
+		page.Names[string(id)] = name
+	}
+	return answer[portti.Events]{Body: page}, err
 }
 
 // auditState is how the chain is.

@@ -108,6 +108,23 @@ func TestAPersonsEvents(t *testing.T) {
 	}
 }
 
+// Names come with a page of the trail to those who may see the people.
+func TestEventsAreNamed(t *testing.T) {
+	h := newHouse(t)
+	west, east := string(h.people["west/employee"]), string(h.people["east/helpdesk"])
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SessionsEnded, User: west, Organisation: "west", Actor: "user:" + east}))
+	for as, want := range map[string][2]bool{"west/auditor": {true, true}, "west/responsible": {true, false}} {
+		page, status := get[portti.Events](h, as, "/api/v1/audit?type=desk.sessions_ended")
+		if status != 200 || len(page.Events) != 1 || (page.Names[west] != "") != want[0] || (page.Names[east] != "") != want[1] {
+			t.Errorf("%s: %d %+v", as, status, page)
+		}
+	}
+	page, _ := get[portti.Events](h, "east/helpdesk", "/api/v1/people/"+west+"/events")
+	if page.Names[west] == "" {
+		t.Errorf("a person's events: %+v", page)
+	}
+}
+
 func TestStatisticsAreOfTheDay(t *testing.T) {
 	h := newHouse(t)
 	for i := range 3 {

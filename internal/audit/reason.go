@@ -44,6 +44,7 @@ var Reasons = map[string]string{
 	"other_card_linked":          "it is another card than the one of the sign-in's person",
 
 	// card.revoked, card.suspended, card.untrusted, card.reinstated: who said so
+	"card": "the card host, when the card was read",
 	"ocsp": "the CA's responder",
 	"crl":  "the CA's list",
 

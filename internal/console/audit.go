@@ -35,6 +35,8 @@ type auditPage struct {
 
 type eventRow struct {
 	At, Name, Reason, Actor, User, Organisation, Client, Method, Address, Details string
+	ActorName, UserName, Note                                                     string // names of those whom the reader may see
+	ActorID                                                                       string // of a named actor
 	Sequence                                                                      string
 	Doubtful                                                                      bool
 }
@@ -119,9 +121,15 @@ func (p *Pages) list(r *http.Request, v *visit, page *auditPage, events portti.E
 		if e.Sequence > 0 {
 			row.Sequence = strconv.FormatInt(e.Sequence, 10)
 		}
+		if id, ok := strings.CutPrefix(e.Actor, "user:"); ok && events.Names[id] != "" {
+			row.ActorID, row.ActorName = id, events.Names[id]
+		}
+		row.UserName, row.Note = events.Names[e.User], e.Details["note"]
 		var details []string
 		for _, name := range slices.Sorted(maps.Keys(e.Details)) {
-			details = append(details, name+": "+e.Details[name])
+			if name != "note" {
+				details = append(details, name+": "+e.Details[name])
+			}
 		}
 		row.Details = strings.Join(details, ", ")
 		page.Events = append(page.Events, row)
@@ -129,7 +137,7 @@ func (p *Pages) list(r *http.Request, v *visit, page *auditPage, events portti.E
 }
 
 // word is a code in the reader's language, or itself where there are no words: a
-// reason may be what somebody has written.
+// reason of long ago may be what somebody has written.
 func (p *Pages) word(lang, family, code string) string {
 	if key := family + code; code != "" && p.site.Texts().Has(key) {
 		return p.site.Texts().Text(lang, key)

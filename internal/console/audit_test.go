@@ -13,11 +13,12 @@ func TestTheTrail(t *testing.T) {
 	k.api.Answer("GET /api/v1/audit", portti.Events{Events: []portti.Event{
 		{ID: 9, Sequence: 8, Mark: "forged", At: time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC), Type: "signin.refused", Actor: "user:u7", User: "u7", Method: "password", Reason: "wrong_password", Address: "192.0.2.9"},
 		{ID: 8, Type: "thing.unheard_of", Actor: "system", Reason: "words of somebody"},
-	}, Next: 8})
+		{ID: 7, Type: "user.disabled", Actor: "user:u8", User: "u9", Details: map[string]string{"note": "left the house", "ticket": "T-7"}},
+	}, Names: map[string]string{"u7": "Aino Alku", "u8": "Viivi Vastuu"}, Next: 7})
 	k.api.Answer("GET /api/v1/audit/state", portti.TrailState{Sequence: 8, Sealed: k.Now().Add(-time.Hour), Waiting: 3, Key: "0011223344556677"})
 	b := k.Browser()
 	page := b.Get("/audit?type=signin.refused&since=2026-11-01").Want(200, "/audit?type=signin.refused&since=2026-11-01", "audit", "csv", "chain", "next-page")
-	page.Says("Login refused: Wrong password", "192.0.2.9", "Origin in doubt", "thing.unheard_of: words of somebody", "0011223344556677", "more than five minutes")
+	page.Says("Login refused: Wrong password", "192.0.2.9", "Origin in doubt", "thing.unheard_of: words of somebody", "0011223344556677", "more than five minutes", "Aino Alku", "Viivi Vastuu", "Reason given: left the house", "ticket: T-7", "u9")
 	k.as(responsible)
 	if responsible.Has("audit.see") {
 		responsible.Own = append(responsible.Own, "audit.see")

@@ -2,6 +2,9 @@ package identity
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
@@ -13,6 +16,7 @@ type TrailReader interface {
 	AuditEntries(ctx context.Context, q audit.Query) ([]audit.Entry, error) // newest first
 	Statistics(ctx context.Context, organisation string, since, until time.Time, types []audit.Type) ([]audit.Count, error)
 	TrailState(ctx context.Context) (audit.State, error)
+	Names(ctx context.Context, ids []UserID) ([]User, error) // names, usernames and organisations alone; in no order
 }
 
 // MostExported is how many events one export may hold.
@@ -113,4 +117,31 @@ func (d *Directory) TrailState(ctx context.Context, by Actor) (audit.State, erro
 		return audit.State{}, err
 	}
 	return d.Store.TrailState(ctx)
+}
+
+// Named gives the names of the people whom events are about, or who have done what
+// they tell of, as far as the actor may see people.
+func (d *Directory) Named(ctx context.Context, by Actor, entries []audit.Entry) (map[UserID]string, error) {
+	wanted := map[UserID]bool{}
+	for _, e := range entries {
+		wanted[UserID(e.User)] = true
+		if id, ok := strings.CutPrefix(e.Actor, "user:"); ok {
+			wanted[UserID(id)] = true
+		}
+	}
+	delete(wanted, "")
+	names := map[UserID]string{}
+	if len(wanted) == 0 || by.May(PeopleSee) != nil {
+		return names, nil
+	}
+	users, err := d.Store.Names(ctx, slices.Sorted(maps.Keys(wanted)))
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		if by.Sees(PeopleSee, u) == nil {
+			names[u.ID] = u.Name()
+		}
+	}
+	return names, nil
 }

@@ -370,14 +370,14 @@ func TestEndSessionTwiceIsNoError(t *testing.T) {
 	b := k.browser()
 	sid := k.claims(k.signedIn(b).text("id_token"))["sid"].(string)
 	for range 2 {
-		if err := k.p.EndSession(t.Context(), sid, "test"); err != nil {
+		if err := k.p.EndSession(t.Context(), sid, "logout"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := k.sessions.ByID(t.Context(), sid); err == nil || k.signedInStill(b) {
 		t.Error("the session goes on")
 	}
-	if err := k.p.EndSession(t.Context(), "never-there", "test"); err != nil {
+	if err := k.p.EndSession(t.Context(), "never-there", "logout"); err != nil {
 		t.Error(err)
 	}
 }

@@ -253,3 +253,16 @@ func (c *change) EndSessions(id identity.UserID, keep string) error {
 
 // args are the named arguments of a statement.
 type args = map[string]any
+
+// Names reads what people are called, in one round trip (identity.TrailReader).
+func (s *Store) Names(ctx context.Context, ids []identity.UserID) ([]identity.User, error) {
+	var rows []struct{ ID, Username, Organisation, GivenName, FamilyName string }
+	err := s.ask(ctx, "read names", func(db *gorm.DB) error {
+		return db.Raw("select id, username, organisation, given_name, family_name from users where id in ?", ids).Find(&rows).Error
+	})
+	users := make([]identity.User, len(rows))
+	for i, r := range rows {
+		users[i] = identity.User{ID: identity.UserID(r.ID), Username: r.Username, Organisation: identity.OrganisationID(r.Organisation), GivenName: r.GivenName, FamilyName: r.FamilyName}
+	}
+	return users, err
+}

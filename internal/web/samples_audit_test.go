@@ -5,15 +5,17 @@ import (
 	"go/parser"
 	"go/token"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/templates"
 )
 
 type eventRow struct {
 	At, Name, Reason, Actor, User, Organisation, Client, Method, Address, Details string
-	Sequence                                                                      string
+	ActorName, UserName, Note, ActorID, Sequence                                  string
 	Doubtful                                                                      bool
 }
 
@@ -74,7 +76,7 @@ func auditSamples() []sample {
 	return []sample{
 		{"console/audit", "", []string{"audit", "type", "user", "actor", "organisation", "since", "until", "csv", "jsonl", "chain", "next-page"}, func(w string) web.Content {
 			return &auditPage{Page: inConsole(), User: w, Types: []web.Option{{Value: "", Label: w}, {Value: "signin.refused", Label: w}}, CSV: "/audit/file?format=csv", JSONL: "/audit/file?format=jsonl",
-				Events: []eventRow{{At: "2026-11-23 05:00:00", Name: w, Reason: w, Actor: "user:1" + w, User: w, Organisation: w, Client: w, Method: w, Address: "192.0.2.1", Details: w, Sequence: "7", Doubtful: true}, {}},
+				Events: []eventRow{{At: "2026-11-23 05:00:00", Name: w, Reason: w, Actor: "user:1" + w, User: w, Organisation: w, Client: w, Method: w, Address: "192.0.2.1", Details: w, ActorName: w, ActorID: "u1", UserName: w, Note: w, Sequence: "7", Doubtful: true}, {}},
 				Pager:  pager{"/audit", "/audit?after=7"}, State: &trailState{"7", "5", "1", "2", "1", "2026-11-23 05:00:00", "2026-11-23 05:00:00", "0011223344556677", true}}
 		}},
 		{"console/audit", "person", []string{"audit", "none"}, func(w string) web.Content { return &auditPage{Page: inConsole(), Person: "u1", OneOrganisation: true} }},
@@ -85,6 +87,25 @@ func auditSamples() []sample {
 			return &statisticsPage{Page: inConsole(), Since: "2026-10-25", Until: "2026-11-23", SignIns: draw("sign-ins"), Refusals: draw("refusals"), Changes: draw("changes"), Any: true}
 		}},
 		{"console/statistics", "none", []string{"statistics", "none"}, func(string) web.Content { return &statisticsPage{Page: inConsole(), OneOrganisation: true} }},
+	}
+}
+
+// Every reason of the trail has a text, and no text has lost its reason.
+func TestReasonsHaveTexts(t *testing.T) {
+	texts, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code := range audit.Reasons {
+		if !texts.Has("con.reason." + code) {
+			t.Errorf("%q has no text: con.reason.%s in templates/texts/*/audit.yaml", code, code)
+		}
+	}
+	for _, key := range texts.Keys() {
+		code, ok := strings.CutPrefix(key, "con.reason.")
+		if _, known := audit.Reasons[code]; ok && !known && code != "hint" {
+			t.Errorf("%s is the text of no reason", key)
+		}
 	}
 }
 

@@ -19,15 +19,16 @@ type Event struct {
 	Client       string            `json:"client,omitempty"`
 	Session      string            `json:"session,omitempty"`
 	Method       string            `json:"method,omitempty"` // card, app, token or password
-	Reason       string            `json:"reason,omitempty"` // a stable code, or the words of who did it
+	Reason       string            `json:"reason,omitempty"` // a stable code; what staff have typed is the detail "note"
 	Address      string            `json:"address,omitempty"`
 	Details      map[string]string `json:"details,omitempty"`
 }
 
 // Events is a page of the trail, newest first.
 type Events struct {
-	Events []Event `json:"events"`
-	Next   int64   `json:"next,omitempty"` // after this the next page begins; absent on the last
+	Events []Event           `json:"events"`
+	Names  map[string]string `json:"names,omitempty"` // by ID, of the people in Events whom the caller may see
+	Next   int64             `json:"next,omitempty"`  // after this the next page begins; absent on the last
 }
 
 // EventQuery says which events; zero values leave nothing out.

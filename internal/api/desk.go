@@ -32,8 +32,6 @@ func because(w portti.Why) identity.Why {
 	return identity.Why{Reason: w.Reason, Ticket: w.Ticket, Check: identity.CheckID(w.Check)}
 }
 
-func about(r *http.Request) identity.UserID { return identity.UserID(r.PathValue("user")) }
-
 func (a *API) showCase(r *http.Request, by identity.Actor, _ nothing) (answer[portti.Case], error) {
 	if _, err := only(r); err != nil {
 		return answer[portti.Case]{}, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/identity"
 )
 
@@ -63,7 +64,7 @@ func (c canary) leaks(text string) []string {
 	return found
 }
 
-// Nothing that opens anything is ever logged, also not when things go wrong, and
+// Nothing that opens anything is ever logged or told by the audit trail, also not when things go wrong, and
 // nothing of it lies in the database readable (ASVS 16.2.5; architecture.md).
 func TestNoSecretIsLogged(t *testing.T) {
 	Each(t, func(t *testing.T, w *World) {
@@ -129,6 +130,9 @@ func TestNoSecretIsLogged(t *testing.T) {
 		secrets.note("password in a refused form", "salasana-vieraalta-sivulta")
 		v.Open(w.Issuer() + "/authorize?client_id=other&redirect_uri=https://evil.example/?token=tallessa-oleva-salaisuus")
 		secrets.visited("otto", v)
+		secrets.staffed(t, w, otto)
+		trail := wholeTrail(t, w, audit.SignInSucceeded, audit.SignInRefused, audit.AuthenticatorLinked, audit.CardLinked, audit.PasswordChanged, audit.PasswordAsked, audit.PasswordOrdered,
+			audit.IdentityChecked, audit.AuthenticatorRemoved, audit.LinkingCodeIssued, audit.SessionsEnded, audit.SignedOut, audit.ClientCreated, audit.ClientChanged)
 
 		if lines := strings.Count(w.Log.String(), "\n"); lines < 50 {
 			t.Fatalf("only %d lines were logged: the canary hears nothing", lines)
@@ -136,7 +140,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		if len(secrets) < 60 {
 			t.Fatalf("only %d secrets were collected", len(secrets))
 		}
-		for name, text := range map[string]string{"the log": w.Log.String(), "the default logger": stray.String()} {
+		for name, text := range map[string]string{"the log": w.Log.String(), "the audit trail": trail, "the default logger": stray.String()} {
 			for _, what := range secrets.leaks(text) {
 				t.Errorf("%s holds the %s", name, what)
 			}

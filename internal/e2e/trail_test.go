@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/console"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/store"
+	"github.com/portti-id/portti/pkg/portti"
+)
+
+// entrusted signs somebody with a role in at a tool of staff and returns the token.
+func entrusted(tool *Party, e *Employee, v *Visitor) string {
+	return tool.MustRedeem(tool.Code(e.SignIn(v.Open(tool.URL(url.Values{"scope": {strings.Join(console.Scopes, " ")}}))))).Access
+}
+
+var addressIn = regexp.MustCompile(`https://[^\s"<>]+`)
+
+// staffed has user support and an operator work over HTTP, and notes every secret
+// that passes: what is handed out, what is typed, what letters carry.
+func (c canary) staffed(t *testing.T, w *World, caller *Employee) {
+	t.Helper()
+	ctx := t.Context()
+	tool := w.Party("tool", func(c *openid.Client) { c.Scopes, c.MinimumACR = console.Scopes, acrCode })
+	c.note("client secret of tool", tool.Secret, tool.Verifier)
+	api := &portti.Client{Issuer: w.Issuer(), HTTP: tool.http}
+
+	desk, v := w.Settled("heikki.tuki", "tietoapu", identity.MethodApp).With(identity.RoleHelpDesk), w.Visitor()
+	token := entrusted(tool, desk, v)
+	check := must(api.RecordCheck(ctx, token, string(caller.ID), portti.NewCheck{Method: "called_back", Ticket: "T-1"}))(t)
+	why := portti.Why{Reason: "lost phone", Ticket: "T-1", Check: check.ID}
+	if err := api.RemoveAuthenticator(ctx, token, string(caller.ID), why); err != nil {
+		t.Fatal(err)
+	}
+	code := must(api.IssueLinkingCode(ctx, token, string(caller.ID), 30, why))(t).Code
+	if err := api.EndSessions(ctx, token, string(caller.ID), why); err != nil {
+		t.Fatal(err)
+	}
+	caller.ask(t, w.Visitor())
+	ordered := must(api.OrderFor(ctx, token, string(caller.ID), why))(t)
+	letter := caller.next(t, orderedLetter, 0)
+	c.note("linking code", code)
+	c.note("token of user support", token)
+	c.note("temporary password", ordered.Password, temporaryIn.FindString(letter))
+	for _, l := range w.Mailbox.Letters(caller.Email) {
+		for _, address := range addressIn.FindAllString(l.Body, -1) {
+			if u, err := url.Parse(address); err == nil {
+				if secret := u.Path[strings.LastIndex(u.Path, "/")+1:]; len(secret) >= 20 {
+					c.note("mailed link "+secret[:4], secret)
+				}
+			}
+		}
+	}
+	c.visited("heikki", v)
+
+	operates, v := w.Settled("oona.operaattori", "tietoapu", identity.MethodApp).With(identity.RoleOperator), w.Visitor()
+	token = entrusted(tool, operates, v)
+	rotated := must(api.RotateSecret(ctx, token, "tool", 0, portti.Apply))(t)
+	if rotated.Secret == "" || code == "" || letter == "" {
+		t.Fatal("what is secret was not seen")
+	}
+	c.note("operator's token", token)
+	c.note("rotated client secret", rotated.Secret)
+	c.visited("oona", v)
+}
+
+// wholeTrail is every event as text; with those that must be there.
+func wholeTrail(t *testing.T, w *World, want ...audit.Type) string {
+	t.Helper()
+	events := must(w.Replicas[0].Store.AuditEvents(t.Context(), store.Trail{Limit: 100_000}))(t)
+	types := map[audit.Type]bool{}
+	for _, e := range events {
+		types[e.Type] = true
+		if e.Actor == "" || e.At.IsZero() {
+			t.Errorf("nobody, or never: %+v", e)
+		}
+		if strings.HasPrefix(e.Actor, "user:") && e.Address == "" && e.Type != audit.UserRolesChanged && e.At.After(w.Clock.Now().Add(-30*60e9)) {
+			t.Errorf("a person's act from nowhere: %+v", e)
+		}
+	}
+	for _, k := range want {
+		if !types[k] {
+			t.Errorf("the trail has no %s", k)
+		}
+	}
+	return string(must(json.Marshal(events))(t))
+}

@@ -130,7 +130,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 		secrets.note("password in a refused form", "salasana-vieraalta-sivulta")
 		v.Open(w.Issuer() + "/authorize?client_id=other&redirect_uri=https://evil.example/?token=tallessa-oleva-salaisuus")
 		secrets.visited("otto", v)
-		secrets.staffed(t, w, otto)
+		secrets.staffed(t, w, otto, kai)
 		trail := wholeTrail(t, w, audit.SignInSucceeded, audit.SignInRefused, audit.AuthenticatorLinked, audit.CardLinked, audit.PasswordChanged, audit.PasswordAsked, audit.PasswordOrdered,
 			audit.IdentityChecked, audit.AuthenticatorRemoved, audit.LinkingCodeIssued, audit.SessionsEnded, audit.SignedOut, audit.ClientCreated, audit.ClientChanged)
 

@@ -248,7 +248,7 @@ func TestPagesNeitherLoseNorRepeat(t *testing.T) {
 			var busy sync.WaitGroup
 			stop := make(chan struct{})
 			busy.Go(func() {
-				for n := 0; ; n++ {
+				for n := range 150 { // an end, or the lists could grow faster than they are read
 					select {
 					case <-stop:
 						return

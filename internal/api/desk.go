@@ -42,7 +42,10 @@ func (a *API) showCase(r *http.Request, by identity.Actor, _ nothing) (answer[po
 	}
 	now := a.Now()
 	out := portti.Case{User: string(c.User.ID), Username: c.User.Username, Name: c.User.Name(), Organisation: portti.OrganisationName{ID: string(c.Organisation.ID), Name: c.Organisation.Name},
-		Phone: c.User.Claims.Phone, Disabled: !c.Enabled(), Frozen: c.User.Frozen, Handover: a.Directory.HandedOver(c.Person), Closed: c.User.LinkingClosed, May: fault.Code(by.On(identity.IdentityCheck, c.User))}
+		Disabled: !c.Enabled(), Frozen: c.User.Frozen, Handover: a.Directory.HandedOver(c.Person), Closed: c.User.LinkingClosed, May: fault.Code(by.On(identity.IdentityCheck, c.User))}
+	if c.HasNumber(now) {
+		out.Phone = c.User.Claims.Phone
+	}
 	if l := c.Card; l != nil {
 		out.Card = &portti.LinkedCard{Holder: l.HolderName, Organisation: l.HolderOrg, Issuer: l.Issuer, Tail: l.Tail(), NotAfter: l.NotAfter,
 			Expired: !c.UsableCard(now), State: l.State(now), ExpiresSoon: l.ExpiresSoon(now), Linked: l.Linked, Used: l.Used}

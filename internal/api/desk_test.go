@@ -13,7 +13,7 @@ import (
 func (h *house) recognised(as, path string) string {
 	h.t.Helper()
 	var check portti.Check
-	if status, code := h.ask(as, "POST", path+"/checks", `{"method":"called_back","ticket":"T-1"}`, nil, &check); status != http.StatusCreated || check.ID == "" {
+	if status, code := h.ask(as, "POST", path+"/checks", `{"method":"employer_confirmed","ticket":"T-1"}`, nil, &check); status != http.StatusCreated || check.ID == "" {
 		h.t.Fatalf("check: %d %s %+v", status, code, check)
 	}
 	return `{"reason":"forgotten","ticket":"T-1","check":"` + check.ID + `"}`

@@ -93,7 +93,14 @@ type casePage struct {
 	Note    string
 }
 
-func casePageOf(s standing) *casePage { return &casePage{standing: s, Methods: portti.CheckMethods} }
+// casePageOf offers the ways to recognise somebody that there are for this person.
+func casePageOf(s standing) *casePage {
+	methods := portti.CheckMethods
+	if s.Case.Phone == "" {
+		methods = slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return m == "called_back" })
+	}
+	return &casePage{standing: s, Methods: methods}
+}
 
 // caseOf shows how things stand, and asks how the caller was recognised.
 func (p *Pages) caseOf(w http.ResponseWriter, r *http.Request, v *visit) error {

@@ -82,6 +82,14 @@ func TestTheIdentityCheck(t *testing.T) {
 	b.Get("/people/u2/case/C1").Want(403, "*", "error")
 }
 
+// Without a number that has been there for a while there is nobody to call back.
+func TestNobodyIsCalledBackWithoutANumber(t *testing.T) {
+	unreachable := liisasCase
+	unreachable.Phone = ""
+	_, b := atTheDesk(t, unreachable)
+	b.Get("/people/u2/case").Want(200, "*", "case", "method-employer_confirmed").Without("method-called_back")
+}
+
 // The acts that make sense as things stand are offered, and no others.
 func TestActsThatMakeSense(t *testing.T) {
 	frozen, closed, bare, waiting, given := liisasCase, liisasCase, liisasCase, liisasCase, liisasCase

@@ -374,7 +374,7 @@ func TestPhoneChangedInABrowser(t *testing.T) {
 	desk.look("Console, who is the caller", "#record")
 	desk.Click("#record")
 	desk.look("Console, who is the caller, nothing chosen", "#problems")
-	desk.Click("#method-called_back")
+	desk.Click("#method-employer_confirmed")
 	desk.Fill("#ticket", "T-1")
 	desk.Click("#record")
 	desk.look("Console, what can be done for the caller", "#act-remove")

@@ -34,7 +34,7 @@ func (c canary) staffed(t *testing.T, w *World, caller, asker *Employee) {
 
 	desk, v := w.Settled("heikki.tuki", "tietoapu", identity.MethodApp).With(identity.RoleHelpDesk), w.Visitor()
 	token := entrusted(tool, desk, v)
-	check := must(api.RecordCheck(ctx, token, string(caller.ID), portti.NewCheck{Method: "called_back", Ticket: "T-1"}))(t)
+	check := must(api.RecordCheck(ctx, token, string(caller.ID), portti.NewCheck{Method: "employer_confirmed", Ticket: "T-1"}))(t)
 	why := portti.Why{Reason: "lost phone", Ticket: "T-1", Check: check.ID}
 	if err := api.RemoveAuthenticator(ctx, token, string(caller.ID), why); err != nil {
 		t.Fatal(err)

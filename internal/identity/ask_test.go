@@ -134,7 +134,7 @@ func TestWhatAnAskComesTo(t *testing.T) {
 			"new.here":               {"link_mailed", mail.PasswordAsked},
 			"nobody":                 {"unknown_username", ""},
 			"":                       {"unknown_username", ""},
-			"\x00\xff‮":              {"unknown_username", ""},
+			"\x00\xff\u202e":         {"unknown_username", ""},
 			strings.Repeat("å", 999): {"unknown_username", ""},
 			"left":                   {"account_disabled", ""},
 			"of.closed":              {"account_disabled", ""},

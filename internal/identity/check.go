@@ -45,11 +45,14 @@ type Check struct {
 
 var (
 	errNoCheck      = fault.New(fault.Denied, "identity_check_required", "Record first how you have recognised the person.").In("check")
+	errNoNumber     = fault.New(fault.Denied, "check_no_number", "No phone number is registered, or it is new. Recognise the person in another way.").In("method")
 	errCheckInvalid = fault.New(fault.Denied, "identity_check_invalid", "The identity check is of another person or by somebody else, or it is more than 30 minutes old. Record a new one.").In("check")
 )
 
 // RecordCheck keeps how a person was recognised. Nothing is done to the person yet.
-// Faults: check_method_unknown, required, too_long, too_many_acts, and those of Actor.On.
+// Calling back takes a number that has been there for a while (Person.NewContact):
+// otherwise it may be the caller's own. Faults: check_method_unknown,
+// check_no_number, required, too_long, too_many_acts, and those of Actor.On.
 func (d *Directory) RecordCheck(ctx context.Context, by Actor, id UserID, method CheckMethod, ticket, note string) (Check, error) {
 	if err := first(by.May(IdentityCheck), method.check(), text("ticket", ticket, 100, by.Operator), text("note", note, 500, true)); err != nil {
 		return Check{}, err
@@ -67,6 +70,9 @@ func (d *Directory) RecordCheck(ctx context.Context, by Actor, id UserID, method
 		if err := by.On(IdentityCheck, p.User); err != nil {
 			return err
 		}
+		if method == CalledBack && !p.HasNumber(now) {
+			return errNoNumber
+		}
 		if err := tx.AddCheck(c); err != nil {
 			return err
 		}
@@ -74,6 +80,12 @@ func (d *Directory) RecordCheck(ctx context.Context, by Actor, id UserID, method
 		e.Details = c.details()
 		return tx.Record(e)
 	})
+}
+
+// HasNumber tells whether the person can be called back: there is a number, and it
+// has not changed just now (S55).
+func (p Person) HasNumber(now time.Time) bool {
+	return p.User.Claims.Phone != "" && !p.NewContact(now)
 }
 
 func (m CheckMethod) check() error {

@@ -29,7 +29,7 @@ func (h *house) staff(org identity.OrganisationID, name string, roles ...identit
 // why is a reason with a check of the person.
 func (h *house) why(by identity.Actor, id identity.UserID) identity.Why {
 	h.t.Helper()
-	c, err := h.RecordCheck(h.t.Context(), by, id, identity.CalledBack, "T-1", "")
+	c, err := h.RecordCheck(h.t.Context(), by, id, identity.EmployerConfirmed, "T-1", "")
 	h.must(err)
 	return identity.Why{Reason: "lost phone", Ticket: "T-1", Check: c.ID}
 }
@@ -137,6 +137,14 @@ func TestAnIdentityCheck(t *testing.T) {
 			!maps.Equal(events[0].Details, map[string]string{"check": string(c.ID), "check_method": "video_identified", "ticket": "T-1"}) {
 			t.Errorf("the trail: %+v", events)
 		}
+
+		// Whoever changes the number and calls must not be the one who is called back.
+		is(t, "nobody to call back", record(desk, id, identity.CalledBack, "T-1"), "check_no_number")
+		_, err = h.ChangeUser(ctx, operator, id, func(u *identity.User) { u.Claims.Phone = "+358401234567" })
+		h.must(err)
+		is(t, "a number of today", record(desk, id, identity.CalledBack, "T-1"), "check_no_number")
+		h.add(identity.NewAddress)
+		is(t, "a number of before", record(desk, id, identity.CalledBack, "T-1"), "")
 	})
 }
 
@@ -173,7 +181,7 @@ func TestActsOfTheHelpDeskAreKeptAndTold(t *testing.T) {
 			}
 			e := events[0]
 			if e.Actor != desk.Name || e.User != string(id) || e.Reason != "" || e.Details[audit.Note] != why.Reason || e.Address != "192.0.2.9" || e.Details["check"] != string(why.Check) ||
-				e.Details["check_method"] != "called_back" || e.Details["ticket"] != "T-1" {
+				e.Details["check_method"] != "employer_confirmed" || e.Details["ticket"] != "T-1" {
 				t.Errorf("%s: %+v", c.name, e)
 			}
 		}

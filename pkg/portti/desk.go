@@ -41,7 +41,7 @@ type Case struct {
 	Username     string             `json:"username"`
 	Name         string             `json:"name"`
 	Organisation OrganisationName   `json:"organisation"`
-	Phone        string             `json:"phone,omitempty"` // registered, to call back
+	Phone        string             `json:"phone,omitempty"` // registered and not new, to call back
 	Disabled     bool               `json:"disabled"`        // the account or its organisation
 	Frozen       time.Time          `json:"frozen,omitzero"`
 	Handover     bool               `json:"handover"` // an Order's temporary password is read out, not sent

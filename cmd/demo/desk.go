@@ -379,9 +379,11 @@ func (k *desk) parse(lang string, own fs.FS) (*template.Template, error) {
 		},
 		"tel": func(phone string) string { return phone },
 		// Of pages that the desk does not have: the parts are read all the same.
-		"scope": func(name string) string { return name },
-		"claim": func(name string) string { return name },
-		"date":  func(t time.Time) string { return t.Format(time.DateOnly) },
+		"scope":    func(name string) string { return name },
+		"claim":    func(name string) string { return name },
+		"date":     func(t time.Time) string { return t.Format(time.DateOnly) },
+		"clock":    func(t time.Time) string { return t.Format(time.TimeOnly) },
+		"happened": func(what, _, _ string, _ map[string]string) string { return what },
 	}).ParseFS(templates.Pages(), "layout.html", "partials.html")
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ var Reasons = map[string]string{
 	"unknown_username": "nobody has this username; of password.asked, too",
 	"wrong_password":   "the password is not the person's",
 	"account_disabled": "the account, or its organisation, is disabled; of cards and password.asked, too",
+	"session_expired":  "whoever had an import worked on has another session or another role by now, and it stopped",
 	"account_frozen":   "the password was right, and the account is frozen (S59); of cards and password.asked, too",
 	"temp_expired":     "the temporary password was right, and too old (S15)",
 

@@ -510,10 +510,11 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// eventually waits for what happens in the background.
+// eventually waits for what happens in the background: logout notices are looked for
+// every fifteen seconds.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if ok() {
 			return
 		}

@@ -69,7 +69,7 @@ func (w *World) peopled() (pages []string) {
 	must(d.Order(ctx, operator, people[3].ID, identity.Why{Reason: "Has phoned", Ticket: "1"}))(w.T)
 	must(0, d.FreezeOwn(ctx, identity.Self{User: people[3].ID, Session: "seed", AuthTime: now, Full: true, Proved: identity.MethodApp}))(w.T)
 	link := must(d.Store.Person(ctx, people[4].ID))(w.T).Card
-	must(d.NoteCardStatus(ctx, *link, card.Status{State: card.WasRevoked, Source: "list"}))(w.T)
+	must(d.NoteCardStatus(ctx, *link, card.Status{State: card.WasRevoked, Source: "crl"}))(w.T)
 	for _, e := range people {
 		pages = append(pages, "/people/"+string(e.ID))
 	}

@@ -245,7 +245,7 @@ func TestCardThatEndsInABrowser(t *testing.T) {
 			}
 			w.Clock.Advance(readsThePage)
 			link := must(directory.Store.Person(t.Context(), molla.ID))(t).Card
-			must(directory.NoteCardStatus(t.Context(), *link, card.Status{State: card.WasRevoked, Source: "list"}))(t)
+			must(directory.NoteCardStatus(t.Context(), *link, card.Status{State: card.WasRevoked, Source: "crl"}))(t)
 			s.Open(home)
 			s.WaitFor("#login-submit") // every session has ended
 			signIn()
@@ -257,7 +257,7 @@ func TestCardThatEndsInABrowser(t *testing.T) {
 
 			kaisa := w.Settled("kaisa."+m.lang, "saaristo", identity.MethodCard)
 			link = must(directory.Store.Person(t.Context(), kaisa.ID))(t).Card
-			must(directory.NoteCardStatus(t.Context(), *link, card.Status{State: card.WasRevoked, Source: "list"}))(t)
+			must(directory.NoteCardStatus(t.Context(), *link, card.Status{State: card.WasRevoked, Source: "crl"}))(t)
 			only := m.screen(t, w, w.chromium(t, m.lang))
 			only.Open(w.record("42"))
 			only.login(kaisa.Username, kaisa.Password)

@@ -13,6 +13,7 @@
 //	list.go        pages of long lists       why.go     reason and ticket of an act
 //	chart.go       charts without script
 //	people.go      lists of people      person.go   one of them, and what is done to them
+//	import.go      people from a file
 //	organisations.go   employers and their policies      organisation_edit.go   what operators change of them
 //	case.go        the help desk's workbench      approvals.go   cards that wait
 //	audit.go       the audit trail, statistics
@@ -141,6 +142,9 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /people.csv":                    p.peopleFile,
 		"GET /people/new":                    p.newPerson,
 		"POST /people/new":                   p.createPerson,
+		"GET " + importFilePath:              p.importFile,
+		"GET /imports/{import}":              p.showImport,
+		"POST /imports/{import}":             p.applyImport,
 		"GET /people/{user}":                 p.person,
 		"GET /people/{user}/edit":            p.editPerson,
 		"POST /people/{user}/edit":           p.changePerson,
@@ -216,4 +220,5 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}
+	mux.Handle("POST "+importFilePath, p.site.HandleUpload(mostUpload, p.met(p.checkImport)))
 }

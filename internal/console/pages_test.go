@@ -11,6 +11,7 @@ import (
 var structs = map[string]web.Content{
 	"home": &homePage{}, "no_role": &plainPage{}, "signed_out": &plainPage{}, "clients": &clientsPage{},
 	"people": &peoplePage{}, "person": &personPage{}, "person_new": &newPersonPage{}, "person_issued": &issuedPage{}, "person_edit": &editPersonPage{},
+	"import_file": &importFilePage{}, "import": &importPage{},
 	"person_act": &actPage{}, "person_roles": &rolesPage{},
 	"organisations": &organisationsPage{}, "organisation": &organisationPage{}, "organisation_new": &newOrganisationPage{}, "organisation_edit": &editOrganisationPage{},
 	"organisation_turn": &turnPage{}, "policy": &policyPage{}, "policy_confirm": &policyConfirmPage{}, "affected": &affectedPage{},

@@ -29,8 +29,10 @@ type page func(w http.ResponseWriter, r *http.Request, v *visit) error
 
 // signedIn makes a page for people who are signed in and have a role. Others sign
 // in first and come back, or read that they have none.
-func (p *Pages) signedIn(h page) http.Handler {
-	return p.site.Handle(func(w http.ResponseWriter, r *http.Request) error {
+func (p *Pages) signedIn(h page) http.Handler { return p.site.Handle(p.met(h)) }
+
+func (p *Pages) met(h page) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		// Any form may end at the provider: to log out, to sign in again.
 		web.AllowFormAction(w, p.issuer)
 		v := &visit{}
@@ -42,7 +44,7 @@ func (p *Pages) signedIn(h page) http.Handler {
 			err = h(w, r.WithContext(context.WithValue(r.Context(), visiting{}, v)), v)
 		}
 		return p.app.Settle(w, r, v.session, err, nil)
-	})
+	}
 }
 
 type visiting struct{}

@@ -40,6 +40,7 @@ var posts = map[string]string{
 	"userservices /order/cancel": byForm, "userservices /freeze": byForm,
 	"console /people/new": byForm, "console /people/{user}/edit": byForm, "console /people/{user}/disable": byForm, "console /people/{user}/enable": byForm,
 	"console /people/{user}/first-password": byForm, "console /people/{user}/roles": byForm,
+	"console /people/import": byForm, "console /imports/{import}": byForm,
 	"console /people/{user}/case": byForm, "console /people/{user}/case/{check}/{act}": byForm, "console /card-approvals/{approval}": byForm,
 	"console /registration": byForm, "console /clients/{id}/edit": byForm, "console /clients/{id}/document": byForm, "console /clients/{id}/secret": byForm,
 	"console /clients/{id}/disable": byForm, "console /clients/{id}/enable": byForm, "console /clients/{id}/test": byForm,
@@ -51,7 +52,7 @@ var posts = map[string]string{
 
 // TestEveryPostIsKnown reads the routes from the code that registers them.
 func TestEveryPostIsKnown(t *testing.T) {
-	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "newClientPath": "/registration", "cardFailedPath": "/card/failed", "newOrganisationPath": "/organisations/_new", "path": ""}
+	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "newClientPath": "/registration", "cardFailedPath": "/card/failed", "newOrganisationPath": "/organisations/_new", "importFilePath": "/people/import", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
 	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
 	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "app": "../app/app.go", "console": "../console/console.go", "service": "../../cmd/demoservice/service/service.go"} {

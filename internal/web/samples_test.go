@@ -532,6 +532,7 @@ func samples() []sample {
 	}
 	list = append(list, consoleSamples()...)
 	list = append(list, peopleSamples()...)
+	list = append(list, importSamples()...)
 	list = append(list, deskSamples()...)
 	list = append(list, auditSamples()...)
 	list = append(list, organisationSamples()...)

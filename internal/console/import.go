@@ -1,11 +1,14 @@
 package console
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -21,7 +24,10 @@ const (
 	mostFile   = 4 << 20      // bytes that the API takes of a file
 	mostUpload = 2 * mostFile // a file somewhat larger is told so beside the field; others get the page of error 413
 
-	importAgain = "5" // seconds after which the page of a running import loads again
+	// The page of a running import loads again by itself every 5 s, for 10 minutes: a
+	// browser that nobody sits at must not keep a session alive.
+	importAgain = 5
+	mostLooks   = 120
 )
 
 // importFilePage asks for a file of people.
@@ -131,8 +137,9 @@ func (p *Pages) showImport(w http.ResponseWriter, r *http.Request, v *visit) err
 	verdict, after := r.FormValue("verdict"), r.FormValue("after")
 	page := &importPage{Import: i, Path: importPath(i.ID), Why: p.word(v.lang, "con.import.code.", i.Reason), Running: i.State == "applying",
 		Apply: i.State == "stopped" || i.State == "checked" && i.Create+i.Change > 0}
-	if page.Running && verdict == "" && after == "" { // nobody is disturbed who reads rows
-		w.Header().Set("Refresh", importAgain)
+	looks, err := strconv.Atoi(cmp.Or(r.FormValue("look"), "0"))
+	if page.Running && verdict == "" && after == "" && err == nil && looks >= 0 && looks < mostLooks { // nobody is disturbed who reads rows
+		w.Header().Set("Refresh", fmt.Sprintf("%d; url=%s?look=%d", importAgain, page.Path, looks+1))
 	}
 	if verdict == "" {
 		verdict = everyRow
@@ -165,6 +172,7 @@ func withVerdict(r *http.Request, verdict string) *http.Request {
 	r = r.Clone(r.Context())
 	q := r.URL.Query()
 	q.Set("verdict", verdict)
+	q.Del("look")
 	r.URL.RawQuery = q.Encode()
 	return r
 }

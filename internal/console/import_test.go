@@ -40,7 +40,9 @@ func send(page *apptest.Page, file string, pairs ...string) *apptest.Page {
 // S65: a file is checked, looked at, applied, watched, and done.
 func TestPeopleComeFromAFile(t *testing.T) {
 	k := newKit(t)
-	k.as(responsible)
+	own := responsible
+	own.Own = []string{"people.create"}
+	k.as(own)
 	b := k.Browser()
 	i := portti.Import{ID: "I1", Organisation: portti.OrganisationName{ID: "o1", Name: "Esimerkkivirasto"}, State: "checked", Rows: 9, Done: 2, Create: 4, Change: 2, Unchanged: 1, Wrong: 2, Expires: time.Now().Add(time.Hour)}
 	k.api.Answer("POST /api/v1/imports", i)
@@ -71,8 +73,16 @@ func TestPeopleComeFromAFile(t *testing.T) {
 	k.api.Answer("GET /api/v1/imports/I1", i)
 	k.api.Answer("POST /api/v1/imports/I1/apply", i)
 	running := page.Submit("/imports/I1").Want(200, "/imports/I1", "applying", "look").Says("5 of 9").Without("apply")
-	if running.Header.Get("Refresh") == "" {
-		t.Error("the page does not load again")
+	if got := running.Header.Get("Refresh"); got != "5; url=/imports/I1?look=1" {
+		t.Errorf("the page loads again by %q", got)
+	}
+	if got := b.Get("/imports/I1?look=119").Header.Get("Refresh"); got != "5; url=/imports/I1?look=120" {
+		t.Errorf("the page loads again by %q", got)
+	}
+	for _, look := range []string{"120", "-1", "x"} { // an empty chair keeps no session alive
+		if b.Get("/imports/I1?look="+look).Want(200, "*", "look").Header.Get("Refresh") != "" {
+			t.Errorf("look=%s: the page loads again", look)
+		}
 	}
 	if b.Get("/imports/I1?verdict=wrong").Header.Get("Refresh") != "" {
 		t.Error("somebody who reads rows is disturbed")

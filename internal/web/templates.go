@@ -207,7 +207,7 @@ type Field struct {
 	ID           string // also the name that is posted
 	Label        string
 	Hint         string
-	Type         string // text, password, search, date, number
+	Type         string // text, password, search, date, number, file
 	Value        string
 	Autocomplete string
 	InputMode    string

@@ -28,22 +28,25 @@ func load(t *testing.T) *Texts {
 
 // families are keys that are put together while the program runs, and how.
 var families = []string{
-	"fault.",                                                                            // web: "fault." + the code of a fault, with ".title", ".do" and the field
-	"error.",                                                                            // web: the family of a kind of fault
-	"doctor.cause.",                                                                     // templates: print "doctor.cause." .Cause
-	"card.kind.",                                                                        // templates: print "card.kind." .Kind
-	"us.card.state.",                                                                    // templates: print "us.card.state." .State
-	"con.people.",                                                                       // templates: a view, an act, a state of a person, a kind of link
-	"con.desk.",                                                                         // templates: an act, a way to recognise somebody, the life of a code
-	"con.import.state.",                                                                 // templates: print "con.import.state." .Import.State
-	"con.import.verdict.", "con.import.done.", "con.import.column.", "con.import.code.", // console: a verdict, a column, what is wrong
-	"con.event.",         // console: the type of an event
-	"con.reason.",        // console: why, as a code
-	"con.method.",        // console: how
-	"con.letters.by.",    // templates: a channel
-	"con.keys.",          // templates: a state, what is done
-	"con.client.method.", // templates: print "con.client.method." with a method
-	"con.weight.",        // templates: of a finding of the client doctor
+	"fault.",              // web: "fault." + the code of a fault, with ".title", ".do" and the field
+	"error.",              // web: the family of a kind of fault
+	"doctor.cause.",       // templates: print "doctor.cause." .Cause
+	"card.kind.",          // templates: print "card.kind." .Kind
+	"us.card.state.",      // templates: print "us.card.state." .State
+	"con.people.",         // templates: a view, an act, a state of a person, a kind of link
+	"con.desk.",           // templates: an act, a way to recognise somebody, the life of a code
+	"con.import.state.",   // templates: print "con.import.state." .Import.State
+	"con.import.verdict.", // console: a tab; templates: a row
+	"con.import.done.",    // console: a tab
+	"con.import.column.",  // console: a cell
+	"con.import.code.",    // console: what is wrong with a row, why an import was stopped
+	"con.event.",          // console: the type of an event
+	"con.reason.",         // console: why, as a code
+	"con.method.",         // console: how
+	"con.letters.by.",     // templates: a channel
+	"con.keys.",           // templates: a state, what is done
+	"con.client.method.",  // templates: print "con.client.method." with a method
+	"con.weight.",         // templates: of a finding of the client doctor
 	"con.symptom.",
 	"con.org.method.",   // templates: a method
 	"con.org.group.",    // templates: whom a change touches

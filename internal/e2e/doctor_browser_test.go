@@ -70,7 +70,7 @@ func TestDoctorInABrowser(t *testing.T) {
 	other.typeCode(tavis.Code())
 	other.WaitFor("h1")
 	other.says("error.not_found.title")
-	if other.Has("#doctor-refusal") || other.Has("#reference") {
+	if other.Has("#doctor-refusal") || other.Has("input#reference") {
 		t.Error("somebody without the role sees the page")
 	}
 }

@@ -11,16 +11,22 @@ import (
 const askEvery = 2 * time.Second
 
 func (s *Server) asks(ctx context.Context) {
-	tick := time.NewTicker(askEvery)
+	s.posting(ctx, askEvery, "asks for a new password", s.Directory.DecideAsks)
+}
+
+// posting does a work again and again that writes letters, and has them leave at
+// once. do returns how much it has done.
+func (s *Server) posting(ctx context.Context, every time.Duration, what string, do func(context.Context) (int, error)) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			n, err := s.Directory.DecideAsks(ctx)
+			n, err := do(ctx)
 			if err != nil && ctx.Err() == nil {
-				s.deps.Log.WarnContext(ctx, "asks for a new password", "error", err)
+				s.deps.Log.WarnContext(ctx, what, "error", err)
 			}
 			if n > 0 && s.outbox != nil {
 				s.outbox.Kick()

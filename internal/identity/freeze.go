@@ -28,8 +28,8 @@ func (d *Directory) FreezeOwn(ctx context.Context, self Self) error {
 }
 
 // freeze spends the link, so that of any number of callers one does it. Every
-// session ends and no link of a letter works any more; whatever was linked stays,
-// as it was perhaps linked by the person.
+// session ends and no link of a letter works any more, and a card that waits to be
+// linked waits no more. What is linked stays until user support knows who linked it.
 func (d *Directory) freeze(ctx context.Context, id UserID, hash string, by audit.Event) error {
 	return d.change(ctx, func(tx Tx) error {
 		p, err := tx.Person(id)
@@ -53,6 +53,9 @@ func (d *Directory) freeze(ctx context.Context, id UserID, hash string, by audit
 		if _, err := tx.TakeLinkingCode(id, ""); err != nil {
 			return err
 		}
+		if _, err := tx.RemoveCardApproval(id); err != nil {
+			return err
+		}
 		p.User.Frozen = now
 		if err := tx.SaveUser(p.User); err != nil {
 			return err
@@ -71,8 +74,10 @@ func (d *Directory) freeze(ctx context.Context, id UserID, hash string, by audit
 
 // Unfreeze opens a frozen account again, when user support knows who the person
 // is. The password of before the freezing may be somebody else's and works no
-// more; one that user support has ordered since is as good as any. Whoever was
-// frozen without an Order since needs one now.
+// more, and neither does a card: an Order went before the freezing and removed the
+// card of then, so whichever is linked was linked with that password. A password that
+// user support has ordered since is as good as any. Whoever was frozen without an
+// Order since needs one now.
 func (d *Directory) Unfreeze(ctx context.Context, by Actor, id UserID, why Why) error {
 	return d.act(ctx, by, AccountUnfreeze, id, why, func(tx Tx, p Person, details map[string]string) error {
 		frozen := p.User.Frozen
@@ -84,7 +89,7 @@ func (d *Directory) Unfreeze(ctx context.Context, by Actor, id UserID, why Why) 
 			return err
 		}
 		if !p.Password.Changed.After(frozen) {
-			if err := tx.SetPassword(id, Password{Changed: d.now()}); err != nil {
+			if err := d.disown(tx, by, p); err != nil {
 				return err
 			}
 		}
@@ -96,4 +101,16 @@ func (d *Directory) Unfreeze(ctx context.Context, by Actor, id UserID, why Why) 
 		}
 		return d.acted(tx, audit.AccountUnfrozen, by, p, why, details)
 	})
+}
+
+// disown takes away what may be somebody else's: the password and the card link.
+func (d *Directory) disown(tx Tx, by Actor, p Person) error {
+	if err := tx.SetPassword(p.User.ID, Password{Changed: d.now()}); err != nil {
+		return err
+	}
+	removed, err := tx.RemoveCardLink(p.User.ID, "order")
+	if err != nil || !removed {
+		return err
+	}
+	return tx.Record(d.event(audit.CardLinkRemoved, by.Name, by.Address, p.User))
 }

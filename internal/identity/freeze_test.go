@@ -117,13 +117,17 @@ func TestAFrozenAccountIsShut(t *testing.T) {
 			t.Errorf("the trail does not tell of the refusal: %+v", refusals)
 		}
 
-		// Without an Order since, the password of before is nobody's.
+		// Without an Order since, the password of before is nobody's, and so is a card
+		// that was linked with it.
 		h.must(h.Unfreeze(ctx, operator, id, lost))
 		if _, err := h.VerifyPassword(ctx, "liisa", "somebody else's password", here); fault.Code(err) != "wrong_credentials" {
 			t.Errorf("the password of before: %v", err)
 		}
-		if _, err := h.CardHolder(ctx, card.Holder{Fingerprint: "fp"}); err != nil {
+		if _, err := h.CardHolder(ctx, card.Holder{Fingerprint: "fp"}); fault.Code(err) != "card_link_removed_by_order" {
 			t.Errorf("the card: %v", err)
+		}
+		if e := h.events(audit.CardLinkRemoved); len(e) == 0 || e[0].Actor != operator.Name {
+			t.Errorf("the trail of the card: %+v", e)
 		}
 		if e := h.events(audit.AccountUnfrozen); len(e) != 1 || e[0].Details[audit.Note] != lost.Reason {
 			t.Errorf("the trail: %+v", e)
@@ -153,6 +157,30 @@ func TestAnOrderOfAFrozenAccountOutlivesTheFrost(t *testing.T) {
 		h.must(h.Unfreeze(ctx, operator, id, lost))
 		if _, err := h.VerifyPassword(ctx, "liisa", temporary, here); err != nil {
 			t.Errorf("the ordered password: %v", err)
+		}
+	})
+}
+
+// A card that somebody has asked for with the disputed password waits no more.
+func TestNoCardWaitsThroughTheFrost(t *testing.T) {
+	each(t, func(h *house) {
+		ctx := t.Context()
+		id := h.settled(h.organisation("org", identity.MethodCard), "liisa")
+		temporary, err := h.Order(ctx, operator, id, lost)
+		h.must(err)
+		p, err := h.VerifyPassword(ctx, "liisa", temporary, here)
+		h.must(err)
+		_, err = h.ReplaceTemporary(ctx, p, "somebody else's password", "")
+		h.must(err)
+		h.codes(h.LinkCard(ctx, h.enrol(id), h.near("theirs")), "card_awaits_approval", "asked")
+		waiting := h.asked()
+		h.must(h.FreezeByLink(ctx, h.link(mail.PasswordOrdered), ""))
+		h.must(h.Unfreeze(ctx, operator, id, lost))
+		for _, w := range waiting {
+			h.codes(h.ApproveCard(ctx, operator, w.Card.ID, "known"), "card_approval_not_found", "after the frost")
+		}
+		if len(waiting) != 1 || len(h.asked()) != 0 {
+			t.Errorf("waited %d, and then %d", len(waiting), len(h.asked()))
 		}
 	})
 }

@@ -3,13 +3,14 @@
 //
 //	412 passed, 0 failed, 0 skipped
 //
-// A test with subtests is counted by its subtests. A package that does not
+// Before it stand the tests that took longest. A test with subtests is counted by its subtests. A package that does not
 // build, or dies, counts as one failure at least. Under CI=true a skipped test
 // is a failure, and so is a run without tests anywhere.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -58,6 +59,12 @@ type event struct {
 	Output     string
 }
 
+// The longest tests that are shown, and from how many seconds on.
+const (
+	longest = 25
+	long    = 5
+)
+
 // count keeps the score. Output is held back until its test has ended, and
 // forgotten when it passed.
 type count struct {
@@ -67,6 +74,7 @@ type count struct {
 	parents                 map[string]bool     // tests that have subtests
 	guilty                  map[string]bool     // packages, and tests with subtests, in which something failed
 	why                     []string            // one line a skipped test
+	took                    []event             // tests without subtests that took seconds
 }
 
 func newCount(w io.Writer) *count {
@@ -109,6 +117,9 @@ func (c *count) take(e event) {
 }
 
 func (c *count) testEnds(name string, e event) {
+	if !c.parents[name] && e.Elapsed >= long {
+		c.took = append(c.took, e)
+	}
 	switch {
 	case e.Action == "fail":
 		if !c.guilty[name] { // by itself, not for a subtest that was counted
@@ -192,6 +203,10 @@ func above(e event) iter.Seq[string] {
 
 // end prints the score and returns the exit status.
 func (c *count) end(strict bool) int {
+	slices.SortFunc(c.took, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	for _, e := range c.took[:min(len(c.took), longest)] {
+		fmt.Fprintf(c.w, "%7.1fs %s %s\n", e.Elapsed, path.Base(e.Package), e.Test)
+	}
 	for _, line := range c.why {
 		pkg, rest, _ := strings.Cut(line, " ")
 		fmt.Fprintf(c.w, "skipped: %s %s\n", path.Base(pkg), rest)

@@ -15,7 +15,9 @@ func TestCount(t *testing.T) {
 		events, last, shows string
 		status, strict      int
 	}{
-		"passes":  {pass, "1 passed, 0 failed, 0 skipped", "", 0, 0},
+		"passes": {pass, "1 passed, 0 failed, 0 skipped", "", 0, 0},
+		"a long one": {`{"Action":"run","Package":"p","Test":"L"}
+{"Action":"pass","Package":"p","Test":"L","Elapsed":61.25}`, "1 passed, 0 failed, 0 skipped", "61.2s p L", 0, 0},
 		"nothing": {"", "0 passed, 0 failed, 0 skipped", "", 1, 1},
 		"a skip": {pass + `{"Action":"output","Package":"p","Test":"B","Output":"    x_test.go:1: no Redis\n"}
 {"Action":"skip","Package":"p","Test":"B"}`, "1 passed, 0 failed, 1 skipped", "skipped: p B: x_test.go:1: no Redis", 0, 1},

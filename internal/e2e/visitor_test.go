@@ -299,10 +299,7 @@ func (p *Page) Form(button string, fields ...string) *http.Request {
 }
 
 func (p *Page) form(button string, fields ...string) (*http.Request, error) {
-	n := p.byID(button)
-	for n != nil && n.Data != "form" {
-		n = n.Parent
-	}
+	n := p.formWith(button)
 	if n == nil {
 		return nil, fmt.Errorf("no form with the button #%s on %s", button, p)
 	}
@@ -328,6 +325,15 @@ func (p *Page) form(button string, fields ...string) (*http.Request, error) {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Origin", p.URL.Scheme+"://"+p.URL.Host)
 	return r, nil
+}
+
+// formWith is the form that a button is in, or nil.
+func (p *Page) formWith(button string) *html.Node {
+	n := p.byID(button)
+	for n != nil && n.Data != "form" {
+		n = n.Parent
+	}
+	return n
 }
 
 func elements(n *html.Node) func(yield func(*html.Node) bool) {

@@ -88,7 +88,7 @@ func organisation(id string, methods ...identity.Method) identity.Organisation {
 		methods = identity.AllMethods
 	}
 	return identity.Organisation{ID: identity.OrganisationID(id), Name: "Agency " + id, Methods: identity.MethodsOf(methods...),
-		PersonalPhones: true, SharedWorkstations: true, Delivery: identity.ByHandover, ITContact: "it@example.org", Created: noon, Version: 1}
+		PersonalPhones: true, SharedWorkstations: true, Delivery: identity.ByHandover, HolderRule: identity.HolderApproved, ITContact: "it@example.org", Created: noon, Version: 1}
 }
 
 func addOrganisation(t testing.TB, s *store.Store, id string, methods ...identity.Method) identity.Organisation {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -50,7 +51,7 @@ func rowOfOrganisation(o identity.Organisation) organisationRow {
 // organisation is the row as it counts at a time: under a plan that has begun.
 func (r organisationRow) organisation(now time.Time) identity.Organisation {
 	return identity.Organisation{ID: identity.OrganisationID(r.ID), Name: r.Name, Methods: identity.Methods(r.Methods), PersonalPhones: r.PersonalPhones,
-		SharedWorkstations: r.SharedWorkstations, Delivery: identity.Delivery(r.Delivery), ITContact: r.ITContact, HolderRule: identity.HolderRule(r.HolderRule), CardNames: r.CardNames,
+		SharedWorkstations: r.SharedWorkstations, Delivery: identity.Delivery(r.Delivery), ITContact: r.ITContact, HolderRule: cmp.Or(identity.HolderRule(r.HolderRule), identity.HolderApproved), CardNames: r.CardNames,
 		SessionIdle: time.Duration(r.SessionIdle) * time.Second, SessionAbsolute: time.Duration(r.SessionAbsolute) * time.Second,
 		ResponsibleContact: r.ResponsibleContact, SupportPhone: r.SupportPhone, SupportHours: r.SupportHours,
 		Planned: r.Planned.v, Disabled: r.Disabled.t, Created: r.Created.t, Version: r.Version}.At(now)

@@ -28,6 +28,18 @@ func TestOrganisationComesBackAsItWasSaved(t *testing.T) {
 	})
 }
 
+// An organisation from before there was a rule for cards has the strict one.
+func TestAnOrganisationWithoutAHolderRule(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		o := organisation("old")
+		o.HolderRule = ""
+		must(t, s.Change(t.Context(), func(tx identity.Tx) error { return tx.AddOrganisation(o) }))
+		if got, err := s.Organisation(t.Context(), "old"); err != nil || got.HolderRule != identity.HolderApproved {
+			t.Errorf("%q %v", got.HolderRule, err)
+		}
+	})
+}
+
 func TestOrganisationsAreListedByName(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		for id, name := range map[string]string{"a": "zeta", "b": "Beta", "c": "alpha"} {

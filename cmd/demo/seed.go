@@ -206,10 +206,10 @@ func registerClients(ctx context.Context, db *store.Store, origin func(name stri
 	}
 	all := []openid.Client{
 		app("services", map[string]string{"en": "User Services", "fi": "Käyttäjäpalvelut", "sv": "Användartjänster"}, func(c *openid.Client) {
-			c.ID, c.Scopes, c.BackChannelLogoutURI = "user-services", userservices.Scopes, origin("services")+userservices.BackChannelLogoutPath
+			c.ID, c.Scopes, c.BackChannelLogoutURI, c.ForwardsAddresses = "user-services", userservices.Scopes, origin("services")+userservices.BackChannelLogoutPath, true
 		}),
 		app("console", map[string]string{"en": "Console", "fi": "Hallinta", "sv": "Administration"}, func(c *openid.Client) {
-			c.Scopes, c.BackChannelLogoutURI, c.MinimumACR = console.Scopes, origin("console")+console.BackChannelLogoutPath, acr.PasswordCode
+			c.Scopes, c.BackChannelLogoutURI, c.MinimumACR, c.ForwardsAddresses = console.Scopes, origin("console")+console.BackChannelLogoutPath, acr.PasswordCode, true
 		}),
 		app("service", map[string]string{"en": "The Service", "fi": "Palvelu", "sv": "Tjänsten"}, func(*openid.Client) {}),
 		app("records", map[string]string{"en": "The Records", "fi": "Rekisteri", "sv": "Registret"}, func(c *openid.Client) { c.MinimumACR = acr.Card }),
@@ -221,6 +221,7 @@ func registerClients(ctx context.Context, db *store.Store, origin func(name stri
 			// The ports of this run may be others than those of the last one.
 			_, err = clients.Change(ctx, seeder.Name, c.ID, func(old *openid.Client) error {
 				old.RedirectURIs, old.PostLogoutRedirectURIs, old.BackChannelLogoutURI, old.HomeURI = c.RedirectURIs, c.PostLogoutRedirectURIs, c.BackChannelLogoutURI, c.HomeURI
+				old.ForwardsAddresses = c.ForwardsAddresses
 				return nil
 			}, false)
 			if err == nil {

@@ -55,7 +55,7 @@ func viewClient(c openid.Client) clientView {
 type clientFlags struct {
 	names, redirects, postLogout, grants, scopes, methods []string
 	backchannel, home, authMethod, minimumACR, algorithm  string
-	native, pkce                                          bool
+	native, pkce, forwards                                bool
 	ttl                                                   time.Duration
 }
 
@@ -74,6 +74,7 @@ func (f *clientFlags) add(c *cobra.Command) {
 	flags.StringSliceVar(&f.methods, "methods", nil, "sign-in `methods` that it accepts: card,app,token; default: all")
 	flags.StringVar(&f.algorithm, "algorithm", string(keys.RS256), "of ID tokens: RS256, ES256, EdDSA or PS256")
 	flags.BoolVar(&f.pkce, "require-pkce", true, "refuse requests without PKCE (S256)")
+	flags.BoolVar(&f.forwards, "forwards-addresses", false, "believe it for whose browser it calls the API: for User Services and the Console")
 	flags.DurationVar(&f.ttl, "access-token-ttl", 0, "`life` of its access tokens, 1m to 1h; default: the installation's")
 }
 
@@ -98,7 +99,7 @@ func (f *clientFlags) edit(cmd *cobra.Command, all bool) func(c *openid.Client) 
 			"grant-types": func() { c.GrantTypes = grants }, "scopes": func() { c.Scopes = f.scopes }, "auth-method": func() { c.AuthMethod = openid.AuthMethod(f.authMethod) },
 			"native": func() { c.Native = f.native }, "minimum-acr": func() { c.MinimumACR = f.minimumACR }, "methods": func() { c.Methods = uint8(methods) },
 			"algorithm": func() { c.Algorithm = keys.Algorithm(f.algorithm) }, "require-pkce": func() { c.RequirePKCE = f.pkce },
-			"access-token-ttl": func() { c.AccessTokenTTL = f.ttl },
+			"forwards-addresses": func() { c.ForwardsAddresses = f.forwards }, "access-token-ttl": func() { c.AccessTokenTTL = f.ttl },
 		} {
 			if all || cmd.Flags().Changed(flag) {
 				set()

@@ -4,6 +4,7 @@
 // describes it.
 //
 //	api.go        API, its operations, what goes in and out
+//	address.go    from where a call comes
 //	me.go         the person's own account
 //	order.go      a new password: ordered, asked for, and not by them
 //	consents.go   what they have allowed third parties
@@ -69,7 +70,7 @@ type API struct {
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
 	MinPassword int                              // the least length of a new password, for pages to tell
 	Support     string                           // the help desk's phone
-	Address     func(r *http.Request) netip.Addr // whose call it is, for the audit trail; nil: unknown
+	Address     func(r *http.Request) netip.Addr // where a call comes from; nil: unknown. See located
 	Now         func() time.Time
 
 	// Handle makes errors answers: web.Site.HandleJSON.
@@ -233,7 +234,7 @@ type answer[Out any] struct {
 // self is an operation of a person on her own account.
 func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, self identity.Self, in In) (Out, error)) operation {
 	return operation{pattern, summary, []string{scopeFull, scopeEnrol}, "", reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
-		who, err := a.self(w, r)
+		who, r, err := a.self(w, r)
 		if err != nil {
 			return challenge(w, err)
 		}
@@ -253,7 +254,7 @@ func self[In, Out any](a *API, pattern, summary string, f func(r *http.Request, 
 // operators' programs.
 func operator[In, Out any](a *API, pattern string, right identity.Right, summary string, f func(r *http.Request, by caller, in In) (answer[Out], error)) operation {
 	return operation{pattern, summary, []string{scopeClients}, right, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
-		by, err := a.operator(w, r, right)
+		by, r, err := a.operator(w, r, right)
 		if err != nil {
 			return challenge(w, err)
 		}
@@ -270,14 +271,6 @@ func operator[In, Out any](a *API, pattern string, right identity.Right, summary
 		}
 		return write(w, a.Issuer, out)
 	}}
-}
-
-// address is the browser's or program's, for the audit trail.
-func (a *API) address(r *http.Request) string {
-	if a.Address == nil {
-		return ""
-	}
-	return a.Address(r).String()
 }
 
 // Scopes that open the API.
@@ -303,16 +296,16 @@ func challenge(w http.ResponseWriter, err error) error {
 // self finds who is calling: the person behind the token, with what the sign-in
 // proved. A device does not count: whoever was talked into letting one in must not
 // have given the account away (RFC 8628 §5.4).
-func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, error) {
-	g, err := a.Tokens.Caller(w, r)
+func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, *http.Request, error) {
+	g, r, err := a.located(w, r)
 	if err != nil {
-		return identity.Self{}, err
+		return identity.Self{}, nil, err
 	}
 	full := g.Level == session.Full
 	if g.User == "" || g.Kind != openid.GrantCode || full && !slices.Contains(g.Scopes, scopeFull) || !full && !slices.Contains(g.Scopes, scopeEnrol) {
-		return identity.Self{}, errScope
+		return identity.Self{}, nil, errScope
 	}
-	return identity.Self{User: identity.UserID(g.User), Session: g.Session, Full: full, Proved: proved[g.Method], AuthTime: g.AuthTime, Address: a.address(r)}, nil
+	return identity.Self{User: identity.UserID(g.User), Session: g.Session, Full: full, Proved: proved[g.Method], AuthTime: g.AuthTime, Address: openid.AddressOf(r.Context())}, r, nil
 }
 
 var proved = map[session.Method]identity.Method{session.Card: identity.MethodCard, session.App: identity.MethodApp, session.Token: identity.MethodToken}

@@ -46,7 +46,7 @@ func (a *API) listClients(r *http.Request, _ caller, _ nothing) (answer[registra
 }
 
 func (a *API) createClient(r *http.Request, by caller, m openid.Metadata) (answer[registered], error) {
-	ctx := a.from(r)
+	ctx := r.Context()
 	c := openid.Client{ID: m.ID}
 	if err := m.Apply(&c); err != nil {
 		return answer[registered]{}, openid.NamedAsMetadata(err)
@@ -84,7 +84,7 @@ var (
 
 // replaceClient replaces what the caller has seen, and nothing that came later.
 func (a *API) replaceClient(r *http.Request, by caller, m openid.Metadata) (answer[registered], error) {
-	ctx, id, match := a.from(r), r.PathValue("id"), r.Header.Values("If-Match")
+	ctx, id, match := r.Context(), r.PathValue("id"), r.Header.Values("If-Match")
 	switch {
 	case len(match) == 0:
 		return answer[registered]{}, errIfMatch
@@ -126,13 +126,13 @@ func (a *API) changed(ctx context.Context, c openid.Client, by caller, err error
 }
 
 func (a *API) disableClient(r *http.Request, by caller, _ nothing) (answer[registered], error) {
-	ctx := a.from(r)
+	ctx := r.Context()
 	c, err := a.Clients.Disable(ctx, by.actor, r.PathValue("id"), by.dryRun)
 	return a.changed(ctx, c, by, err)
 }
 
 func (a *API) enableClient(r *http.Request, by caller, _ nothing) (answer[registered], error) {
-	ctx := a.from(r)
+	ctx := r.Context()
 	c, err := a.Clients.Enable(ctx, by.actor, r.PathValue("id"), by.dryRun)
 	return a.changed(ctx, c, by, err)
 }
@@ -143,7 +143,7 @@ type rotation struct {
 }
 
 func (a *API) rotateSecret(r *http.Request, by caller, in rotation) (answer[registered], error) {
-	ctx, id := a.from(r), r.PathValue("id")
+	ctx, id := r.Context(), r.PathValue("id")
 	if in.Keep < 0 || in.Keep > int64(openid.LongestOldSecret/time.Second) { // before it is a Duration, which could overflow
 		return answer[registered]{}, fault.New(fault.Invalid, "client_invalid", "keep: it is a number of seconds, %d at most.", int64(openid.LongestOldSecret/time.Second)).In("keep")
 	}
@@ -161,12 +161,4 @@ func (a *API) rotateSecret(r *http.Request, by caller, in rotation) (answer[regi
 	out := shown(c)
 	out.Body.Secret = secret
 	return out, nil
-}
-
-// from is the call's context, with its address for the audit trail.
-func (a *API) from(r *http.Request) context.Context {
-	if a.Address == nil {
-		return r.Context()
-	}
-	return openid.From(r.Context(), a.Address(r))
 }

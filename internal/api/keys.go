@@ -61,7 +61,7 @@ func (a *API) retireKeys(r *http.Request, by identity.Actor, _ nothing) (answer[
 
 func (a *API) moveKey(r *http.Request, by identity.Actor, move func(ctx context.Context, kind keys.Kind) error) (answer[portti.KeyKind], error) {
 	kind := keys.Kind(r.PathValue("kind"))
-	if err := move(keys.By(r.Context(), by.Name), kind); err != nil {
+	if err := move(keys.By(r.Context(), by.Name, by.Address), kind); err != nil {
 		return answer[portti.KeyKind]{}, err
 	}
 	return answer[portti.KeyKind]{Body: a.keyKind(kind)}, nil

@@ -25,38 +25,38 @@ var errNotAllowed = fault.New(fault.Denied, "not_allowed", "Your role does not a
 //	person    a token of the code flow, of a full sign-in by a method that the employer permits now
 //	program   a token of client_credentials
 //	both      scope "clients", of a client that is registered for it by an operator
-func (a *API) operator(w http.ResponseWriter, r *http.Request, right identity.Right) (caller, error) {
-	g, err := a.entrusted(w, r, scopeClients)
+func (a *API) operator(w http.ResponseWriter, r *http.Request, right identity.Right) (caller, *http.Request, error) {
+	g, r, err := a.entrusted(w, r, scopeClients)
 	switch {
 	case err != nil:
-		return caller{}, err
+		return caller{}, nil, err
 	case g.Kind == openid.GrantClient && g.User == "":
-		return caller{actor: "client:" + g.Client}, nil
+		return caller{actor: "client:" + g.Client}, r, nil
 	}
 	by, err := a.actor(r, g, right)
-	return caller{actor: by.Name}, err
+	return caller{actor: by.Name}, r, err
 }
 
 // entrusted finds the grant behind a token with a scope, of a client that an
 // operator has registered for it.
-func (a *API) entrusted(w http.ResponseWriter, r *http.Request, scope string) (openid.Grant, error) {
-	g, err := a.Tokens.Caller(w, r)
+func (a *API) entrusted(w http.ResponseWriter, r *http.Request, scope string) (openid.Grant, *http.Request, error) {
+	g, r, err := a.located(w, r)
 	if err != nil {
-		return openid.Grant{}, err
+		return openid.Grant{}, nil, err
 	}
 	if !slices.Contains(g.Scopes, scope) {
-		return openid.Grant{}, errScope
+		return openid.Grant{}, nil, errScope
 	}
 	c, err := a.Registered.Client(r.Context(), g.Client)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return openid.Grant{}, errScope
+		return openid.Grant{}, nil, errScope
 	case err != nil:
-		return openid.Grant{}, err
+		return openid.Grant{}, nil, err
 	case !c.Disabled.IsZero() || !slices.Contains(c.Scopes, scope) || !slices.Contains(c.GrantTypes, g.Kind) || c.SelfRegistered():
-		return openid.Grant{}, errScope
+		return openid.Grant{}, nil, errScope
 	}
-	return g, nil
+	return g, r, nil
 }
 
 // actor is the person behind a grant who has a right now. A device that somebody
@@ -65,7 +65,7 @@ func (a *API) actor(r *http.Request, g openid.Grant, right identity.Right) (iden
 	if g.Kind != openid.GrantCode || g.User == "" || g.Level != session.Full || proved[g.Method] == 0 {
 		return identity.Actor{}, errScope
 	}
-	p, by, err := a.Directory.ActorFor(r.Context(), identity.UserID(g.User), g.Epoch, g.Session, a.address(r))
+	p, by, err := a.Directory.ActorFor(r.Context(), identity.UserID(g.User), g.Epoch, g.Session, openid.AddressOf(r.Context()))
 	switch {
 	case err != nil:
 		return identity.Actor{}, err

@@ -77,7 +77,7 @@ type file struct{}
 // exported is managed for a file, which is sent as it is made.
 func exported(a *API, pattern string, right identity.Right, summary string, f func(w http.ResponseWriter, r *http.Request, by identity.Actor) error) operation {
 	return operation{pattern, summary, []string{scopeManage}, right, reflect.TypeFor[nothing](), reflect.TypeFor[file](), func(w http.ResponseWriter, r *http.Request) error {
-		g, err := a.entrusted(w, r, scopeManage)
+		g, r, err := a.entrusted(w, r, scopeManage)
 		if err != nil {
 			return challenge(w, err)
 		}

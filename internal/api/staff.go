@@ -15,7 +15,7 @@ import (
 // again for the right on whom it touches: here it is only known that the role has it.
 func managed[In, Out any](a *API, pattern string, right identity.Right, summary string, f func(r *http.Request, by identity.Actor, in In) (answer[Out], error)) operation {
 	return operation{pattern, summary, []string{scopeManage}, right, reflect.TypeFor[In](), reflect.TypeFor[Out](), func(w http.ResponseWriter, r *http.Request) error {
-		g, err := a.entrusted(w, r, scopeManage)
+		g, r, err := a.entrusted(w, r, scopeManage)
 		if err != nil {
 			return challenge(w, err)
 		}

@@ -150,7 +150,11 @@ func (a *App) Handler(routes func(mux *http.ServeMux)) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"process":true}`)) // the prober is gone: nobody to tell
 	})
-	return a.Site.Wrap(mux)
+	pages := a.Site.Wrap(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The trail is to show from where a person has acted, not where the app stands.
+		pages.ServeHTTP(w, r.WithContext(portti.WithVisitor(r.Context(), a.Site.ClientAddr(r))))
+	})
 }
 
 // outgoing is the client for all calls to the provider. It follows no redirect:

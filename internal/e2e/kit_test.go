@@ -136,6 +136,9 @@ var organisations = []identity.Organisation{
 	{ID: "tietoapu", Name: "Tietoapu Oy", Methods: identity.MethodsOf(identity.MethodApp, identity.MethodToken), Delivery: identity.ByHandover},
 }
 
+// proxies are before everything: each visitor has an address of its own.
+var proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+
 var operator = identity.Actor{Name: "operator:test", Operator: true}
 
 // pki is made once: its keys take time.
@@ -229,7 +232,7 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 		}
 		c := server.Config{
 			Issuer: w.Issuer(), Brand: brand, SupportPhone: "020 000 0000", UserServices: server.UserServices{URL: w.Origin("services")},
-			CardHost: &w.CardHost, RevocationWaived: !o.Online, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048, keys.P256}},
+			CardHost: &w.CardHost, RevocationWaived: !o.Online, Proxies: proxies, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048, keys.P256}},
 			Passwords:    cmp.Or(hash{o.Hash.Time, o.Hash.MemoryKiB}, hash{1, 8 << 10}).params(o.Hash),
 			LettersEvery: 100 * time.Millisecond, Outgoing: openid.Outgoing{AllowHosts: hostNames(allHosts), RootCAs: w.PKI.ServerPool()},
 		}
@@ -320,9 +323,9 @@ func (w *World) seed() {
 	}
 	w.Clients = &openid.Clients{Store: w.Replicas[0].Store, ACR: openid.NewACRs("urn:portti:acr:"), Now: w.Clock.Now}
 	services := w.client("services", "User Services")
-	services.ID, services.Scopes, services.BackChannelLogoutURI = "user-services", userservices.Scopes, w.Origin("services")+userservices.BackChannelLogoutPath
+	services.ID, services.Scopes, services.BackChannelLogoutURI, services.ForwardsAddresses = "user-services", userservices.Scopes, w.Origin("services")+userservices.BackChannelLogoutPath, true
 	admin := w.client("console", "Console")
-	admin.Scopes, admin.BackChannelLogoutURI, admin.MinimumACR = console.Scopes, w.Origin("console")+console.BackChannelLogoutPath, acrCode
+	admin.Scopes, admin.BackChannelLogoutURI, admin.MinimumACR, admin.ForwardsAddresses = console.Scopes, w.Origin("console")+console.BackChannelLogoutPath, acrCode, true
 	records := w.client("records", "The Records")
 	records.MinimumACR = acrCard
 	for _, c := range []openid.Client{services, admin, w.client("service", "The Service"), records} {
@@ -353,10 +356,10 @@ func (w *World) apps(log *slog.Logger) {
 			HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T))
 	}
 	app := must(userservices.New(w.T.Context(), userservices.Config{URL: w.Origin("services"), Issuer: w.Issuer(), ClientSecret: w.Secrets["user-services"],
-		CardHost: w.CardHost.String(), Brand: brand, SupportPhone: "020 000 0000", HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T)
+		CardHost: w.CardHost.String(), Brand: brand, SupportPhone: "020 000 0000", Proxies: proxies, HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T)
 	w.Handle("services", app.Handler())
 	admin := must(console.New(w.T.Context(), console.Config{URL: w.Origin("console"), Issuer: w.Issuer(), ClientSecret: w.Secrets["console"], Brand: brand, SupportPhone: "020 000 0000",
-		HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T)
+		Proxies: proxies, HTTPClient: inside, Now: w.Clock.Now, Log: log}))(w.T)
 	w.Handle("console", admin.Handler())
 }
 

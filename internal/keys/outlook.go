@@ -43,15 +43,19 @@ func (r *Ring) Outlook(kind Kind) Outlook {
 	return o
 }
 
-type acting struct{}
+// acting is who acts, as audit.Event has it, and from where.
+type acting struct{ name, address string }
 
-// By names who acts, for the events of what is done with the ring under this
-// context; without it that is Options.Actor.
-func By(ctx context.Context, actor string) context.Context {
-	return context.WithValue(ctx, acting{}, actor)
+type actingKey struct{}
+
+// By names who acts and from where, for the events of what is done with the ring
+// under this context; without it that is Options.Actor, from nowhere.
+func By(ctx context.Context, actor, address string) context.Context {
+	return context.WithValue(ctx, actingKey{}, acting{actor, address})
 }
 
-func (r *Ring) actor(ctx context.Context) string {
-	name, _ := ctx.Value(acting{}).(string)
-	return cmp.Or(name, r.o.Actor)
+func (r *Ring) actor(ctx context.Context) acting {
+	by, _ := ctx.Value(actingKey{}).(acting)
+	by.name = cmp.Or(by.name, r.o.Actor)
+	return by
 }

@@ -139,7 +139,8 @@ func (r *Ring) make(kind Kind, state State) (Stored, *signing, error) {
 }
 
 func (r *Ring) event(ctx context.Context, what audit.Type, kind Kind, id string, state State) audit.Event {
-	return audit.Event{At: r.o.Now().UTC(), Type: what, Actor: r.actor(ctx),
+	by := r.actor(ctx)
+	return audit.Event{At: r.o.Now().UTC(), Type: what, Actor: by.name, Address: by.address,
 		Details: map[string]string{"key": id, "kind": string(kind), "state": string(state)}}
 }
 

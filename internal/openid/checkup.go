@@ -27,6 +27,7 @@ const (
 	SymptomLocal            Symptom = "local"
 	SymptomNoPKCE           Symptom = "no_pkce"
 	SymptomPowerful         Symptom = "powerful"
+	SymptomOwnAddress       Symptom = "own_address"
 	SymptomKeyExpired       Symptom = "key_expired"
 	SymptomKeyExpires       Symptom = "key_expires"
 	SymptomOldSecret        Symptom = "old_secret"
@@ -60,6 +61,7 @@ var symptoms = map[Symptom]struct {
 	SymptomLocal:            {WeightWarning, "The address leads to the machine of whoever opens it. In production only native apps need such an address."},
 	SymptomNoPKCE:           {WeightWarning, "PKCE is not required: a code that is stolen on its way can be redeemed by others. Require it when the client sends it."},
 	SymptomPowerful:         {WeightWarning, "The client may use the JSON API in the name of people with roles. Only the Console and operators' own programs need these scopes."},
+	SymptomOwnAddress:       {WeightNote, "What people do through this app is in the audit trail with the app's own address, not with that of their browsers. Register forwards_addresses for User Services and the Console, which tell it."},
 	SymptomKeyExpired:       {WeightProblem, "A certificate of the registered keys is over. Register the next one."},
 	SymptomKeyExpires:       {WeightWarning, "A certificate of the registered keys ends within 30 days. Register the next one beside it."},
 	SymptomOldSecret:        {WeightNote, "Two secrets work: the one before the last change is still taken for a while."},
@@ -136,6 +138,9 @@ func Checkup(c Client, acr ACRs, local bool, now time.Time) []Finding {
 		if slices.Contains(c.Scopes, scope) {
 			add(SymptomPowerful, "scope", scope)
 		}
+	}
+	if people && !c.Forwards() && c.AuthMethod != AuthNone && slices.ContainsFunc(c.Scopes, func(s string) bool { return s == "us" || s == "manage" }) {
+		add(SymptomOwnAddress, "forwards_addresses", "")
 	}
 	for _, ends := range certificates(c.JWKS) {
 		switch {

@@ -42,6 +42,7 @@ func (m Metadata) selfChosen(has Client) (Metadata, error) {
 	own := MetadataOf(has)
 	m.Profile, m.ThirdParty, m.MinimumACR, m.Methods, m.AccessTokenTTL = own.Profile, own.ThirdParty, own.MinimumACR, own.Methods, own.AccessTokenTTL
 	m.TokenFormat, m.KeepRefreshToken, m.Resources, m.Serves, m.ExchangeTo = own.TokenFormat, own.KeepRefreshToken, own.Resources, own.Serves, own.ExchangeTo
+	m.ForwardsAddresses = own.ForwardsAddresses
 	m.RegistrationTokenHash = ""
 	if len(m.GrantTypes) == 0 {
 		m.GrantTypes = []GrantType{GrantCode}

@@ -355,6 +355,9 @@ func address(a netip.Addr) string {
 	return a.String()
 }
 
+// AddressOf is the address of From, "" when there is none.
+func AddressOf(ctx context.Context) string { return addressOf(ctx) }
+
 func addressOf(ctx context.Context) string {
 	a, _ := ctx.Value(addressKey{}).(string)
 	return a

@@ -78,6 +78,10 @@ type Options struct {
 	SectorIdentifierURI string            `json:"sector_identifier_uri,omitempty"`
 	FrontChannelURI     string            `json:"frontchannel_logout_uri,omitempty"`
 
+	// Whether its word is taken for the address of the browser that it calls the JSON
+	// API for (portti.VisitorHeader). Of our own apps; see Forwards.
+	ForwardsAddresses bool `json:"forwards_addresses,omitempty"`
+
 	// What people see of it.
 	LogoURI   string   `json:"logo_uri,omitempty"`
 	PolicyURI string   `json:"policy_uri,omitempty"`
@@ -98,6 +102,13 @@ func (c Client) bound() bool { return c.DPoP || c.CertificateBound }
 // SelfRegistered tells whether the client came by dynamic registration, and not
 // by an operator.
 func (c Client) SelfRegistered() bool { return c.RegistrationTokenHash != "" }
+
+// Forwards tells whether the client's word is taken for whose browser it calls the
+// JSON API for. Never of a public client: its users hold its tokens themselves, and
+// could call from anywhere they like.
+func (c Client) Forwards() bool {
+	return c.ForwardsAddresses && c.AuthMethod != AuthNone && !c.SelfRegistered() && c.Disabled.IsZero()
+}
 
 // plain tells whether the client speaks OAuth alone (RFC 6749): not registered for
 // openid, it gets no ID token and no userinfo, and access tokens for its Resources.

@@ -103,6 +103,8 @@ func validateTokens(c Client, _ ACRs) error {
 		return invalid("keep_refresh_token", "only a client whose tokens are bound to a key may keep its refresh token (RFC 9700 §4.14.2)")
 	case c.DPoP && c.CertificateBound:
 		return invalid("dpop_bound_access_tokens", "a token is bound to one key: leave out this or tls_client_certificate_bound_access_tokens")
+	case c.ForwardsAddresses && c.AuthMethod == AuthNone:
+		return invalid("forwards_addresses", "a public client proves nothing about itself, so its word is not taken")
 	case c.SubjectType != SubjectPublic && c.SubjectType != SubjectPairwise:
 		return invalid("subject_type", "%q is neither public nor %s", c.SubjectType, SubjectPairwise)
 	case !ours(c.UserinfoAlg):

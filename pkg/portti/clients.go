@@ -71,6 +71,8 @@ type Registration struct {
 	SectorIdentifierURI string   `json:"sector_identifier_uri,omitempty"`
 	FrontChannelURI     string   `json:"frontchannel_logout_uri,omitempty"`
 
+	ForwardsAddresses bool `json:"forwards_addresses,omitempty"` // its word is taken for the address of the browser that it calls for (VisitorHeader)
+
 	LogoURI   string   `json:"logo_uri,omitempty"`
 	PolicyURI string   `json:"policy_uri,omitempty"`
 	TermsURI  string   `json:"tos_uri,omitempty"`

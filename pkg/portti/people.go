@@ -232,7 +232,7 @@ func (c *Client) file(ctx context.Context, token, path string) (io.ReadCloser, e
 	if err != nil {
 		return nil, fmt.Errorf("portti: %w", err)
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
+	present(req, token)
 	patient := http.Client{}
 	if c.HTTP != nil {
 		patient = *c.HTTP

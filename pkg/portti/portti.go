@@ -15,6 +15,7 @@
 //	clients.go   registrations
 //	people.go    people's accounts, for those who look after them
 //	organisations.go  employers and their policies
+//	visitor.go   for whose browser an app calls
 //	doctor.go    why a service's request was refused
 package portti
 
@@ -337,7 +338,7 @@ func (c *Client) call(ctx context.Context, token, method, path string, header ht
 		return fmt.Errorf("portti: %w", err)
 	}
 	maps.Copy(req.Header, header)
-	req.Header.Set("Authorization", "Bearer "+token)
+	present(req, token)
 	req.Header.Set("Accept", "application/json")
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")

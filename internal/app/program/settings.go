@@ -67,7 +67,8 @@ type Listen struct {
 	KeyFile         config.SecretFile `yaml:"key_file"`
 	// Proxies are the addresses that requests come from when reverse proxies stand
 	// before the program ([10.0.0.0/24]). Only their word is taken for the browser's
-	// address, which is for the log.
+	// address, which is for the log and, of a client that is registered with
+	// forwards_addresses, for the provider's audit trail.
 	Proxies []netip.Prefix `yaml:"proxies"`
 	// ForwardedHeader is the one header in which the proxies give the browser's
 	// address: X-Forwarded-For (default) or Forwarded. They must remove or extend

@@ -41,6 +41,8 @@ var families = []string{
 	"con.import.column.",  // console: a cell
 	"con.import.code.",    // console: what is wrong with a row, why an import was stopped
 	"con.event.",          // console: the type of an event
+	"trail.says.",         // api: the type of an event
+	"trail.actor.",        // api: who has done it
 	"con.reason.",         // console: why, as a code
 	"con.method.",         // console: how
 	"con.letters.by.",     // templates: a channel
@@ -274,6 +276,44 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 		}
 		if (strings.HasSuffix(k, ".handover") || strings.HasSuffix(k, ".phone")) && slices.Contains(texts.Placeholders(k), "password") {
 			t.Errorf("%s wants the password that it does not carry (S55)", k)
+		}
+	}
+}
+
+// Every event has a name, and is told as a sentence: of what is not there, with no
+// more than what every event has.
+func TestEveryEventIsTold(t *testing.T) {
+	texts := load(t)
+	types := constants(t, "internal/audit/audit.go", "Type")
+	if len(types) < 70 {
+		t.Errorf("only %v", types)
+	}
+	for _, typ := range types {
+		for _, family := range []string{"con.event.", "trail.says."} {
+			if !texts.Has(family + typ) {
+				t.Errorf("there is no %s%s", family, typ)
+			}
+		}
+	}
+	given := []string{"actor", "user", "organisation", "client", "method"}
+	for _, k := range texts.Keys() {
+		rest, ok := strings.CutPrefix(k, "trail.says.")
+		if !ok {
+			continue
+		}
+		typ := strings.TrimSuffix(strings.TrimSuffix(rest, ".self"), ".nobody")
+		if !slices.Contains(types, typ) {
+			t.Errorf("%s is of no event", k)
+		}
+		for _, p := range texts.Placeholders(k) {
+			if !slices.Contains(given, p) || p == "user" && strings.HasSuffix(k, ".nobody") {
+				t.Errorf("%s wants {%s}", k, p)
+			}
+		}
+		for _, lang := range Languages {
+			if s := texts.Text(lang, k); strings.HasSuffix(s, ".") || strings.Contains(s, ": ") {
+				t.Errorf("%s in %s: the reason comes behind it", k, lang)
+			}
 		}
 	}
 }

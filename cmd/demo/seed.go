@@ -169,7 +169,7 @@ func (who person) settle(ctx context.Context, directory *identity.Directory, p *
 		}
 	}
 	if who.Disabled {
-		return d.DisableUser(ctx, seeder, u.ID, "työsuhde päättyi")
+		return d.DisableUser(ctx, seeder, u.ID, identity.Why{Reason: "työsuhde päättyi"})
 	}
 	return nil
 }

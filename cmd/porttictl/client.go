@@ -124,13 +124,27 @@ func (f *clientFlags) languages() (map[string]string, error) {
 
 // clientState is disable or enable.
 func (t *tool) clientState(use, short string, do func(ctx context.Context, d *desk, id string) (openid.Client, error)) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), RunE: t.with(func(ctx context.Context, d *desk, args []string) error {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
+	t.withWhy(c, func(ctx context.Context, d *desk, args []string) error {
 		c, err := do(ctx, d, args[0])
 		if err != nil {
 			return err
 		}
 		return d.done(outcome{Result: viewClient(c)})
-	})}
+	})
+	return c
+}
+
+// withWhy has a command change clients, for a reason that may be given.
+func (t *tool) withWhy(c *cobra.Command, f func(ctx context.Context, d *desk, args []string) error) {
+	why := because(c, false)
+	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
+		ctx, err := openid.Because(ctx, *why)
+		if err != nil {
+			return err
+		}
+		return f(ctx, d, args)
+	})
 }
 
 // keepSecret goes with every client secret.

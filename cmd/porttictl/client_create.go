@@ -13,7 +13,7 @@ func (t *tool) clientCreate() *cobra.Command {
 	c := &cobra.Command{Use: "create ID", Short: "Register a service; its secret is printed once", Args: cobra.ExactArgs(1),
 		Example: "  porttictl client create records --name en=Records --name fi=Rekisteri --redirect-uris https://records.example.fi/callback --minimum-acr urn:portti:acr:card --apply"}
 	f.add(c)
-	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
+	t.withWhy(c, func(ctx context.Context, d *desk, args []string) error {
 		client := openid.Client{ID: args[0]}
 		if err := f.edit(c, true)(&client); err != nil {
 			return err

@@ -15,30 +15,31 @@ import (
 // clientImport registers a service as a file has it, or changes its registration
 // to that: the same file twice changes nothing.
 func (t *tool) clientImport() *cobra.Command {
-	return &cobra.Command{Use: "import FILE", Short: "Register a service, or change its registration, from a JSON file (-: standard input)", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "import FILE", Short: "Register a service, or change its registration, from a JSON file (-: standard input)", Args: cobra.ExactArgs(1),
 		Long: `The file holds client metadata as of RFC 7591 and OpenID Connect, with client_id; what it leaves out gets the default. client export prints one.
 A new service's secret is printed once.`,
-		Example: "  porttictl client import records.json --apply",
-		RunE: t.with(func(ctx context.Context, d *desk, args []string) error {
-			m, err := readMetadata(args[0])
+		Example: "  porttictl client import records.json --apply"}
+	t.withWhy(c, func(ctx context.Context, d *desk, args []string) error {
+		m, err := readMetadata(args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := d.store.Client(ctx, m.ID); err == nil {
+			client, err := d.clients.Change(ctx, d.by.Name, m.ID, m.Apply, !d.apply)
 			if err != nil {
 				return err
 			}
-			if _, err := d.store.Client(ctx, m.ID); err == nil {
-				client, err := d.clients.Change(ctx, d.by.Name, m.ID, m.Apply, !d.apply)
-				if err != nil {
-					return err
-				}
-				return d.done(outcome{Result: viewClient(client), Warning: warning(client)})
-			} else if !fault.Is(err, fault.NotFound) {
-				return err
-			}
-			client := openid.Client{ID: m.ID}
-			if err := m.Apply(&client); err != nil {
-				return err
-			}
-			return d.register(ctx, client)
-		})}
+			return d.done(outcome{Result: viewClient(client), Warning: warning(client)})
+		} else if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		client := openid.Client{ID: m.ID}
+		if err := m.Apply(&client); err != nil {
+			return err
+		}
+		return d.register(ctx, client)
+	})
+	return c
 }
 
 // register adds a service and prints its secret, this once.

@@ -12,7 +12,7 @@ func (t *tool) clientRotateSecret() *cobra.Command {
 	c := &cobra.Command{Use: "rotate-secret ID", Short: "Give a service a new secret, printed once; the old one works on for a while", Args: cobra.ExactArgs(1),
 		Example: "  porttictl client rotate-secret records --apply\n  porttictl client rotate-secret records --keep 0s --apply"}
 	c.Flags().DurationVar(&keep, "keep", 24*time.Hour, "how `long` the old secret works beside the new one, 720h at most; 0s, after a leak, stops it within seconds")
-	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
+	t.withWhy(c, func(ctx context.Context, d *desk, args []string) error {
 		secret, err := d.clients.RotateSecret(ctx, d.by.Name, args[0], keep, !d.apply)
 		if err != nil {
 			return err

@@ -136,9 +136,11 @@ func (f *organisationFlags) edit(c *cobra.Command, all bool) (func(o *identity.O
 
 // organisationState is disable or enable.
 func (t *tool) organisationState(use, short string, disabled bool) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), RunE: t.with(func(ctx context.Context, d *desk, args []string) error {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
+	why := because(c, true)
+	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
 		id := identity.OrganisationID(args[0])
-		if err := d.directory.SetOrganisationDisabled(ctx, d.by, id, disabled); err != nil {
+		if err := d.directory.SetOrganisationDisabled(ctx, d.by, id, disabled, *why); err != nil {
 			return err
 		}
 		o, err := d.store.Organisation(ctx, id)
@@ -146,5 +148,6 @@ func (t *tool) organisationState(use, short string, disabled bool) *cobra.Comman
 			return err
 		}
 		return d.done(outcome{Result: viewOrganisation(o)})
-	})}
+	})
+	return c
 }

@@ -44,7 +44,7 @@ var changes = []struct {
 	{first: func(k *kit) { k.askForCard("aino.alku", "ask2") }, args: words("user card approve ask2 --reason saw-it"), event: audit.CardLinked},
 	{args: words("organisation change kuntala --card-holder refuse --card-names Vanda"), event: audit.OrganisationChanged},
 	{args: words("user disable aino.alku --reason left"), event: audit.UserDisabled},
-	{args: words("user enable aino.alku"), event: audit.UserEnabled},
+	{args: words("user enable aino.alku --reason back"), event: audit.UserEnabled},
 	{args: words("client create records --name en=Records --name fi=Rekisteri --redirect-uris https://records.example.fi/callback --grant-types authorization_code,refresh_token"), event: audit.ClientCreated},
 	{args: words("client change records --minimum_acr urn:portti:acr:card --algorithm ES256 --access-token-ttl 10m"), event: audit.ClientChanged},
 	{args: words("client rotate-secret records"), event: audit.ClientChanged},
@@ -71,8 +71,8 @@ var changes = []struct {
 	{args: words("crl fetch"), event: audit.CRLFetched},
 	{args: append(words("crl forget"), organisationCA), event: audit.CRLForgotten},
 	{args: append(words("organisation change kuntala --methods card --session-idle 10m --session-absolute 8h --support-phone 0912345 --from"), time.Now().AddDate(0, 0, 10).Format(time.DateOnly)), event: audit.PolicyPlanned},
-	{args: words("organisation disable kuntala"), event: audit.OrganisationDisabled},
-	{args: words("organisation enable kuntala"), event: audit.OrganisationEnabled},
+	{args: words("organisation disable kuntala --reason merged"), event: audit.OrganisationDisabled},
+	{args: words("organisation enable kuntala --reason split"), event: audit.OrganisationEnabled},
 }
 
 // registrationToken is the ID of the newest.
@@ -321,7 +321,9 @@ func TestWrongInput(t *testing.T) {
 		{"user card approve ask1 --reason x", exitNotFound, "No such card waits"},
 		{"organisation change kuntala --card-holder perhaps", exitInvalid, "card-holder:"},
 		{"user disable aino.alku", exitInvalid, "reason: give a value"},
-		{"user enable aino.alku", exitConflict, "not disabled"},
+		{"user enable aino.alku --reason back", exitConflict, "not disabled"},
+		{"user enable aino.alku", exitInvalid, "reason: give a value"},
+		{"organisation disable kuntala", exitInvalid, "reason: give a value"},
 		{"user order nobody --reason x", exitNotFound, "no such user"},
 		{"client create a --name Records --redirect-uris https://a.example/cb", exitInvalid, "name:"},
 		{"client create a --name en=A", exitInvalid, "redirect_uris:"},

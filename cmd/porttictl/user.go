@@ -144,16 +144,15 @@ func setClaim(c *identity.Claims, of, given string) error {
 }
 
 // aboutUser is a command that does one thing to one person, for a reason.
-func (t *tool) aboutUser(use, short string, do func(ctx context.Context, d *desk, p identity.Person, reason string) (outcome, error)) *cobra.Command {
-	var reason string
+func (t *tool) aboutUser(use, short string, do func(ctx context.Context, d *desk, p identity.Person, why identity.Why) (outcome, error)) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
-	c.Flags().StringVar(&reason, "reason", "", "`why`, for the audit trail: required")
+	why := because(c, true)
 	c.RunE = t.with(func(ctx context.Context, d *desk, args []string) error {
 		p, err := d.person(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		o, err := do(ctx, d, p, reason)
+		o, err := do(ctx, d, p, *why)
 		if err != nil {
 			return err
 		}

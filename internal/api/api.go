@@ -9,7 +9,7 @@
 //	order.go      a new password: ordered, asked for, and not by them
 //	consents.go   what they have allowed third parties
 //	operator.go   who is calling to do something for others, and by which right
-//	audit.go      the audit trail, statistics
+//	audit.go      the audit trail, statistics      sentence.go  an event for people
 //	staff.go      managed: operations of people with roles
 //	people.go     people's accounts, for those who look after them
 //	sheet.go      lists as CSV files      imports.go  people from one
@@ -49,6 +49,7 @@ import (
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
+	"github.com/portti-id/portti/templates"
 )
 
 // API serves /api/v1.
@@ -70,6 +71,7 @@ type API struct {
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
 	MinPassword int                              // the least length of a new password, for pages to tell
 	Support     string                           // the help desk's phone
+	Texts       *templates.Texts                 // for events as sentences
 	Address     func(r *http.Request) netip.Addr // where a call comes from; nil: unknown. See located
 	Now         func() time.Time
 
@@ -163,8 +165,8 @@ func (a *API) everyday() []operation {
 		managed(a, "POST /api/v1/people/{user}/enable", identity.PeopleEnable, "Open an account again, with a temporary password", a.enablePerson),
 		managed(a, "POST /api/v1/people/{user}/first-password", identity.PasswordFirst, "Another temporary password for somebody who has not begun to use the account", a.firstPassword),
 		managed(a, "POST /api/v1/people/{user}/roles", identity.PeopleRoles, "Give and take roles; the person's sessions end", a.changeRoles),
-		managed(a, "GET /api/v1/audit", identity.AuditSee, "Events of the audit trail, newest first: by user, organisation, type, actor, since, until", a.audit),
-		managed(a, "GET /api/v1/audit/file", identity.AuditSee, "The same as a file, csv or jsonl; the export is an event itself", a.auditFile),
+		managed(a, "GET /api/v1/audit", identity.AuditSee, "Events of the audit trail, newest first: by user, organisation, type, actor, since, until; each as a sentence in lang, too (fi, sv, en)", a.audit),
+		exported(a, "GET /api/v1/audit/file", identity.AuditSee, "The same as a file, csv or jsonl (format), of whatever length; the export is an event itself", a.auditFile),
 		managed(a, "GET /api/v1/audit/state", identity.AuditSee, "How the chain of the trail is", a.auditState),
 		managed(a, "GET /api/v1/people/{user}/events", identity.PeopleSee, "What happened to a person, newest first", a.eventsOfPerson),
 		managed(a, "GET /api/v1/statistics", identity.StatisticsSee, "Sign-ins by method, refusals by reason, links and orders, by day", a.statistics),
@@ -258,7 +260,7 @@ func operator[In, Out any](a *API, pattern string, right identity.Right, summary
 		if err != nil {
 			return challenge(w, err)
 		}
-		if by.dryRun, err = dryRun(r); err != nil {
+		if by.dryRun, r, err = asked(r); err != nil {
 			return err
 		}
 		in, err := body[In](r)

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -20,62 +18,124 @@ const eventsPage = 50
 
 // audit is a page of the trail.
 func (a *API) audit(r *http.Request, by identity.Actor, _ nothing) (answer[portti.Events], error) {
-	q, _, err := eventQuery(r, "after")
+	q, values, err := eventQuery(r, "after", "lang")
 	if err != nil {
 		return answer[portti.Events]{}, err
 	}
-	q.Limit = eventsPage + 1
-	entries, err := a.Directory.Trail(r.Context(), by, q)
-	return a.named(r, by, entries, err)
-}
-
-// auditFile is the trail as a file, in JSON, since everything here is.
-func (a *API) auditFile(r *http.Request, by identity.Actor, _ nothing) (answer[portti.EventsFile], error) {
-	none := answer[portti.EventsFile]{}
-	q, values, err := eventQuery(r, "format")
-	if err != nil {
-		return none, err
-	}
-	format, write := values.Get("format"), formats[values.Get("format")]
-	if write == nil {
-		return none, fault.New(fault.Invalid, "query_invalid", "format: csv or jsonl.").In("format")
-	}
-	entries, err := a.Directory.ExportTrail(r.Context(), by, q, format)
-	if err != nil {
-		return none, err
-	}
-	text, kind, err := write(entries)
-	return answer[portti.EventsFile]{Body: portti.EventsFile{Name: "audit-" + a.Now().UTC().Format(time.DateOnly) + "." + format, Type: kind, Text: text}}, err
+	return a.told(r, by, q, values, func(q audit.Query) ([]audit.Entry, error) { return a.Directory.Trail(r.Context(), by, q) })
 }
 
 // eventsOfPerson is what happened to a person.
 func (a *API) eventsOfPerson(r *http.Request, by identity.Actor, _ nothing) (answer[portti.Events], error) {
-	values, err := only(r, "after")
+	values, err := only(r, "after", "lang")
 	if err != nil {
 		return answer[portti.Events]{}, err
 	}
-	q := audit.Query{Limit: eventsPage + 1}
+	var q audit.Query
 	if q.Before, err = after(values); err != nil {
 		return answer[portti.Events]{}, err
 	}
-	entries, err := a.Directory.EventsOf(r.Context(), by, identity.UserID(r.PathValue("user")), q)
-	return a.named(r, by, entries, err)
+	return a.told(r, by, q, values, func(q audit.Query) ([]audit.Entry, error) {
+		return a.Directory.EventsOf(r.Context(), by, identity.UserID(r.PathValue("user")), q)
+	})
 }
 
-// named is a page with the names of those whom its events are about.
-func (a *API) named(r *http.Request, by identity.Actor, entries []audit.Entry, err error) (answer[portti.Events], error) {
+// told is a page of events, with the names of those whom they are about.
+func (a *API) told(r *http.Request, by identity.Actor, q audit.Query, values url.Values, find func(q audit.Query) ([]audit.Entry, error)) (answer[portti.Events], error) {
+	none := answer[portti.Events]{}
+	t, err := a.teller(by, values.Get("lang"))
 	if err != nil {
-		return answer[portti.Events]{}, err
+		return none, err
 	}
-	page := eventsOf(entries)
-	names, err := a.Directory.Named(r.Context(), by, entries)
-	for id, name := range names {
+	q.Limit = eventsPage + 1
+	entries, err := find(q)
+	if err != nil {
+		return none, err
+	}
+	page := portti.Events{Events: []portti.Event{}}
+	if len(entries) > eventsPage {
+		entries, page.Next = entries[:eventsPage], entries[eventsPage-1].ID
+	}
+	if err := t.meet(r.Context(), entries); err != nil {
+		return none, err
+	}
+	for _, e := range entries {
+		page.Events = append(page.Events, t.event(e))
+	}
+	for id, name := range t.people {
 		if page.Names == nil {
 			page.Names = map[string]string{}
 		}
 		page.Names[string(id)] = name
 	}
-	return answer[portti.Events]{Body: page}, err
+	return answer[portti.Events]{Body: page}, nil
+}
+
+// event is an event on the wire.
+func (t *teller) event(e audit.Entry) portti.Event {
+	return portti.Event{ID: e.ID, Sequence: e.Sequence, Mark: e.Mark.String(), At: e.At, Type: string(e.Type), Actor: e.Actor, User: e.User, Organisation: e.Organisation, Client: e.Client,
+		Session: e.Session, Method: e.Method, Reason: e.Reason, Address: e.Address, Details: e.Details, Sentence: t.tell(e.Event)}
+}
+
+// auditFile sends the trail as a file, as it is read.
+func (a *API) auditFile(w http.ResponseWriter, r *http.Request, by identity.Actor) error {
+	q, values, err := eventQuery(r, "format", "lang")
+	if err != nil {
+		return err
+	}
+	t, err := a.teller(by, values.Get("lang"))
+	if err != nil {
+		return err
+	}
+	format, name := values.Get("format"), "audit-"+a.Now().UTC().Format(time.DateOnly)
+	var f trailFile
+	switch format {
+	case "csv":
+		f = trailSheet{newSheet(w, r, name+".csv", trailColumns)}
+	case "jsonl":
+		f = newLines(w, r, name+".jsonl")
+	default:
+		return fault.New(fault.Invalid, "query_invalid", "format: csv or jsonl.").In("format")
+	}
+	if err := a.Directory.ExportTrail(r.Context(), by, q, format, func(page []audit.Entry) error {
+		if err := t.meet(r.Context(), page); err != nil {
+			return err
+		}
+		goOn(w)
+		for _, e := range page {
+			if err := f.event(t.event(e)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return f.broken(err)
+	}
+	return f.end()
+}
+
+// trailFile is the trail in a format: events as they come, and then its end. What
+// becomes of an error broken says.
+type trailFile interface {
+	event(e portti.Event) error
+	end() error
+	broken(err error) error
+}
+
+var trailColumns = []string{"sequence", "at", "type", "actor", "user", "organisation", "client", "session", "method", "reason", "address", "details", "sentence"}
+
+type trailSheet struct{ *sheet }
+
+func (s trailSheet) event(e portti.Event) error {
+	details := ""
+	if len(e.Details) > 0 {
+		text, err := json.Marshal(e.Details)
+		if err != nil {
+			return err
+		}
+		details = string(text)
+	}
+	return s.row([]string{strconv.FormatInt(e.Sequence, 10), e.At.Format(time.RFC3339Nano), e.Type, e.Actor, e.User, e.Organisation, e.Client, e.Session, e.Method, e.Reason, e.Address, details, e.Sentence})
 }
 
 // auditState is how the chain is.
@@ -130,8 +190,8 @@ func day(values url.Values, name string, absent time.Time) (time.Time, error) {
 }
 
 // eventQuery reads which events are asked for.
-func eventQuery(r *http.Request, another string) (audit.Query, url.Values, error) {
-	values, err := only(r, "user", "organisation", "type", "actor", "since", "until", another)
+func eventQuery(r *http.Request, more ...string) (audit.Query, url.Values, error) {
+	values, err := only(r, append(more, "user", "organisation", "type", "actor", "since", "until")...)
 	if err != nil {
 		return audit.Query{}, nil, err
 	}
@@ -176,63 +236,4 @@ func after(values url.Values) (int64, error) {
 		return 0, fault.New(fault.Invalid, "query_invalid", "after: what the page before said is expected.").In("after")
 	}
 	return n, nil
-}
-
-// eventsOf is a page; one event too many says that there is another.
-func eventsOf(entries []audit.Entry) portti.Events {
-	page := portti.Events{Events: []portti.Event{}}
-	if len(entries) > eventsPage {
-		entries = entries[:eventsPage]
-		page.Next = entries[eventsPage-1].ID
-	}
-	for _, e := range entries {
-		page.Events = append(page.Events, eventOf(e))
-	}
-	return page
-}
-
-func eventOf(e audit.Entry) portti.Event {
-	return portti.Event{ID: e.ID, Sequence: e.Sequence, Mark: e.Mark.String(), At: e.At, Type: string(e.Type), Actor: e.Actor, User: e.User, Organisation: e.Organisation, Client: e.Client,
-		Session: e.Session, Method: e.Method, Reason: e.Reason, Address: e.Address, Details: e.Details}
-}
-
-// formats of a file, with their media types.
-var formats = map[string]func([]audit.Entry) (text, kind string, err error){
-	"jsonl": func(entries []audit.Entry) (string, string, error) {
-		var b bytes.Buffer
-		out := json.NewEncoder(&b)
-		for _, e := range entries {
-			if err := out.Encode(eventOf(e)); err != nil {
-				return "", "", err
-			}
-		}
-		return b.String(), "application/jsonl", nil
-	},
-	"csv": func(entries []audit.Entry) (string, string, error) {
-		var b bytes.Buffer
-		out := csv.NewWriter(&b)
-		rows := [][]string{{"sequence", "at", "type", "actor", "user", "organisation", "client", "session", "method", "reason", "address", "details"}}
-		for _, e := range entries {
-			details := ""
-			if len(e.Details) > 0 {
-				text, err := json.Marshal(e.Details)
-				if err != nil {
-					return "", "", err
-				}
-				details = string(text)
-			}
-			rows = append(rows, []string{strconv.FormatInt(e.Sequence, 10), e.At.Format(time.RFC3339Nano), string(e.Type), cell(e.Actor), cell(e.User), cell(e.Organisation), cell(e.Client),
-				cell(e.Session), cell(e.Method), cell(e.Reason), cell(e.Address), cell(details)})
-		}
-		err := out.WriteAll(rows)
-		return b.String(), "text/csv; charset=utf-8", err
-	},
-}
-
-// cell keeps spreadsheets from reckoning with what somebody has written.
-func cell(s string) string {
-	if s != "" && strings.ContainsAny(s[:1], "=+-@\t\r") {
-		return "'" + s
-	}
-	return s
 }

@@ -56,7 +56,7 @@ func TestTheTrailIsReadByOrganisation(t *testing.T) {
 		t.Errorf("%d events were seen", seen)
 	}
 	for path, want := range map[string]int{"/api/v1/audit?organisation=east": 404, "/api/v1/audit?organisation=nowhere": 404, "/api/v1/audit?organisation=west": 200, "/api/v1/audit?after=x": 400, "/api/v1/audit?since=yesterday": 400,
-		"/api/v1/audit?sinse=2026-01-01": 400, "/api/v1/audit/file?format=exe": 400, "/api/v1/audit/file?format=csv": 200, "/api/v1/statistics?since=2026-01-02&until=2026-01-01": 400, "/api/v1/statistics?organisation=east": 404} {
+		"/api/v1/audit?sinse=2026-01-01": 400, "/api/v1/audit?lang=de": 400, "/api/v1/audit/file?format=exe": 400, "/api/v1/audit/file": 400, "/api/v1/audit/file?format=csv&organisation=east": 404, "/api/v1/audit/file?format=csv&lang=de": 400, "/api/v1/statistics?since=2026-01-02&until=2026-01-01": 400, "/api/v1/statistics?organisation=east": 404} {
 		if _, status := get[any](h, "west/responsible", path); status != want {
 			t.Errorf("%s: %d, want %d", path, status, want)
 		}
@@ -78,17 +78,39 @@ func jsonInt(n int64) string { b, _ := json.Marshal(n); return string(b) }
 func TestExportsAreEvents(t *testing.T) {
 	h := newHouse(t)
 	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.UserDisabled, Organisation: "west", Client: "=cmd()", Actor: "user:x"}))
-	f, status := get[portti.EventsFile](h, "west/responsible", "/api/v1/audit/file?format=csv")
-	if status != 200 || !strings.Contains(f.Text, ",'=cmd(),") || strings.Contains(f.Text, "east") || !strings.HasSuffix(f.Name, ".csv") {
-		t.Errorf("%d %+v", status, f)
+	f := h.answer(h.request("west/responsible", "GET", "/api/v1/audit/file?format=csv"))
+	if f.Code != 200 || !strings.Contains(f.Body.String(), ",'=cmd(),") || strings.Contains(f.Body.String(), "east") || f.Header().Get("Content-Type") != "text/csv; charset=utf-8" ||
+		!strings.HasSuffix(f.Header().Get("Content-Disposition"), `.csv"`) || strings.Contains(f.Body.String(), "audit.exported") {
+		t.Errorf("%d %v %s", f.Code, f.Header(), f.Body)
 	}
 	events, err := h.db.AuditEvents(t.Context(), audit.Query{Types: []audit.Type{audit.TrailExported}})
 	h.must(err)
 	if len(events) != 1 || events[0].Organisation != "west" || events[0].Actor != "user:"+string(h.people["west/responsible"]) || events[0].Address != "192.0.2.1" || events[0].Details["format"] != "csv" {
 		t.Errorf("%+v", events)
 	}
-	if f, _ := get[portti.EventsFile](h, "west/auditor", "/api/v1/audit/file?format=jsonl"); strings.Count(f.Text, "\n") < 2 {
-		t.Errorf("%+v", f)
+	f = h.answer(h.request("west/auditor", "GET", "/api/v1/audit/file?format=jsonl&lang=fi&type=user.disabled"))
+	var e portti.Event
+	if h.must(json.Unmarshal(f.Body.Bytes(), &e)); f.Header().Get("Content-Type") != "application/jsonl" || e.Client != "=cmd()" || !strings.Contains(e.Sentence, "sulki käyttäjän") {
+		t.Errorf("%v %s", f.Header(), f.Body)
+	}
+}
+
+// A file has all of it, however long it is, each event once.
+func TestALongTrailIsOneFile(t *testing.T) {
+	h := newHouse(t)
+	const all = 1203
+	for range all {
+		h.must(h.db.Record(t.Context(), audit.Event{Type: audit.LetterRetried, Actor: "system"}))
+	}
+	f := h.answer(h.request("west/auditor", "GET", "/api/v1/audit/file?format=jsonl&type=letter.retried"))
+	seen := map[int64]bool{}
+	for line := range strings.Lines(f.Body.String()) {
+		var e portti.Event
+		h.must(json.Unmarshal([]byte(line), &e))
+		seen[e.ID] = true
+	}
+	if lines := strings.Count(f.Body.String(), "\n"); len(seen) != all || lines != all {
+		t.Errorf("%d events in %d lines", len(seen), lines)
 	}
 }
 

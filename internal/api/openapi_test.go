@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -123,6 +124,9 @@ func describe(t *testing.T, operations []operation) object {
 	}
 }
 
+// events is which of them a list of events is about.
+var events = []string{"user", "organisation", "type", "actor", "since", "until"}
+
 func (s *schemas) operation(o operation, method, path string) object {
 	var security []object
 	for _, scope := range o.scopes {
@@ -133,7 +137,11 @@ func (s *schemas) operation(o operation, method, path string) object {
 	case o.out == reflect.TypeFor[nothing]():
 		status = "204"
 	case o.out == reflect.TypeFor[file]():
-		success["content"] = object{"text/csv": object{"schema": object{"type": "string"}}}
+		content := object{"text/csv": object{"schema": object{"type": "string"}}}
+		if path == "/api/v1/audit/file" {
+			content["application/jsonl"] = object{"schema": s.ref(reflect.TypeFor[portti.Event]())}
+		}
+		success["content"] = content
 	default:
 		success["content"] = object{"application/json": object{"schema": s.ref(o.out)}}
 	}
@@ -151,6 +159,10 @@ func (s *schemas) operation(o operation, method, path string) object {
 	if slices.Equal(o.scopes, []string{scopeClients}) {
 		parameters = append(parameters, object{"name": "dry_run", "in": "query", "schema": object{"type": "boolean", "default": false},
 			"description": "Check everything and write nothing."})
+		if method != http.MethodGet {
+			parameters = append(parameters, object{"name": "reason", "in": "query", "schema": object{"type": "string"}, "description": "Why, for the audit trail."},
+				object{"name": "ticket", "in": "query", "schema": object{"type": "string"}, "description": "The number of the request, for the audit trail."})
+		}
 		if o.out == reflect.TypeFor[registered]() {
 			success["headers"] = object{"ETag": object{"schema": object{"type": "string"}, "description": "The registration's version."}}
 		}
@@ -176,6 +188,9 @@ func (s *schemas) operation(o operation, method, path string) object {
 
 // queries are what operations of people with roles read of the query (only).
 var queries = map[string][]string{
+	"GET /api/v1/audit":                                        append([]string{"after", "lang"}, events...),
+	"GET /api/v1/audit/file":                                   append([]string{"format", "lang"}, events...),
+	"GET /api/v1/people/{user}/events":                         {"after", "lang"},
 	"GET /api/v1/organisations":                                {"after"},
 	"POST /api/v1/organisations/{organisation}/policy":         {"dry_run"},
 	"GET /api/v1/organisations/{organisation}/policy/stranded": {"methods", "from", "group", "after"},

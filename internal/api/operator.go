@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/portti-id/portti/internal/fault"
@@ -75,18 +76,40 @@ func (a *API) actor(r *http.Request, g openid.Grant, right identity.Right) (iden
 	return by, by.May(right)
 }
 
+// asked reads how an operation is asked for: whether it is a rehearsal and, of a
+// change, why it is made (openid.Because), of those who want to say.
+func asked(r *http.Request) (dry bool, _ *http.Request, _ error) {
+	known := []string{"dry_run"}
+	if r.Method != http.MethodGet {
+		known = append(known, "reason", "ticket")
+	}
+	query, err := only(r, known...)
+	if err != nil {
+		return false, r, err
+	}
+	if dry, err = rehearsed(query); err != nil {
+		return false, r, err
+	}
+	ctx, err := openid.Because(r.Context(), identity.Why{Reason: query.Get("reason"), Ticket: query.Get("ticket")})
+	return dry, r.WithContext(ctx), err
+}
+
 // dryRun reads the query. Anything else in it is refused: who misspells dry_run
 // would do what was only to be rehearsed.
 func dryRun(r *http.Request) (bool, error) {
-	query := r.URL.Query()
-	values := query["dry_run"]
-	switch {
-	case len(query) == 0 && r.URL.RawQuery == "":
-		return false, nil
-	case len(query) == 1 && len(values) == 1 && values[0] == "true":
-		return true, nil
-	case len(query) == 1 && len(values) == 1 && values[0] == "false":
-		return false, nil
+	query, err := only(r, "dry_run")
+	if err != nil {
+		return false, err
 	}
-	return false, fault.New(fault.Invalid, "query_invalid", "dry_run: the query may hold dry_run=true and nothing else.").In("dry_run")
+	return rehearsed(query)
+}
+
+func rehearsed(query url.Values) (bool, error) {
+	switch value := query.Get("dry_run"); {
+	case !query.Has("dry_run"), value == "false":
+		return false, nil
+	case value == "true":
+		return true, nil
+	}
+	return false, fault.New(fault.Invalid, "query_invalid", "dry_run: it is true or false.").In("dry_run")
 }

@@ -64,12 +64,12 @@ func (a *API) replaceOrganisation(r *http.Request, by identity.Actor, in portti.
 	return answer[portti.Employer]{Body: a.employer(o)}, nil
 }
 
-func (a *API) disableOrganisation(r *http.Request, by identity.Actor, _ nothing) (answer[nothing], error) {
-	return answer[nothing]{}, a.Directory.SetOrganisationDisabled(r.Context(), by, organisationOf(r), true)
+func (a *API) disableOrganisation(r *http.Request, by identity.Actor, in portti.Grounds) (answer[nothing], error) {
+	return answer[nothing]{}, a.Directory.SetOrganisationDisabled(r.Context(), by, organisationOf(r), true, grounds(in))
 }
 
-func (a *API) enableOrganisation(r *http.Request, by identity.Actor, _ nothing) (answer[nothing], error) {
-	return answer[nothing]{}, a.Directory.SetOrganisationDisabled(r.Context(), by, organisationOf(r), false)
+func (a *API) enableOrganisation(r *http.Request, by identity.Actor, in portti.Grounds) (answer[nothing], error) {
+	return answer[nothing]{}, a.Directory.SetOrganisationDisabled(r.Context(), by, organisationOf(r), false, grounds(in))
 }
 
 func (a *API) showPolicy(r *http.Request, by identity.Actor, _ nothing) (answer[portti.PolicyState], error) {

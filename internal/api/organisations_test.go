@@ -79,11 +79,17 @@ func TestOperatorsChangeOrganisations(t *testing.T) {
 	if _, err := c.ReplaceOrganisation(ctx, "west/operator", o); codeOf(err) != "session_limit_invalid" || err.(*portti.Error).Field != "session_absolute" {
 		t.Errorf("too long: %v", err)
 	}
-	h.must(c.DisableOrganisation(ctx, "west/operator", "east"))
+	h.must(c.DisableOrganisation(ctx, "west/operator", "east", portti.Grounds{Reason: "merged", Ticket: "T-1"}))
 	if closed, err := c.Organisation(ctx, "west/operator", "east"); err != nil || closed.Disabled.IsZero() {
 		t.Errorf("%+v, %v", closed, err)
 	}
-	h.must(c.EnableOrganisation(ctx, "west/operator", "east"))
+	h.must(c.EnableOrganisation(ctx, "west/operator", "east", portti.Grounds{Reason: "split"}))
+	if err := c.DisableOrganisation(ctx, "west/operator", "east", portti.Grounds{Reason: " "}); codeOf(err) != "required" {
+		t.Errorf("closed without a word: %v", err)
+	}
+	if e := h.recorded(audit.OrganisationDisabled); len(e) != 1 || e[0].Details["note"] != "merged" || e[0].Details["ticket"] != "T-1" {
+		t.Errorf("%+v", e)
+	}
 }
 
 func codeOf(err error) string {

@@ -172,15 +172,20 @@ func matched(r *http.Request) (int64, error) {
 	return version, nil
 }
 
-func (a *API) disablePerson(r *http.Request, by identity.Actor, in portti.Reason) (answer[portti.Person], error) {
-	if err := a.Directory.DisableUser(r.Context(), by, userOf(r), in.Reason); err != nil {
+// grounds is why an act is done that follows no call.
+func grounds(in portti.Grounds) identity.Why {
+	return identity.Why{Reason: in.Reason, Ticket: in.Ticket}
+}
+
+func (a *API) disablePerson(r *http.Request, by identity.Actor, in portti.Grounds) (answer[portti.Person], error) {
+	if err := a.Directory.DisableUser(r.Context(), by, userOf(r), grounds(in)); err != nil {
 		return answer[portti.Person]{}, err
 	}
 	return a.seen(r, by, userOf(r))
 }
 
-func (a *API) enablePerson(r *http.Request, by identity.Actor, _ nothing) (answer[portti.Issued], error) {
-	temporary, err := a.Directory.EnableUser(r.Context(), by, userOf(r))
+func (a *API) enablePerson(r *http.Request, by identity.Actor, in portti.Grounds) (answer[portti.Issued], error) {
+	temporary, err := a.Directory.EnableUser(r.Context(), by, userOf(r), grounds(in))
 	if err != nil {
 		return answer[portti.Issued]{}, err
 	}

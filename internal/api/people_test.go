@@ -80,8 +80,14 @@ func TestResponsibleUsersLookAfterTheirPeople(t *testing.T) {
 	if _, code := h.ask(as, "POST", path+"/first-password", "", nil, nil); code != "account_disabled" {
 		t.Errorf("a password for a closed account: %s", code)
 	}
-	if status, code := h.ask(as, "POST", path+"/enable", "", nil, &again); status != 200 || again.Password == "" {
+	if _, code := h.ask(as, "POST", path+"/enable", `{}`, nil, nil); code != "required" {
+		t.Errorf("enabled without a reason: %s", code)
+	}
+	if status, code := h.ask(as, "POST", path+"/enable", `{"reason":"came back","ticket":"T-9"}`, nil, &again); status != 200 || again.Password == "" {
 		t.Errorf("%d %s", status, code)
+	}
+	if e := h.recorded(audit.UserEnabled); len(e) != 1 || e[0].Details["note"] != "came back" || e[0].Details["ticket"] != "T-9" || e[0].Details["delivery"] == "" {
+		t.Errorf("%+v", e)
 	}
 	if status, code := h.ask(as, "POST", path+"/roles", `{"give":["operator"]}`, nil, nil); status != 403 || code != "not_allowed" {
 		t.Errorf("roles: %d %s", status, code)

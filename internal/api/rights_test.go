@@ -58,7 +58,7 @@ func newHouse(t *testing.T) *house {
 	h.must(err)
 	h.API = &API{Directory: directoryOver(t, h.db), Tokens: h, Registered: h.db, Clients: &openid.Clients{Store: h.db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now},
 		Refusals: noRefusals{}, Checkups: noCheckups{}, Issuer: "https://id.example", Now: time.Now, MinPassword: 15}
-	h.Letters, h.CardTrust.Strangers = h.db, h.db
+	h.Letters, h.CardTrust.Strangers, h.Texts = h.db, h.db, site.Texts()
 	master, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster() + "\n"))
 	h.must(err)
 	h.Keys, err = keys.OpenRing(t.Context(), h.db.Keys(), master, keys.Options{Kinds: []keys.Kind{keys.P256}, SignFor: 90 * 24 * time.Hour})

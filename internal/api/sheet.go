@@ -1,41 +1,72 @@
 package api
 
 import (
+	"bufio"
 	"encoding/csv"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/pkg/portti"
 )
 
-// sheet is a CSV file that is sent as it is made: UTF-8 with the mark by which
-// spreadsheets know that it is, lines that end as RFC 4180 wants, and no cell that
-// they would take for a formula.
+// download is a file that is sent as it is made.
+type download struct {
+	w          http.ResponseWriter
+	r          *http.Request
+	name, kind string // of the file and of its medium
+	begun      bool
+}
+
+// begin sends what comes before the first byte; it tells whether this is the first.
+func (d *download) begin() bool {
+	if d.begun {
+		return false
+	}
+	d.begun = true
+	h := d.w.Header()
+	h.Set("Content-Type", d.kind)
+	h.Set("Content-Disposition", `attachment; filename="`+d.name+`"`)
+	h.Set("Cache-Control", "no-store")
+	return true
+}
+
+// broken is what becomes of an error: an answer while nothing was sent, and
+// afterwards a connection that breaks off, or half a list would look like a whole.
+func (d *download) broken(err error) error {
+	if err != nil && d.begun {
+		slog.WarnContext(d.r.Context(), "a file broke off", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// goOn gives the next part of a long file the time that an answer has.
+func goOn(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)) // where there is none, none is needed
+}
+
+// sheet is a CSV file: UTF-8 with the mark by which spreadsheets know that it is,
+// lines that end as RFC 4180 wants, and no cell that they would take for a formula.
 type sheet struct {
-	w       http.ResponseWriter
-	r       *http.Request
+	download
 	csv     *csv.Writer
-	name    string
 	columns []string
-	begun   bool
 }
 
 func newSheet(w http.ResponseWriter, r *http.Request, name string, columns []string) *sheet {
-	s := &sheet{w: w, r: r, csv: csv.NewWriter(w), name: name, columns: columns}
+	s := &sheet{download{w: w, r: r, name: name, kind: "text/csv; charset=utf-8"}, csv.NewWriter(w), columns}
 	s.csv.UseCRLF = true
 	return s
 }
 
-func (s *sheet) begin() error {
-	if s.begun {
+func (s *sheet) start() error {
+	if !s.begin() {
 		return nil
 	}
-	s.begun = true
-	h := s.w.Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8")
-	h.Set("Content-Disposition", `attachment; filename="`+s.name+`"`)
-	h.Set("Cache-Control", "no-store")
 	if _, err := s.w.Write([]byte("\ufeff")); err != nil {
 		return err
 	}
@@ -43,7 +74,7 @@ func (s *sheet) begin() error {
 }
 
 func (s *sheet) row(cells []string) error {
-	if err := s.begin(); err != nil {
+	if err := s.start(); err != nil {
 		return err
 	}
 	safe := make([]string, len(cells))
@@ -54,24 +85,34 @@ func (s *sheet) row(cells []string) error {
 }
 
 func (s *sheet) end() error {
-	if err := s.begin(); err != nil {
+	if err := s.start(); err != nil {
 		return err
 	}
 	s.csv.Flush()
 	return s.broken(s.csv.Error())
 }
 
-// broken is what becomes of an error: an answer while nothing was sent, and
-// afterwards a connection that breaks off, or half a list would look like a whole.
-func (s *sheet) broken(err error) error {
-	if err != nil && s.begun {
-		slog.WarnContext(s.r.Context(), "a file broke off", "error", err)
-		panic(http.ErrAbortHandler)
-	}
-	return err
+// jsonLines is a file of JSON values, one a line.
+type jsonLines struct {
+	download
+	out *bufio.Writer
 }
 
-// file is what an operation gives that answers with a CSV file.
+func newLines(w http.ResponseWriter, r *http.Request, name string) *jsonLines {
+	return &jsonLines{download{w: w, r: r, name: name, kind: "application/jsonl"}, bufio.NewWriter(w)}
+}
+
+func (l *jsonLines) event(e portti.Event) error {
+	l.begin()
+	return json.NewEncoder(l.out).Encode(e)
+}
+
+func (l *jsonLines) end() error {
+	l.begin()
+	return l.broken(l.out.Flush())
+}
+
+// file is what an operation gives that answers with a file.
 type file struct{}
 
 // exported is managed for a file, which is sent as it is made.

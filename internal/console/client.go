@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +18,7 @@ import (
 // clientPage is one service; the pages of acts on it show the same.
 type clientPage struct {
 	web.Page
+	why
 	ID, Name       string
 	Registered     portti.Registration
 	Created        time.Time
@@ -39,7 +41,7 @@ func (p *Pages) client(r *http.Request, v *visit) (*clientPage, portti.Registere
 	if err != nil {
 		return nil, c, refused(err)
 	}
-	return &clientPage{ID: c.Client.ID, Name: clientName(v.lang, c.Client), Registered: c.Client, Created: c.Created, Disabled: c.Disabled, OldSecretUntil: c.OldSecretUntil,
+	return &clientPage{why: whyOf(r), ID: c.Client.ID, Name: clientName(v.lang, c.Client), Registered: c.Client, Created: c.Created, Disabled: c.Disabled, OldSecretUntil: c.OldSecretUntil,
 		Self: c.SelfRegistered, Secret: slices.Contains(secretMethods, c.Client.AuthMethod), Change: v.may("clients.change")}, c, nil
 }
 
@@ -80,21 +82,28 @@ func (p *Pages) examine(w http.ResponseWriter, r *http.Request, v *visit) error 
 }
 
 func (p *Pages) disable(w http.ResponseWriter, r *http.Request, v *visit) error {
-	_, err := p.api.DisableClient(r.Context(), v.token, r.PathValue("id"), portti.Apply)
-	return p.done(w, r, err)
+	return p.turnClient(w, r, v, "client_disable", p.api.DisableClient)
 }
 
 func (p *Pages) enable(w http.ResponseWriter, r *http.Request, v *visit) error {
-	_, err := p.api.EnableClient(r.Context(), v.token, r.PathValue("id"), portti.Apply)
-	return p.done(w, r, err)
+	return p.turnClient(w, r, v, "client_enable", p.api.EnableClient)
 }
 
-// done leads back to the service after an act.
-func (p *Pages) done(w http.ResponseWriter, r *http.Request, err error) error {
-	if code := portti.Code(err); err != nil && code != "client_disabled" && code != "client_enabled" { // it is as wanted
+// turnClient stops or opens a service, and leads back to it.
+func (p *Pages) turnClient(w http.ResponseWriter, r *http.Request, v *visit, name string, do func(ctx context.Context, token, id string, change portti.Change) (portti.Registered, error)) error {
+	id, y := r.PathValue("id"), whyOf(r)
+	_, err := do(r.Context(), v.token, id, y.apply())
+	switch code := portti.Code(err); {
+	case err == nil, code == "client_disabled", code == "client_enabled": // it is as wanted
+		return see(w, r, clientPath(id, ""))
+	case code != "too_long" && code != "control_characters":
 		return refused(err)
 	}
-	return see(w, r, clientPath(r.PathValue("id"), ""))
+	page, _, failed := p.client(r, v)
+	if failed != nil {
+		return failed
+	}
+	return p.again(w, r, name, &page.Page, page, refused(err))
 }
 
 const keepByDefault = "24" // hours
@@ -129,7 +138,7 @@ func (p *Pages) rotate(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil || hours < 0 || hours > 30*24 {
 		return p.again(w, r, "client_rotate", &page.Page, page, fault.New(fault.Invalid, "keep_invalid", "Give a number of hours, 720 at most.").In("keep"))
 	}
-	c, err := p.api.RotateSecret(r.Context(), v.token, page.ID, time.Duration(hours)*time.Hour, portti.Apply)
+	c, err := p.api.RotateSecret(r.Context(), v.token, page.ID, time.Duration(hours)*time.Hour, page.apply())
 	if err != nil {
 		return p.again(w, r, "client_rotate", &page.Page, page, registrationProblem(err))
 	}

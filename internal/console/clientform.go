@@ -23,6 +23,7 @@ import (
 // formPage is the form of a registration, as typed.
 type formPage struct {
 	web.Page
+	why
 	ID, Name string // "" of a new one
 	Version  string // that was seen
 	Form     map[string]string
@@ -126,7 +127,7 @@ func registrationProblem(err error) error {
 		f.Field = "method-card"
 	case f.Field == "id":
 		f.Field = "client_id"
-	case f.Field != "keep" && !slices.Contains(inputs, f.Field) && !slices.Contains(ticks, f.Field):
+	case f.Field != "keep" && f.Field != "reason" && f.Field != "ticket" && !slices.Contains(inputs, f.Field) && !slices.Contains(ticks, f.Field):
 		f.Field = ""
 	}
 	if f.Code == "client_invalid" {
@@ -156,7 +157,7 @@ func (p *Pages) newClient(w http.ResponseWriter, r *http.Request, v *visit) erro
 }
 
 func (p *Pages) createClient(w http.ResponseWriter, r *http.Request, v *visit) error {
-	page := &formPage{Form: typed(r)}
+	page := &formPage{why: whyOf(r), Form: typed(r)}
 	p.choices(v, page)
 	var made portti.Registration
 	err := fill(&made, page.Form)
@@ -166,7 +167,7 @@ func (p *Pages) createClient(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return p.again(w, r, "client_form", &page.Page, page, err)
 	}
-	c, err := p.api.RegisterClient(r.Context(), v.token, made, portti.Apply)
+	c, err := p.api.RegisterClient(r.Context(), v.token, made, page.apply())
 	if err != nil {
 		return p.again(w, r, "client_form", &page.Page, page, registrationProblem(err))
 	}
@@ -185,7 +186,7 @@ func (p *Pages) edited(r *http.Request, v *visit) (*formPage, portti.Registered,
 	if err != nil {
 		return nil, c, err
 	}
-	return &formPage{ID: about.ID, Name: about.Name, Version: strconv.FormatInt(c.Version, 10)}, c, nil
+	return &formPage{why: about.why, ID: about.ID, Name: about.Name, Version: strconv.FormatInt(c.Version, 10)}, c, nil
 }
 
 func (p *Pages) editClient(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -215,7 +216,7 @@ func (p *Pages) changeClient(w http.ResponseWriter, r *http.Request, v *visit) e
 	if page.Version != now {
 		return p.again(w, r, "client_form", &page.Page, page, errStale)
 	}
-	if _, err := p.api.ReplaceClient(r.Context(), v.token, page.ID, c.Version, changed, portti.Apply); err != nil {
+	if _, err := p.api.ReplaceClient(r.Context(), v.token, page.ID, c.Version, changed, page.apply()); err != nil {
 		return p.again(w, r, "client_form", &page.Page, page, registrationProblem(err))
 	}
 	return see(w, r, clientPath(page.ID, ""))
@@ -249,11 +250,11 @@ func (p *Pages) changeDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	}
 	changed, err := readDocument(page.Document)
 	if err == nil {
-		if _, err = p.api.ReplaceClient(r.Context(), v.token, page.ID, version, changed, portti.Apply); err != nil {
+		if _, err = p.api.ReplaceClient(r.Context(), v.token, page.ID, version, changed, page.apply()); err != nil {
 			err = registrationProblem(err)
 		}
 	}
-	if f, ok := fault.Of(err); ok {
+	if f, ok := fault.Of(err); ok && f.Field != "reason" && f.Field != "ticket" {
 		err = f.In("document")
 	}
 	if err != nil {

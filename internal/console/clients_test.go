@@ -182,7 +182,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 func TestStopAndStart(t *testing.T) {
 	k, b := withRecords(t, operator)
 	k.api.Answer("POST /api/v1/clients/records/disable", records())
-	b.Get("/clients/records/disable").Want(200, "/clients/records/disable", "act", "confirm").Says("Nobody logs in").Submit("/clients/records/disable").Want(200, "/clients/records", "client")
+	b.Get("/clients/records/disable").Want(200, "/clients/records/disable", "act", "reason", "confirm").Says("Nobody logs in").Submit("/clients/records/disable", "reason", "a leak & more", "ticket", "T-5").Want(200, "/clients/records", "client")
 	k.api.Refuse("POST /api/v1/clients/records/disable", 409, "client_disabled")
 	b.Get("/clients/records/disable").Submit("/clients/records/disable").Want(200, "/clients/records", "client")
 	closed := records()
@@ -191,9 +191,11 @@ func TestStopAndStart(t *testing.T) {
 	b.Get("/clients/records").Want(200, "/clients/records", "disabled", "enable").Without("disable")
 	k.api.Answer("POST /api/v1/clients/records/enable", records())
 	b.Get("/clients/records/enable").Submit("/clients/records/enable").Want(200, "/clients/records")
-	if got := k.api.Changes(); !slices.Equal(got, []string{"POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/enable"}) {
+	if got := k.api.Changes(); !slices.Equal(got, []string{"POST /api/v1/clients/records/disable?reason=a+leak+%26+more&ticket=T-5", "POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/enable"}) {
 		t.Errorf("%v", got)
 	}
+	k.api.Refuse("POST /api/v1/clients/records/enable", 400, "too_long")
+	b.Get("/clients/records/enable").Submit("/clients/records/enable", "reason", strings.Repeat("x", 501)).Want(400, "/clients/records/enable", "act", "reason").Silent("RAW WORDS")
 	k.api.Refuse("GET /api/v1/clients/nobody", 404, "client_not_found")
 	b.Get("/clients/nobody").Want(404, "/clients/nobody", "error").Says("There is no such service")
 }

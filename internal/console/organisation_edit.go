@@ -128,6 +128,7 @@ func (p *Pages) changeOrganisation(w http.ResponseWriter, r *http.Request, v *vi
 // turnPage says what it means to close an organisation, or to open it.
 type turnPage struct {
 	web.Page
+	why
 	Name         string
 	Act          string // disable or enable
 	Own          bool   // it is the reader's own
@@ -143,7 +144,7 @@ func (p *Pages) turnOf(r *http.Request, v *visit, act string) (*turnPage, error)
 	if err != nil {
 		return nil, refused(err)
 	}
-	return &turnPage{Name: o.Name, Act: act, Own: o.ID == v.staff.Organisation.ID, Action: organisationPath(id, "/"+act), Back: organisationPath(id, "")}, nil
+	return &turnPage{why: whyOf(r), Name: o.Name, Act: act, Own: o.ID == v.staff.Organisation.ID, Action: organisationPath(id, "/"+act), Back: organisationPath(id, "")}, nil
 }
 
 func (p *Pages) beforeTurn(act string) page {
@@ -166,7 +167,7 @@ func (p *Pages) turn(act string) page {
 		if act == "disable" {
 			do = p.api.DisableOrganisation
 		}
-		if err := do(r.Context(), v.token, r.PathValue("organisation")); err != nil {
+		if err := do(r.Context(), v.token, r.PathValue("organisation"), page.grounds()); err != nil {
 			return p.again(w, r, "organisation_turn", &page.Page, page, refused(err))
 		}
 		return see(w, r, page.Back+"?done="+act+"d")

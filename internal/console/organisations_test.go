@@ -253,7 +253,7 @@ func TestAnOrganisationIsClosedAndOpened(t *testing.T) {
 	if got := k.api.Changes(); len(got) > 0 {
 		t.Fatalf("looking changed %v", got)
 	}
-	page.Submit("/organisations/kuntala/disable").Want(200, "/organisations/kuntala?done=disabled", "done")
+	page.Submit("/organisations/kuntala/disable", "reason", "merged", "ticket", "T-1").Want(200, "/organisations/kuntala?done=disabled", "done")
 	closed := kuntala
 	closed.Disabled = time.Now()
 	k.api.Answer("GET /api/v1/organisations/kuntala", closed)
@@ -264,6 +264,11 @@ func TestAnOrganisationIsClosedAndOpened(t *testing.T) {
 	if got := k.api.Changes(); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
+	if calls := k.api.Calls("POST /api/v1/organisations/kuntala/disable"); calls[0].Body != `{"reason":"merged","ticket":"T-1"}` {
+		t.Errorf("why: %s", calls[0].Body)
+	}
+	k.api.Refuse("POST /api/v1/organisations/kuntala/enable", 400, "required")
+	b.Get("/organisations/kuntala/enable").Submit("/organisations/kuntala/enable", "ticket", "T-77").Want(400, "*", "turn", "reason").Silent("RAW WORDS")
 	own := kuntala
 	own.ID = operator.Organisation.ID
 	k.api.Answer("GET /api/v1/organisations/"+own.ID, own)

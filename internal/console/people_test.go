@@ -115,11 +115,16 @@ func TestActsOnAPerson(t *testing.T) {
 	k.api.Refuse("POST /api/v1/people/u2/disable", http.StatusBadRequest, "required")
 	b.Get("/people/u2/disable").Want(200, "*", "act", "reason", "do").Submit("/people/u2/disable", "reason", "").Want(400, "/people/u2/disable", "act").Silent("RAW WORDS")
 	k.api.Answer("POST /api/v1/people/u2/disable", liisa)
-	b.Get("/people/u2/disable").Submit("/people/u2/disable", "reason", "left").Want(200, "/people/u2?done=disabled", "done")
+	b.Get("/people/u2/disable").Submit("/people/u2/disable", "reason", "left", "ticket", "T-7").Want(200, "/people/u2?done=disabled", "done")
 	k.api.Answer("POST /api/v1/people/u2/first-password", portti.Issued{Person: liisa, Password: "wxyz-abcd"})
 	b.Get("/people/u2/first-password").Want(200, "*", "do").Submit("/people/u2/first-password").Want(200, "*", "issued", "password").Says("wxyz-abcd")
 	k.api.Answer("POST /api/v1/people/u2/enable", portti.Issued{Person: liisa})
-	b.Get("/people/u2/enable").Want(200, "*", "do").Submit("/people/u2/enable").Want(200, "*", "issued", "sent").Without("password")
+	b.Get("/people/u2/enable").Want(200, "*", "do").Submit("/people/u2/enable", "reason", "came back").Want(200, "*", "issued", "sent").Without("password")
+	for act, body := range map[string]string{"disable": `{"reason":"left","ticket":"T-7"}`, "enable": `{"reason":"came back"}`} {
+		if calls := k.api.Calls("POST /api/v1/people/u2/" + act); len(calls) == 0 || calls[len(calls)-1].Body != body {
+			t.Errorf("%s: %v", act, calls)
+		}
+	}
 	k.api.Answer("POST /api/v1/people/u2/roles", liisa)
 	b.Get("/people/u2/roles").Want(200, "*", "role-operator").Submit("/people/u2/roles", "role", "responsible").Want(200, "/people/u2?done=roles", "done")
 	if calls := k.api.Calls("POST /api/v1/people/u2/roles"); len(calls) != 1 || calls[0].Body != `{"give":["responsible"]}` {

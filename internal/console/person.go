@@ -216,7 +216,7 @@ type actPage struct {
 	Act                string // disable, enable or first_password
 	Path               string // of this page
 	Danger             bool
-	Ask                bool // for the reason
+	Ask                bool // for the reason and the ticket
 	Begun              bool // first-password: the person has begun to use the account
 }
 
@@ -227,7 +227,7 @@ var acts = map[string]struct {
 	ask    bool
 }{
 	"disable":        {"people.disable", true, true},
-	"enable":         {"people.enable", false, false},
+	"enable":         {"people.enable", false, true},
 	"first-password": {"password.first", true, false},
 }
 
@@ -260,9 +260,9 @@ func (p *Pages) doAct(name string) page {
 		var issued portti.Issued
 		switch name {
 		case "disable":
-			_, err = p.api.DisablePerson(r.Context(), v.token, page.ID, page.Reason)
+			_, err = p.api.DisablePerson(r.Context(), v.token, page.ID, page.grounds())
 		case "enable":
-			issued, err = p.api.EnablePerson(r.Context(), v.token, page.ID)
+			issued, err = p.api.EnablePerson(r.Context(), v.token, page.ID, page.grounds())
 		case "first-password":
 			issued, err = p.api.FirstPassword(r.Context(), v.token, page.ID)
 		}

@@ -29,7 +29,7 @@ func TestTheTrailShowsTheBrowsersAddress(t *testing.T) {
 		heikki, v := w.Settled("heikki.tuki", "tietoapu", identity.MethodApp).With(identity.RoleOperator), w.Visitor()
 		v.Address = "2001:db8::7"
 		heikki.SignIn(v.Open(w.Origin("console") + "/")).Must("console")
-		v.Open(w.Origin("console")+"/clients/records/disable").Press("do", "reason", "a leak").MustStatus(200)
+		v.Open(w.Origin("console")+"/clients/records/disable").Press("confirm", "reason", "a leak").MustStatus(200)
 		if from := w.from(t, audit.ClientDisabled); from != v.Address {
 			t.Errorf("an act in the Console is from %q, the browser is at %s", from, v.Address)
 		}

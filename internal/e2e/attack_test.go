@@ -362,7 +362,7 @@ func TestDisabledAndOrdered(t *testing.T) {
 			eventually(t, what+": the Service has heard of it", func() bool { return !o.v.Open(w.Origin("service") + "/").Has("who") })
 		}
 		gone := in("lasse.lopetti")
-		must(0, last.Directory.DisableUser(t.Context(), operator, gone.e.ID, "left"))(t)
+		must(0, last.Directory.DisableUser(t.Context(), operator, gone.e.ID, identity.Why{Reason: "left"}))(t)
 		out("disabled", gone)
 		page := gone.e.SignInWithCard(w.Visitor().Open(p.URL(nil))).Must("card-failed")
 		if got := page.Attr("card-failed", "data-verdict"); got != "account_disabled" {

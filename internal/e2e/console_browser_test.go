@@ -65,7 +65,7 @@ func (w *World) peopled() (pages []string) {
 		w.Holder("kaisa.kohtapaattyy", cardtest.Valid(now.Add(-24*time.Hour), now.Add(20*24*time.Hour))),
 		w.Settled("taina.lukulaite", "tietoapu", identity.MethodToken),
 	}
-	must(0, d.DisableUser(ctx, operator, people[2].ID, "His last day was yesterday"))(w.T)
+	must(0, d.DisableUser(ctx, operator, people[2].ID, identity.Why{Reason: "His last day was yesterday"}))(w.T)
 	must(d.Order(ctx, operator, people[3].ID, identity.Why{Reason: "Has phoned", Ticket: "1"}))(w.T)
 	must(0, d.FreezeOwn(ctx, identity.Self{User: people[3].ID, Session: "seed", AuthTime: now, Full: true, Proved: identity.MethodApp}))(w.T)
 	link := must(d.Store.Person(ctx, people[4].ID))(w.T).Card

@@ -205,7 +205,7 @@ func TestRefusedCardsInABrowser(t *testing.T) {
 	})
 	t.Run("account disabled", func(t *testing.T) { // S36
 		lasse := w.Settled("lasse.lopetti", "saaristo", identity.MethodCard)
-		if err := w.Replicas[0].Directory.DisableUser(t.Context(), operator, lasse.ID, "left"); err != nil {
+		if err := w.Replicas[0].Directory.DisableUser(t.Context(), operator, lasse.ID, identity.Why{Reason: "left"}); err != nil {
 			t.Fatal(err)
 		}
 		with(t, lasse.Card, func() {

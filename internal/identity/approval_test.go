@@ -154,7 +154,7 @@ func TestAnApprovalComesTooLate(t *testing.T) {
 		}{
 			"a password alone asked, and an app was linked since (S28)": {func(id identity.UserID) { h.withApp(id) }, "card_approval_overtaken"},
 			"a card was linked since (S27)":                             {func(id identity.UserID) { h.must(h.LinkCard(ctx, h.enrol(id), h.seen("own-"+string(id)))) }, "card_approval_not_found"},
-			"the account was closed (S36)":                              {func(id identity.UserID) { h.must(h.DisableUser(ctx, operator, id, "left")) }, "card_approval_not_found"},
+			"the account was closed (S36)":                              {func(id identity.UserID) { h.must(h.DisableUser(ctx, operator, id, identity.Why{Reason: "left"})) }, "card_approval_not_found"},
 			"a password was ordered (S54)": {func(id identity.UserID) {
 				_, err := h.Order(ctx, operator, id, identity.Why{Reason: "lost"})
 				h.must(err)

@@ -73,7 +73,7 @@ func (d *Directory) askedTooOften(ctx context.Context, address string, from neti
 	if err != nil {
 		return err
 	}
-	return d.Audit.Record(ctx, audit.Event{At: d.now(), Type: audit.PasswordAsked, Actor: "anybody", Reason: "throttled_address", Address: from.String()})
+	return d.Audit.Record(ctx, audit.Event{At: d.now(), Type: audit.PasswordAsked, Actor: anybody, Reason: "throttled_address", Address: from.String()})
 }
 
 // DecideAsks decides what waits and returns how many it has decided. Any number
@@ -137,7 +137,7 @@ func (d *Directory) decide(ctx context.Context, a Ask) error {
 			return err // another replica was first
 		}
 		reason := d.outcome(p, a)
-		e := d.event(audit.PasswordAsked, "anybody", a.Address, p.User)
+		e := d.event(audit.PasswordAsked, anybody, a.Address, p.User)
 		e.Reason = reason
 		switch reason {
 		case askMailed:

@@ -110,9 +110,9 @@ func TestWhatAnAskComesTo(t *testing.T) {
 		h.must(err)
 		h.settled(org, "known")
 		h.user(org, "new.here")
-		h.must(h.DisableUser(ctx, operator, h.settled(org, "left"), "left"))
+		h.must(h.DisableUser(ctx, operator, h.settled(org, "left"), identity.Why{Reason: "left"}))
 		h.settled(closed, "of.closed")
-		h.must(h.SetOrganisationDisabled(ctx, operator, closed, true))
+		h.must(h.SetOrganisationDisabled(ctx, operator, closed, true, identity.Why{Reason: "merged"}))
 		frozen := h.settled(org, "frozen")
 		_, err = h.Order(ctx, operator, frozen, lost)
 		h.must(err)
@@ -281,7 +281,7 @@ func TestTheButtonAsksAgain(t *testing.T) {
 				_, err := h.ChangeUser(ctx, operator, id, func(u *identity.User) { u.Email = "thief@example.test" })
 				h.must(err)
 			},
-			"disabled": func(id identity.UserID) { h.must(h.DisableUser(ctx, operator, id, "left")) },
+			"disabled": func(id identity.UserID) { h.must(h.DisableUser(ctx, operator, id, identity.Why{Reason: "left"})) },
 			"handover": func(identity.UserID) {
 				_, err := h.ChangeOrganisation(ctx, operator, org, func(o *identity.Organisation) { o.Delivery = identity.ByHandover })
 				h.must(err)
@@ -541,7 +541,7 @@ func TestTheWorkIsTheSameForEveryName(t *testing.T) {
 		h.settled(org, "known")
 		h.withApp(h.settled(org, "with.app"))
 		h.user(org, "new.here")
-		h.must(h.DisableUser(ctx, operator, h.settled(org, "left"), "left"))
+		h.must(h.DisableUser(ctx, operator, h.settled(org, "left"), identity.Why{Reason: "left"}))
 		frozen := h.settled(org, "frozen")
 		_, err := h.Order(ctx, operator, frozen, lost)
 		h.must(err)

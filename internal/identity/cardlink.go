@@ -157,7 +157,7 @@ func (l CardLink) Tail() string { return card.Holder{Serial: l.Serial}.Tail() }
 
 // CardRefused puts a refused card into the trail: its verdict, and nothing of its content.
 func (d *Directory) CardRefused(ctx context.Context, user UserID, reason, client, from string) error {
-	e := audit.Event{At: d.now(), Type: audit.CardRefused, Actor: "user:" + string(user), User: string(user),
+	e := audit.Event{At: d.now(), Type: audit.CardRefused, Actor: actorOf(user), User: string(user),
 		Client: client, Method: MethodCard.String(), Reason: reason, Address: from}
 	if user != "" {
 		p, err := d.Store.Account(ctx, user)

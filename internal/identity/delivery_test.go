@@ -127,11 +127,11 @@ func TestTheFirstPasswordGoesToTheContactsOfTheAccount(t *testing.T) {
 			t.Errorf("%+v", e[0])
 		}
 		// S55: whoever may change the number may not have the next password sent there.
-		h.must(h.DisableUser(ctx, operator, made.ID, "left"))
+		h.must(h.DisableUser(ctx, operator, made.ID, identity.Why{Reason: "left"}))
 		_, err = h.ChangeUser(ctx, operator, made.ID, func(u *identity.User) { u.Claims.Phone = "+358409999999" })
 		h.must(err)
 		h.post()
-		_, err = h.EnableUser(ctx, operator, made.ID)
+		_, err = h.EnableUser(ctx, operator, made.ID, identity.Why{Reason: "back"})
 		h.must(err)
 		for _, l := range h.post() {
 			if l.Channel == mail.ByText || l.Args["password"] != "" || l.Template != mail.AccountEnabled {

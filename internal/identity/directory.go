@@ -79,6 +79,18 @@ type Self struct {
 
 func (s Self) actor() string { return "user:" + string(s.User) }
 
+// anybody is who acts that has proved to be nobody, for the trail.
+const anybody = "anybody"
+
+// actorOf is the person of an event that is about a sign-in, or anybody: a name that
+// nobody has is not kept, for it may be a password.
+func actorOf(user UserID) string {
+	if user == "" {
+		return anybody
+	}
+	return Self{User: user}.actor()
+}
+
 // errDryRun rolls a change back that went well.
 var errDryRun = errors.New("dry run")
 

@@ -223,7 +223,7 @@ func TestRefusalsAreOne(t *testing.T) {
 		org := h.organisation("org", identity.MethodApp)
 		h.settled(org, "known")
 		closed := h.settled(org, "closed")
-		h.must(h.DisableUser(ctx, operator, closed, "left"))
+		h.must(h.DisableUser(ctx, operator, closed, identity.Why{Reason: "left"}))
 		var answers []string
 		for name, pw := range map[string]string{"known": "wrong", "unknown": own, "closed": own, "": "", "known\x00": own} {
 			_, err := h.VerifyPassword(ctx, name, pw, here)
@@ -529,10 +529,10 @@ func TestDisableAndEnable(t *testing.T) {
 		id := h.settled(h.organisation("org", identity.MethodCard, identity.MethodApp), "liisa")
 		h.must(h.LinkCard(ctx, h.enrol(id), h.seen("fp")))
 		epoch := h.person(id).User.Epoch
-		if err := h.DisableUser(ctx, operator, id, " "); fault.Code(err) != "required" {
+		if err := h.DisableUser(ctx, operator, id, identity.Why{Reason: " "}); fault.Code(err) != "required" {
 			t.Errorf("without a reason: %v", err)
 		}
-		h.must(h.DisableUser(ctx, operator, id, "left"))
+		h.must(h.DisableUser(ctx, operator, id, identity.Why{Reason: "left"}))
 		if _, err := h.Standing(ctx, id, epoch, ""); fault.Code(err) != "session_expired" {
 			t.Errorf("session: %v", err)
 		}
@@ -542,7 +542,7 @@ func TestDisableAndEnable(t *testing.T) {
 		if _, err := h.CardHolder(ctx, card.Holder{Fingerprint: "other"}); fault.Code(err) != "card_not_linked" {
 			t.Errorf("another card: %v", err)
 		}
-		temporary, err := h.EnableUser(ctx, operator, id)
+		temporary, err := h.EnableUser(ctx, operator, id, identity.Why{Reason: "back"})
 		h.must(err)
 		if _, err := h.VerifyPassword(ctx, "liisa", own, here); fault.Code(err) != "wrong_credentials" {
 			t.Errorf("the password of before: %v", err)
@@ -568,11 +568,11 @@ func TestWhoMayAndWhatIsWrong(t *testing.T) {
 				_, err := h.ChangeOrganisation(ctx, nobody, org, func(*identity.Organisation) {})
 				return err
 			},
-			"close org":   func() error { return h.SetOrganisationDisabled(ctx, nobody, org, true) },
+			"close org":   func() error { return h.SetOrganisationDisabled(ctx, nobody, org, true, identity.Why{Reason: "merged"}) },
 			"user":        func() error { _, _, err := h.CreateUser(ctx, nobody, identity.User{}); return err },
 			"change user": func() error { _, err := h.ChangeUser(ctx, nobody, id, func(*identity.User) {}); return err },
-			"disable":     func() error { return h.DisableUser(ctx, nobody, id, "x") },
-			"enable":      func() error { _, err := h.EnableUser(ctx, nobody, id); return err },
+			"disable":     func() error { return h.DisableUser(ctx, nobody, id, identity.Why{Reason: "x"}) },
+			"enable":      func() error { _, err := h.EnableUser(ctx, nobody, id, identity.Why{Reason: "back"}); return err },
 			"order":       func() error { _, err := h.Order(ctx, nobody, id, identity.Why{Reason: "x"}); return err },
 			"remove":      func() error { return h.RemoveAuthenticator(ctx, nobody, id, identity.Why{Reason: "x"}) },
 		} {
@@ -632,7 +632,7 @@ func TestDryRun(t *testing.T) {
 		h.must(err)
 		_, err = dry.Order(ctx, operator, id, identity.Why{Reason: "test"})
 		h.must(err)
-		h.must(dry.DisableUser(ctx, operator, id, "test"))
+		h.must(dry.DisableUser(ctx, operator, id, identity.Why{Reason: "test"}))
 		if _, _, err := dry.CreateUser(ctx, operator, identity.User{Username: "liisa", Organisation: org, GivenName: "M", FamilyName: "M", Email: "m@example.test", Language: "fi"}); fault.Code(err) != "username_taken" {
 			t.Errorf("a dry run misses what would fail: %v", err)
 		}

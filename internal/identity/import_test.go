@@ -202,7 +202,11 @@ func TestAnImportStopsWithTheRights(t *testing.T) {
 					_, err := h.ChangeRoles(ctx, operator, by.User, identity.RolesOf(identity.RoleResponsible), 0)
 					return err
 				}, "session_expired"},
-			"organisation": {func() error { return h.SetOrganisationDisabled(ctx, operator, west, true) }, func() error { return h.SetOrganisationDisabled(ctx, operator, west, false) }, "session_expired"},
+			"organisation": {func() error {
+				return h.SetOrganisationDisabled(ctx, operator, west, true, identity.Why{Reason: "merged"})
+			}, func() error {
+				return h.SetOrganisationDisabled(ctx, operator, west, false, identity.Why{Reason: "merged"})
+			}, "session_expired"},
 			"sessions": {func() error {
 				return h.db.Change(ctx, func(tx identity.Tx) error { return tx.EndSessions(by.User, "") })
 			}, func() error { return nil }, "session_expired"},

@@ -25,7 +25,7 @@ func TestCardsThatExpire(t *testing.T) {
 		}
 		link(id, "f1", end)
 		link(closed, "f2", end)
-		h.must(h.DisableUser(ctx, operator, closed, "left"))
+		h.must(h.DisableUser(ctx, operator, closed, identity.Why{Reason: "left"}))
 		look := func(want int) {
 			t.Helper()
 			var all sync.WaitGroup

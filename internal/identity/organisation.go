@@ -89,8 +89,8 @@ func (d *Directory) changeOrganisation(ctx context.Context, by Actor, id Organis
 
 // SetOrganisationDisabled closes an organisation, which ends every session of
 // its people, or opens it again.
-func (d *Directory) SetOrganisationDisabled(ctx context.Context, by Actor, id OrganisationID, disabled bool) error {
-	if err := by.In(OrganisationsChange, id); err != nil {
+func (d *Directory) SetOrganisationDisabled(ctx context.Context, by Actor, id OrganisationID, disabled bool, why Why) error {
+	if err := first(by.In(OrganisationsChange, id), why.given()); err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx Tx) error {
@@ -121,7 +121,7 @@ func (d *Directory) SetOrganisationDisabled(ctx context.Context, by Actor, id Or
 		if err := tx.SaveOrganisation(o); err != nil {
 			return err
 		}
-		return tx.Record(event)
+		return tx.Record(why.Of(event))
 	})
 }
 

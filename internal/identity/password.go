@@ -64,7 +64,7 @@ func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from ne
 	if reason != "" {
 		trace.About(ctx, string(p.User.ID), false)
 		trace.Note(ctx, trace.Refused, reason)
-		e := d.event(audit.SignInRefused, "user:"+string(p.User.ID), from.String(), p.User)
+		e := d.event(audit.SignInRefused, actorOf(p.User.ID), from.String(), p.User)
 		e.Method, e.Reason = "password", reason
 		if err := d.Audit.Record(ctx, e); err != nil {
 			return Person{}, err

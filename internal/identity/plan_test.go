@@ -286,7 +286,9 @@ func TestPlansHaveRules(t *testing.T) {
 		// And so when somebody changes the policy once more, or closes the organisation.
 		for i, act := range []func() error{
 			func() error { _, err := h.plan(id, time.Time{}, permit(identity.MethodToken)); return err },
-			func() error { return h.SetOrganisationDisabled(ctx, operator, id, true) },
+			func() error {
+				return h.SetOrganisationDisabled(ctx, operator, id, true, identity.Why{Reason: "merged"})
+			},
 		} {
 			_, err = h.plan(id, h.now().Add(time.Hour), permit(identity.MethodApp))
 			h.must(err)

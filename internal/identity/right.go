@@ -3,7 +3,9 @@ package identity
 import (
 	"context"
 	"slices"
+	"strings"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
 )
 
@@ -211,9 +213,9 @@ func (a Actor) On(r Right, u User) error {
 // CheckID names a record of how a caller was recognised (S64).
 type CheckID string
 
-// Why is what the trail keeps of an act of the help desk: the reason in a few
-// words, the ticket of the call, and the identity check it stands on. An operator
-// at the command line may leave ticket and check out.
+// Why is what the trail keeps of an act: the reason in a few words and the ticket,
+// and of an act of the help desk the identity check it stands on. An operator at the
+// command line may leave ticket and check out.
 type Why struct {
 	Reason string
 	Ticket string
@@ -222,6 +224,24 @@ type Why struct {
 
 func (w Why) check(by Actor) error {
 	return first(text("reason", w.Reason, 500, false), text("ticket", w.Ticket, 100, by.Operator))
+}
+
+// given is check for acts that follow no call: there may be no ticket.
+func (w Why) given() error {
+	return first(text("reason", w.Reason, 500, false), text("ticket", w.Ticket, 100, true))
+}
+
+// Optional is check for acts that may be done without a word.
+func (w Why) Optional() error {
+	return first(text("reason", w.Reason, 500, true), text("ticket", w.Ticket, 100, true))
+}
+
+// Of is an event with why it was done.
+func (w Why) Of(e audit.Event) audit.Event {
+	if ticket := strings.TrimSpace(w.Ticket); ticket != "" {
+		e.Details = and(e.Details, "ticket", ticket)
+	}
+	return e.Noted(w.Reason)
 }
 
 var (

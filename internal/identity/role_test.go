@@ -105,14 +105,14 @@ func TestADisabledAccountLosesItsRoles(t *testing.T) {
 		id := h.settled(h.organisation("org", identity.MethodApp), "liisa")
 		_, err := h.ChangeRoles(ctx, operator, id, operators, 0)
 		h.must(err)
-		h.must(h.DisableUser(ctx, operator, id, "left"))
+		h.must(h.DisableUser(ctx, operator, id, identity.Why{Reason: "left"}))
 		if e := h.events(audit.UserRolesChanged); len(e) != 2 || e[0].Details["roles_before"] != "operator" || e[0].Details["roles"] != "" {
 			t.Errorf("the trail says %+v", e)
 		}
 		if _, err := h.ChangeRoles(ctx, operator, id, operators, 0); fault.Code(err) != "account_disabled" {
 			t.Errorf("a role for a closed account: %v", err)
 		}
-		_, err = h.EnableUser(ctx, operator, id)
+		_, err = h.EnableUser(ctx, operator, id, identity.Why{Reason: "back"})
 		h.must(err)
 		if r := h.person(id).User.Roles; r != 0 {
 			t.Errorf("roles came back: %s", r)

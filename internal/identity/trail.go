@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
-	"github.com/portti-id/portti/internal/fault"
 )
 
 // TrailReader is what reading the trail needs of SQL.
@@ -18,9 +17,6 @@ type TrailReader interface {
 	TrailState(ctx context.Context) (audit.State, error)
 	Names(ctx context.Context, ids []UserID) ([]User, error) // names, usernames and organisations alone; in no order
 }
-
-// MostExported is how many events one export may hold.
-const MostExported = 10_000
 
 // Trail reads events, newest first. Whoever's right ends at their own organisation
 // sees its events alone: not those of the installation, which are of none.
@@ -43,16 +39,17 @@ func (d *Directory) Trail(ctx context.Context, by Actor, q audit.Query) ([]audit
 	return d.Store.AuditEntries(ctx, q)
 }
 
-// ExportTrail is Trail for a file, which is an event itself. More events than
-// MostExported are fault.Invalid "audit_too_many".
-func (d *Directory) ExportTrail(ctx context.Context, by Actor, q audit.Query, format string) ([]audit.Entry, error) {
-	q.Limit, q.Before = MostExported+1, 0
-	entries, err := d.Trail(ctx, by, q)
+// exportedAtOnce is how many events of an export are in memory at a time.
+const exportedAtOnce = 500
+
+// ExportTrail is Trail for a file of all that a query finds: f gets it page by page.
+// The export is an event itself, which is written before f is called and is not
+// among those that it gets.
+func (d *Directory) ExportTrail(ctx context.Context, by Actor, q audit.Query, format string, f func(page []audit.Entry) error) error {
+	q.Limit, q.Before = exportedAtOnce, 0
+	page, err := d.Trail(ctx, by, q)
 	if err != nil {
-		return nil, err
-	}
-	if len(entries) > MostExported {
-		return nil, fault.New(fault.Invalid, "audit_too_many", "There are more than %d events: choose a shorter time.", MostExported)
+		return err
 	}
 	e := audit.Event{At: d.now(), Type: audit.TrailExported, Actor: by.Name, Organisation: q.Organisation, Address: by.Address, Details: map[string]string{"format": format}}
 	if own, err := by.Of(AuditSee); err == nil && own != "" {
@@ -61,7 +58,18 @@ func (d *Directory) ExportTrail(ctx context.Context, by Actor, q audit.Query, fo
 	if !q.Since.IsZero() {
 		e.Details["since"] = q.Since.UTC().Format(time.RFC3339)
 	}
-	return entries, d.Audit.Record(ctx, e)
+	if err := d.Audit.Record(ctx, e); err != nil {
+		return err
+	}
+	for {
+		if err := f(page); err != nil || len(page) < q.Limit {
+			return err
+		}
+		q.Before = page[len(page)-1].ID
+		if page, err = d.Trail(ctx, by, q); err != nil {
+			return err
+		}
+	}
 }
 
 // EventsOf reads what happened to a person, newest first, for whoever may see

@@ -188,8 +188,8 @@ func edited(u User, edit func(u *User)) User {
 
 // DisableUser closes an account (S36): its sessions, tokens, links and roles end
 // with the commit.
-func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason string) error {
-	if err := first(by.May(PeopleDisable), text("reason", reason, 500, false)); err != nil {
+func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, why Why) error {
+	if err := first(by.May(PeopleDisable), why.given()); err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx Tx) error {
@@ -228,16 +228,15 @@ func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, reason
 		if err := d.letter(tx, p, mail.AccountDisabled); err != nil {
 			return err
 		}
-		e := d.event(audit.UserDisabled, by.Name, by.Address, u)
-		return tx.Record(e.Noted(reason))
+		return tx.Record(why.Of(d.event(audit.UserDisabled, by.Name, by.Address, u)))
 	})
 }
 
 // EnableUser opens an account again. Its links are gone, so the old password
 // alone must not be enough to link new ones: the person starts afresh with a
 // temporary password, which is returned once.
-func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string, error) {
-	if err := by.May(PeopleEnable); err != nil {
+func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID, why Why) (string, error) {
+	if err := first(by.May(PeopleEnable), why.given()); err != nil {
 		return "", err
 	}
 	temporary, stored, err := d.temporary(ctx, OrderedPasswordLasts)
@@ -269,7 +268,7 @@ func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID) (string
 		}
 		e := d.event(audit.UserEnabled, by.Name, by.Address, u)
 		e.Details = told
-		return tx.Record(e)
+		return tx.Record(why.Of(e))
 	})
 	if err != nil {
 		return "", err

@@ -534,13 +534,13 @@ func TestChangesBetweenSteps(t *testing.T) {
 				return err
 			}, AskPassword},
 			"disable": {func(b *bench, id identity.UserID) error {
-				return b.Directory.DisableUser(t.Context(), operator, id, "test")
+				return b.Directory.DisableUser(t.Context(), operator, id, identity.Why{Reason: "test"})
 			}, AskPassword},
 			"remove": {func(b *bench, id identity.UserID) error {
 				return b.Directory.RemoveAuthenticator(t.Context(), operator, id, identity.Why{Reason: "test"})
 			}, AskPassword},
 			"close": {func(b *bench, id identity.UserID) error {
-				return b.Directory.SetOrganisationDisabled(t.Context(), operator, identity.OrganisationID("org-"+name(id, b)), true)
+				return b.Directory.SetOrganisationDisabled(t.Context(), operator, identity.OrganisationID("org-"+name(id, b)), true, identity.Why{Reason: "merged"})
 			}, AskPassword},
 		} {
 			b := newBench(t, s, ephemeral.NewMemory(time.Now))

@@ -55,7 +55,8 @@ func TestCheckup(t *testing.T) {
 		openid.SymptomHTTP:       func(c *openid.Client) { c.RedirectURIs = append(c.RedirectURIs, "http://records.example/cb") },
 		openid.SymptomLocal:      func(c *openid.Client) { c.HomeURI = "https://records.localhost/" },
 		openid.SymptomNoPKCE:     func(c *openid.Client) { c.RequirePKCE = false },
-		openid.SymptomPowerful:   func(c *openid.Client) { c.Scopes = append(c.Scopes, "manage") },
+		openid.SymptomPowerful:   func(c *openid.Client) { c.Scopes, c.ForwardsAddresses = append(c.Scopes, "manage"), true },
+		openid.SymptomOwnAddress: func(c *openid.Client) { c.Scopes = append(c.Scopes, "us") },
 		openid.SymptomKeyExpired: func(c *openid.Client) { c.JWKS = keyUntil(t, now.AddDate(0, 0, -1)) },
 		openid.SymptomKeyExpires: func(c *openid.Client) { c.JWKS = keyUntil(t, now.AddDate(0, 0, 20)) },
 		openid.SymptomOldSecret: func(c *openid.Client) {

@@ -138,13 +138,13 @@ func TestWhatAClientCannotChoose(t *testing.T) {
 	k.client("victim")
 	r := k.register("", `{"redirect_uris":["https://rp.example/cb"],"client_id":"victim","client_secret":"chosen","scope":"openid clients us us.enrol profile","third_party":false,
 		"profile":"fapi2","minimum_acr":"urn:portti:acr:card","methods":["card"],"serves":["https://api.example"],"exchange_to":["https://api.example"],"resources":["https://api.example"],
-		"access_token_lifetime":3600,"access_token_format":"jwt","keep_refresh_token":true,"registration_token_hash":"00","Registration_Token_Hash":"00"}`)
+		"access_token_lifetime":3600,"access_token_format":"jwt","keep_refresh_token":true,"forwards_addresses":true,"registration_token_hash":"00","Registration_Token_Hash":"00"}`)
 	if r.status != http.StatusCreated {
 		t.Fatalf("%d %s", r.status, r.raw)
 	}
 	c, err := k.store.Client(t.Context(), r.text("client_id"))
 	if err != nil || c.ID == "victim" || !slices.Equal(c.Scopes, []string{"openid", "profile"}) || !c.ThirdParty || c.Profile != "" || c.MinimumACR != "" || c.Methods != 0 ||
-		len(c.Serves)+len(c.ExchangeTo)+len(c.Resources) != 0 || c.AccessTokenTTL != 0 || c.TokenFormat != "" || c.KeepRefreshToken || len(c.RegistrationTokenHash) != 64 {
+		len(c.Serves)+len(c.ExchangeTo)+len(c.Resources) != 0 || c.AccessTokenTTL != 0 || c.TokenFormat != "" || c.KeepRefreshToken || c.ForwardsAddresses || len(c.RegistrationTokenHash) != 64 {
 		t.Errorf("%+v %v", c, err)
 	}
 

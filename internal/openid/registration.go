@@ -58,7 +58,7 @@ func (s *Clients) Create(ctx context.Context, actor string, c Client, dryRun boo
 		}
 		return "", nil
 	}
-	if err := s.Store.ChangeClient(ctx, c, s.event(ctx, audit.ClientCreated, actor, c)); err != nil {
+	if err := s.Store.ChangeClient(ctx, c, whyOf(ctx).Of(s.event(ctx, audit.ClientCreated, actor, c))); err != nil {
 		return "", err
 	}
 	return secret, nil
@@ -161,7 +161,20 @@ func (s *Clients) change(ctx context.Context, actor, id string, what audit.Type,
 	if len(changed) > 0 {
 		e.Details = map[string]string{"changed": strings.Join(changed, ",")}
 	}
-	return after, s.Store.ChangeClient(ctx, after, e)
+	return after, s.Store.ChangeClient(ctx, after, whyOf(ctx).Of(e))
+}
+
+type whyKey struct{}
+
+// Because says why the changes of clients under a context are made, for the audit
+// trail, to whoever wants to: identity.Why.Optional has the faults.
+func Because(ctx context.Context, why identity.Why) (context.Context, error) {
+	return context.WithValue(ctx, whyKey{}, why), why.Optional()
+}
+
+func whyOf(ctx context.Context) identity.Why {
+	why, _ := ctx.Value(whyKey{}).(identity.Why)
+	return why
 }
 
 func (s *Clients) event(ctx context.Context, what audit.Type, actor string, c Client) audit.Event {

@@ -71,6 +71,7 @@ func TestValidateOptions(t *testing.T) {
 		"default_max_age":                   {func(c *openid.Client) { c.DefaultMaxAge = &long }},
 		"default_acr_values":                {func(c *openid.Client) { c.DefaultACRValues = []string{"gold"} }},
 		"access_token_format":               {func(c *openid.Client) { c.TokenFormat = "saml" }},
+		"forwards_addresses":                {func(c *openid.Client) { c.AuthMethod, c.SecretHash, c.ForwardsAddresses = openid.AuthNone, "", true }},
 		"keep_refresh_token":                {func(c *openid.Client) { c.KeepRefreshToken = true }},
 		"subject_type":                      {func(c *openid.Client) { c.SubjectType = "private" }},
 		"sector_identifier_uri": {

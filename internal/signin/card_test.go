@@ -78,7 +78,7 @@ func TestRefusedCards(t *testing.T) {
 	must(k.dir.Order(t.Context(), operator, removed, identity.Why{Reason: "lost"}))(t)
 	left := k.settled("left")
 	disabled := k.linkCard(left, "aa02")
-	must(0, k.dir.DisableUser(t.Context(), operator, left, "left"))(t)
+	must(0, k.dir.DisableUser(t.Context(), operator, left, identity.Why{Reason: "left"}))(t)
 	results := map[string]card.Result{"card_not_linked": k.good("aa03"), "card_link_removed_by_order": ordered, "account_disabled": disabled}
 	for _, v := range card.Verdicts {
 		if v != card.Good {

@@ -304,7 +304,7 @@ func TestAccountChangesMeanwhile(t *testing.T) {
 	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	b.post(f.action, f.values)
 	b.http.CheckRedirect = follow
-	if err := k.dir.DisableUser(t.Context(), operator, liisa, "left"); err != nil {
+	if err := k.dir.DisableUser(t.Context(), operator, liisa, identity.Why{Reason: "left"}); err != nil {
 		t.Fatal(err)
 	}
 	b.get(page.at).is(401, "username").says("fault.signin_over")
@@ -338,7 +338,7 @@ func TestWrongPasswordLooksTheSameForEverybody(t *testing.T) {
 	k.linkApp(k.settled("bb-apps"))
 	k.settled("cc-none", identity.MethodCard)
 	k.newcomer("dd-temp")
-	must(0, k.dir.DisableUser(t.Context(), operator, k.settled("ee-shut"), "left"))(t)
+	must(0, k.dir.DisableUser(t.Context(), operator, k.settled("ee-shut"), identity.Why{Reason: "left"}))(t)
 	var first string
 	for _, name := range []string{"aa-card", "bb-apps", "cc-none", "dd-temp", "ee-shut", "ff-none"} {
 		b := k.browser()

@@ -14,9 +14,8 @@ import (
 )
 
 type eventRow struct {
-	At, Name, Reason, Actor, User, Organisation, Client, Method, Address, Details string
-	ActorName, UserName, Note, ActorID, Sequence                                  string
-	Doubtful                                                                      bool
+	At, Sentence, Type, Reason, Actor, User, Organisation, Client, Method, Address, Details, ActorName, UserName, ActorID, Sequence string
+	Nobody, Doubtful                                                                                                                bool
 }
 
 type trailState struct {
@@ -76,7 +75,7 @@ func auditSamples() []sample {
 	return []sample{
 		{"console/audit", "", []string{"audit", "type", "user", "actor", "organisation", "since", "until", "csv", "jsonl", "chain", "next-page"}, func(w string) web.Content {
 			return &auditPage{Page: inConsole(), User: w, Types: []web.Option{{Value: "", Label: w}, {Value: "signin.refused", Label: w}}, CSV: "/audit/file?format=csv", JSONL: "/audit/file?format=jsonl",
-				Events: []eventRow{{At: "2026-11-23 05:00:00", Name: w, Reason: w, Actor: "user:1" + w, User: w, Organisation: w, Client: w, Method: w, Address: "192.0.2.1", Details: w, ActorName: w, ActorID: "u1", UserName: w, Note: w, Sequence: "7", Doubtful: true}, {}},
+				Events: []eventRow{{At: "2026-11-23 05:00:00", Sentence: w, Type: w, Reason: w, Actor: "user:1" + w, User: w, Organisation: w, Client: w, Method: w, Address: "192.0.2.1", Details: w, ActorName: w, ActorID: "u1", UserName: w, Sequence: "7", Doubtful: true}, {Nobody: true}, {}},
 				Pager:  pager{"/audit", "/audit?after=7"}, State: &trailState{"7", "5", "1", "2", "1", "2026-11-23 05:00:00", "2026-11-23 05:00:00", "0011223344556677", true}}
 		}},
 		{"console/audit", "person", []string{"audit", "none"}, func(w string) web.Content { return &auditPage{Page: inConsole(), Person: "u1", OneOrganisation: true} }},

@@ -45,7 +45,7 @@ type clientPage struct {
 	Created, Disabled, OldSecretUntil time.Time
 	Self, Secret, Change              bool
 	Findings                          []portti.Finding
-	Keep, Fits, Level                 string
+	Keep, Fits, Level, Reason, Ticket string
 	Session                           *rp.Session
 }
 
@@ -59,6 +59,7 @@ type secretPage struct {
 type formPage struct {
 	web.Page
 	ID, Name, Version, Document            string
+	Reason, Ticket                         string
 	Form                                   map[string]string
 	AuthMethods, Levels, Types, Algorithms []web.Option
 }
@@ -71,7 +72,7 @@ type refusalPage struct {
 }
 
 func aClient(w string) *clientPage {
-	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Keep: "24" + w, Level: "urn:portti:acr:card" + w,
+	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Keep: "24" + w, Reason: w, Ticket: w, Level: "urn:portti:acr:card" + w,
 		Registered: portti.Registration{HomeURI: w + "x", RedirectURIs: []string{w + "x", "b"}, PostLogoutRedirectURIs: []string{w + "x", "b"}, BackChannelLogoutURI: w + "x", Scope: w, GrantTypes: []string{"a", w + "b"}, AuthMethod: w,
 			MinimumACR: w + "x", Methods: []string{"card", "app", "token"}},
 		Findings: []portti.Finding{{Symptom: "no_pkce", Weight: "warning", Member: "require_pkce" + w, Value: w + "x"}, {Symptom: "disabled", Weight: "problem", Value: w + "x"}, {Symptom: "rs256", Weight: "note", Member: w + "x"}}}
@@ -117,9 +118,9 @@ func consoleSamples() []sample {
 		}},
 		{"console/client_doctor", "", []string{"findings"}, func(w string) web.Content { return aClient(w) }},
 		{"console/client_doctor", "healthy", []string{"healthy"}, func(w string) web.Content { return &clientPage{Page: inConsole(), ID: "records", Name: w + "x"} }},
-		{"console/client_disable", "", []string{"act", "confirm"}, func(w string) web.Content { return aClient(w) }},
-		{"console/client_enable", "", []string{"act", "confirm"}, func(w string) web.Content { return aClient(w) }},
-		{"console/client_rotate", "", []string{"act", "keep", "confirm"}, func(w string) web.Content {
+		{"console/client_disable", "", []string{"act", "reason", "ticket", "confirm"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client_enable", "", []string{"act", "reason", "ticket", "confirm"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client_rotate", "", []string{"act", "keep", "reason", "confirm"}, func(w string) web.Content {
 			p := aClient(w)
 			p.Wrong(fault.New(fault.Invalid, "keep_invalid", "wrong").In("keep"))
 			return p
@@ -139,13 +140,13 @@ func consoleSamples() []sample {
 		{"console/client_form", "new", []string{"form", "client_id", "redirect_uris", "minimum_acr", "save", "problems"}, func(w string) web.Content { return aForm(w) }},
 		{"console/client_form", "edit", []string{"form", "redirect_uris", "minimum_acr", "save"}, func(w string) web.Content {
 			p := aForm(w)
-			p.ID, p.Name, p.Version = "records", "Rekisteri"+w, "7"
+			p.ID, p.Name, p.Version, p.Reason, p.Ticket = "records", "Rekisteri"+w, "7", w, w
 			return p
 		}},
 		{"console/client_document", "", []string{"whole", "document", "save"}, func(w string) web.Content {
 			p := aForm(w)
 			p.Problems = nil
-			p.ID, p.Name, p.Version = "records", "Rekisteri"+w, "7"
+			p.ID, p.Name, p.Version, p.Reason, p.Ticket = "records", "Rekisteri"+w, "7", w, w
 			return p
 		}},
 		{"console/refusal", "", []string{"refusal", "reference", "doctor-find"}, func(w string) web.Content { return &refusalPage{Page: inConsole(), Asked: w} }},

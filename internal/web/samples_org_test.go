@@ -57,6 +57,8 @@ type editOrganisationPage struct {
 type turnPage struct {
 	web.Page
 	Name, Act    string
+	Reason       string
+	Ticket       string
 	Own          bool
 	Action, Back string
 }

@@ -128,7 +128,7 @@ func peopleSamples() []sample {
 	}
 	for _, name := range []string{"disable", "enable", "first_password"} {
 		samples = append(samples, sample{"console/person_act", name, []string{"act", "do"}, func(w string) web.Content {
-			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Reason: w, Act: name, Path: "/people/u2/" + name, Danger: name != "enable", Ask: name == "disable"}
+			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Reason: w, Ticket: w, Act: name, Path: "/people/u2/" + name, Danger: name != "enable", Ask: name != "first_password"}
 		}})
 	}
 	return samples

@@ -2,6 +2,7 @@ package portti
 
 import (
 	"context"
+	"io"
 	"net/url"
 	"time"
 )
@@ -13,7 +14,7 @@ type Event struct {
 	Mark         string            `json:"mark"`               // genuine, unmarked or forged, once it is sealed
 	At           time.Time         `json:"at"`                 // UTC
 	Type         string            `json:"type"`               // such as signin.refused
-	Actor        string            `json:"actor"`              // user:ID, operator:NAME, client:ID or system
+	Actor        string            `json:"actor"`              // user:ID, operator:NAME, client:ID, letter, anybody or system
 	User         string            `json:"user,omitempty"`     // to whom it happened
 	Organisation string            `json:"organisation,omitempty"`
 	Client       string            `json:"client,omitempty"`
@@ -22,6 +23,7 @@ type Event struct {
 	Reason       string            `json:"reason,omitempty"` // a stable code; what staff have typed is the detail "note"
 	Address      string            `json:"address,omitempty"`
 	Details      map[string]string `json:"details,omitempty"`
+	Sentence     string            `json:"sentence"` // all of this in words, in the language that was asked for
 }
 
 // Events is a page of the trail, newest first.
@@ -37,11 +39,12 @@ type EventQuery struct {
 	Since, Until                    string // a time (RFC 3339), or a day, which is whole
 	After                           string // Events.Next of the page before
 	Format                          string // of a file: csv or jsonl
+	Lang                            string // of sentences: fi, sv or en (also when empty)
 }
 
 func (q EventQuery) query() string {
 	values := url.Values{}
-	for name, value := range map[string]string{"user": q.User, "organisation": q.Organisation, "type": q.Type, "actor": q.Actor, "since": q.Since, "until": q.Until, "after": q.After, "format": q.Format} {
+	for name, value := range map[string]string{"user": q.User, "organisation": q.Organisation, "type": q.Type, "actor": q.Actor, "since": q.Since, "until": q.Until, "after": q.After, "format": q.Format, "lang": q.Lang} {
 		if value != "" {
 			values.Set(name, value)
 		}
@@ -59,24 +62,16 @@ func (c *Client) Audit(ctx context.Context, token string, q EventQuery) (Events,
 	return e, err
 }
 
-// EventsFile is the trail as a file. Reading it is an event itself.
-type EventsFile struct {
-	Name string `json:"name"`
-	Type string `json:"type"` // of the medium
-	Text string `json:"text"`
+// AuditFile reads the trail as a file, in the Format of the query, which the caller
+// closes. Reading it is an event itself.
+func (c *Client) AuditFile(ctx context.Context, token string, q EventQuery) (io.ReadCloser, error) {
+	return c.file(ctx, token, "/api/v1/audit/file"+q.query())
 }
 
-// AuditFile reads the trail as a file, at most 10,000 events.
-func (c *Client) AuditFile(ctx context.Context, token string, q EventQuery) (EventsFile, error) {
-	var f EventsFile
-	err := c.do(ctx, token, "GET", "/api/v1/audit/file"+q.query(), nil, &f)
-	return f, err
-}
-
-// EventsOf reads what happened to a person. Of the query only After counts.
+// EventsOf reads what happened to a person. Of the query only After and Lang count.
 func (c *Client) EventsOf(ctx context.Context, token, user string, q EventQuery) (Events, error) {
 	var e Events
-	err := c.do(ctx, token, "GET", "/api/v1/people/"+url.PathEscape(user)+"/events"+EventQuery{After: q.After}.query(), nil, &e)
+	err := c.do(ctx, token, "GET", "/api/v1/people/"+url.PathEscape(user)+"/events"+EventQuery{After: q.After, Lang: q.Lang}.query(), nil, &e)
 	return e, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -105,19 +106,27 @@ type Rotation struct {
 	Keep int64 `json:"keep"` // seconds that the secret before works on, 30 days at most; 0 after a leak
 }
 
-// Change says whether a change is to happen.
-type Change bool
+// Change says whether a change is to happen, and why.
+type Change string
 
 const (
-	Apply  Change = true
-	DryRun Change = false // it is checked in full, and nothing is written
+	Apply  Change = "apply"
+	DryRun Change = "" // it is checked in full, and nothing is written
 )
 
+// Because adds why a client is changed, for the audit trail; "" for what one has
+// no word for. Changes of organisations' policies take none.
+func (c Change) Because(reason, ticket string) Change {
+	what, _, _ := strings.Cut(string(c), "?")
+	return Change(what + query(url.Values{"reason": {reason}, "ticket": {ticket}}))
+}
+
 func (c Change) query() string {
-	if c == DryRun {
-		return "?dry_run=true"
+	what, why, _ := strings.Cut(string(c), "?")
+	if what == string(Apply) {
+		return strings.TrimSuffix("?"+why, "?")
 	}
-	return ""
+	return "?dry_run=true" + strings.TrimSuffix("&"+why, "&")
 }
 
 // Clients lists every client. This and all that follows is for operators: token

@@ -130,13 +130,13 @@ func (c *Client) ReplaceOrganisation(ctx context.Context, token string, o Employ
 }
 
 // DisableOrganisation closes one, which ends every session of its people.
-func (c *Client) DisableOrganisation(ctx context.Context, token, id string) error {
-	return c.do(ctx, token, "POST", organisationPath(id)+"/disable", nil, nil)
+func (c *Client) DisableOrganisation(ctx context.Context, token, id string, why Grounds) error {
+	return c.do(ctx, token, "POST", organisationPath(id)+"/disable", why, nil)
 }
 
 // EnableOrganisation opens it again.
-func (c *Client) EnableOrganisation(ctx context.Context, token, id string) error {
-	return c.do(ctx, token, "POST", organisationPath(id)+"/enable", nil, nil)
+func (c *Client) EnableOrganisation(ctx context.Context, token, id string, why Grounds) error {
+	return c.do(ctx, token, "POST", organisationPath(id)+"/enable", why, nil)
 }
 
 // OrganisationPolicy returns an organisation's policy.

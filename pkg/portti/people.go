@@ -147,9 +147,10 @@ type RolesChange struct {
 	Take []string `json:"take,omitempty"`
 }
 
-// Reason is why something is done, for the audit trail.
-type Reason struct {
+// Grounds is why something is done that follows no call, for the audit trail.
+type Grounds struct {
 	Reason string `json:"reason"`
+	Ticket string `json:"ticket,omitempty"` // where there is one
 }
 
 // People lists people, a page at a time.
@@ -196,16 +197,16 @@ func (c *Client) ChangePerson(ctx context.Context, token, id string, version int
 }
 
 // DisablePerson closes an account: sessions, links and roles end.
-func (c *Client) DisablePerson(ctx context.Context, token, id, reason string) (Person, error) {
+func (c *Client) DisablePerson(ctx context.Context, token, id string, why Grounds) (Person, error) {
 	var p Person
-	err := c.do(ctx, token, "POST", personPath(id)+"/disable", Reason{reason}, &p)
+	err := c.do(ctx, token, "POST", personPath(id)+"/disable", why, &p)
 	return p, err
 }
 
 // EnablePerson opens an account again, with a temporary password.
-func (c *Client) EnablePerson(ctx context.Context, token, id string) (Issued, error) {
+func (c *Client) EnablePerson(ctx context.Context, token, id string, why Grounds) (Issued, error) {
 	var i Issued
-	err := c.do(ctx, token, "POST", personPath(id)+"/enable", nil, &i)
+	err := c.do(ctx, token, "POST", personPath(id)+"/enable", why, &i)
 	return i, err
 }
 

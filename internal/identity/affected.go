@@ -114,6 +114,15 @@ type PolicyNotice struct {
 	Made          time.Time
 }
 
+// PolicyTold is somebody whom a letter has told of a change that is to come. Should
+// it be withdrawn, another letter says so.
+type PolicyTold struct {
+	ID           string
+	Organisation OrganisationID
+	From         time.Time // of the change
+	User         UserID
+}
+
 // tell leaves a notice where a change takes something away.
 func (d *Directory) tell(tx Tx, id OrganisationID, before, after Methods, from time.Time) error {
 	if before&^after == 0 {
@@ -125,16 +134,19 @@ func (d *Directory) tell(tx Tx, id OrganisationID, before, after Methods, from t
 // lettersAtOnce bounds a transaction of letters.
 const lettersAtOnce = 100
 
-// TellStranded writes the letters that changes of policy have left to write, and
-// returns how many (S8). Any number of replicas may do so at once: a batch is
-// written in the transaction that notes it. A notice that fails keeps no other back.
+// TellStranded writes the letters that changes of policy have left to write, first
+// those on changes that were withdrawn, and returns how many (S8). Any number of
+// replicas may do so at once: a batch is written in the transaction that notes it. A
+// notice that fails keeps no other back.
 func (d *Directory) TellStranded(ctx context.Context) (int, error) {
+	told, failed := d.tellWithdrawn(ctx)
+	if fault.Is(failed, fault.Unavailable) || ctx.Err() != nil {
+		return told, failed
+	}
 	notices, err := d.Store.PolicyNotices(ctx)
 	if err != nil {
-		return 0, err
+		return told, err
 	}
-	told := 0
-	var failed error
 	for _, n := range notices {
 		some, err := d.tellAll(ctx, n)
 		told += some
@@ -171,11 +183,18 @@ func (d *Directory) tellAll(ctx context.Context, n PolicyNotice) (told int, err 
 				return err
 			}
 			for _, p := range people {
-				if !p.Enabled() || p.User.Email == "" {
+				l, ok := d.Letter(p, mail.PolicyTightened, "date", dateIn(p.User.Language, n.From))
+				if !ok || !p.Enabled() {
 					continue
 				}
 				letters++
-				if err := d.letter(tx, p, mail.PolicyTightened, "date", dateIn(p.User.Language, n.From)); err != nil {
+				if err := tx.Send(l); err != nil {
+					return err
+				}
+				if !n.From.After(now) {
+					continue // it is here, and not withdrawn any more
+				}
+				if err := tx.AddPolicyTold(PolicyTold{ID: rand.Text(), Organisation: n.Organisation, From: n.From, User: p.User.ID}); err != nil {
 					return err
 				}
 			}
@@ -188,5 +207,48 @@ func (d *Directory) tellAll(ctx context.Context, n PolicyNotice) (told int, err 
 			return told, nil
 		}
 		n.Told = next
+	}
+}
+
+// tellWithdrawn tells those who were told of a change that it is not to come. Each
+// of them is taken in the transaction of the letter: of any number of replicas one
+// writes it. People whose account has closed since hear nothing.
+func (d *Directory) tellWithdrawn(ctx context.Context) (told int, err error) {
+	for {
+		owed, err := d.Store.WithdrawalsToTell(ctx, lettersAtOnce)
+		if err != nil || len(owed) == 0 {
+			return told, err
+		}
+		people := make([]Person, len(owed))
+		for i, o := range owed {
+			if people[i], err = d.Store.Account(ctx, o.User); err != nil {
+				return told, fmt.Errorf("withdrawn policy of %s: %w", o.Organisation, err)
+			}
+		}
+		letters := 0
+		err = d.change(ctx, func(tx Tx) error {
+			letters = 0
+			for i, p := range people {
+				taken, err := tx.TakePolicyTold(owed[i].ID)
+				if err != nil {
+					return err
+				}
+				l, ok := d.Letter(p, mail.PolicyWithdrawn, "date", dateIn(p.User.Language, owed[i].From))
+				if !taken || !ok || !p.Enabled() {
+					continue
+				}
+				letters++
+				if err := tx.Send(l); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return told, err
+		}
+		if told += letters; len(owed) < lettersAtOnce {
+			return told, nil
+		}
 	}
 }

@@ -141,15 +141,17 @@ func (d *Directory) decide(ctx context.Context, a Ask) error {
 		e.Reason = reason
 		switch reason {
 		case askMailed:
-			link, err := d.newLink(tx, p, ToOrder, ToOrderLasts)
+			link, until, err := d.newLink(tx, p, ToOrder, ToOrderLasts)
 			if err != nil {
 				return err
 			}
-			err = d.letter(tx, p, mail.PasswordAsked, "link", link)
-			if err != nil {
+			l, _ := d.Letter(p, mail.PasswordAsked, "link", link)
+			l.Expires = until
+			if err := tx.Send(l); err != nil {
 				return err
 			}
-		case bySupport, newContact:
+			e.Details = map[string]string{"channel": string(l.Channel)}
+		case bySupport, newContact, noContact:
 			if err := d.letter(tx, p, mail.PasswordAskedSupport); err != nil {
 				return err
 			}
@@ -181,12 +183,13 @@ func (d *Directory) outcome(p Person, a Ask) string {
 // by itself (S55), or "": then only user support helps.
 func (p Person) unsendable(now time.Time) string {
 	way, instead := p.delivery(now)
+	_, to := p.contact()
 	switch {
 	case !p.Enabled():
 		return errDisabled.Code
 	case !p.User.Frozen.IsZero():
 		return errFrozen.Code
-	case p.User.Email == "":
+	case to == "":
 		return noContact
 	case way == ByHandover:
 		return cmp.Or(instead, bySupport)

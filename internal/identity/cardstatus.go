@@ -81,9 +81,9 @@ func (d *Directory) CardRead(ctx context.Context, r card.Result) error {
 // NoteCardStatus keeps what the CA says of a linked card. A card that was revoked or
 // suspended ends every session of its holder (S24), who gets a letter; the link
 // stays, closed, until an Order removes it (S30). So does one whose CA is not
-// accepted any more, without a letter. A suspension may be lifted, which a letter
-// tells too, and a CA accepted again; a revocation is for good. Whatever the number of callers, one notes a change, and gets
-// true.
+// accepted any more. A suspension may be lifted and a CA accepted again, which a
+// letter tells too; a revocation is for good. Whatever the number of callers, one
+// notes a change, and gets true.
 func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Status) (noted bool, err error) {
 	to, changed := transition(l.Status, s.State)
 	if !changed {
@@ -108,17 +108,10 @@ func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Statu
 		if err := tx.Record(e); err != nil {
 			return err
 		}
-		if to == "" && l.Status == card.OnHold {
-			return d.letter(tx, p, mail.CardReinstated, "tail", tail)
-		}
-		if to == "" {
-			return nil
-		}
-		if err := tx.EndSessions(l.User, ""); err != nil {
-			return err
-		}
-		if to == card.Untrusted {
-			return nil // the operator's doing, who may take it back: the pages say it
+		if to != "" {
+			if err := tx.EndSessions(l.User, ""); err != nil {
+				return err
+			}
 		}
 		return d.letter(tx, p, cardLetters[to], "tail", tail)
 	})
@@ -127,7 +120,7 @@ func (d *Directory) NoteCardStatus(ctx context.Context, l CardLink, s card.Statu
 
 var (
 	cardEvents  = map[card.State]audit.Type{card.WasRevoked: audit.CardRevoked, card.OnHold: audit.CardSuspended, card.Untrusted: audit.CardUntrusted, "": audit.CardReinstated}
-	cardLetters = map[card.State]mail.Template{card.WasRevoked: mail.CardRevoked, card.OnHold: mail.CardSuspended}
+	cardLetters = map[card.State]mail.Template{card.WasRevoked: mail.CardRevoked, card.OnHold: mail.CardSuspended, card.Untrusted: mail.CardUntrusted, "": mail.CardReinstated}
 )
 
 // transition says what a link's status becomes when the CA says s.

@@ -8,7 +8,8 @@ import (
 )
 
 // BySMS is delivery in a text message to User.Claims.Phone, with a letter beside it
-// that tells of it. It carries temporary passwords only, and proves nothing (S12).
+// that tells of it. Who has no e-mail address gets letters as text messages too
+// (docs/adr/0136). They prove nothing (S12).
 const BySMS Delivery = "sms"
 
 // Why a temporary password does not go the way that the organisation has chosen.
@@ -48,6 +49,15 @@ func (u User) number() string {
 	return n
 }
 
+// contact is where the person hears of things: the e-mail address, or without one the
+// phone where the organisation has text messages sent; to is "" when there is neither.
+func (p Person) contact() (by mail.Channel, to string) {
+	if p.User.Email == "" && p.Organisation.Delivery == BySMS {
+		return mail.ByText, p.User.number()
+	}
+	return mail.ByMail, p.User.Email
+}
+
 // tellPassword tells a person of a temporary password, and hands it to what carries
 // it. It returns how, for the audit event's details.
 //
@@ -55,7 +65,8 @@ func (u User) number() string {
 //	sms        a text message holds it, and the letter says that it comes
 //	handover   the letter says that somebody hands it over
 //
-// Neither is sent any more when the password has expired.
+// Neither is sent any more when the password has expired. Who has no e-mail address
+// gets the text message alone.
 func (d *Directory) tellPassword(tx Tx, p Person, t mail.Template, pw string, stored Password, args ...string) (map[string]string, error) {
 	way, instead := p.delivery(d.now())
 	told := map[string]string{"delivery": string(way)}
@@ -74,8 +85,8 @@ func (d *Directory) tellPassword(tx Tx, p Person, t mail.Template, pw string, st
 			return nil, err
 		}
 	}
-	l, ok := d.write(p, t, args...)
-	if !ok {
+	l, ok := d.Letter(p, t, args...)
+	if !ok || way == BySMS && l.Channel == mail.ByText {
 		return told, nil
 	}
 	if way == ByLetter {

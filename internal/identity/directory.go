@@ -118,25 +118,27 @@ func (d *Directory) event(t audit.Type, actor, address string, u User) audit.Eve
 	return audit.Event{At: d.now(), Type: t, Actor: actor, User: string(u.ID), Organisation: string(u.Organisation), Address: address}
 }
 
-// letter addresses a letter to a person. Users without an address get none:
+// letter addresses a letter to a person. Users without a contact get none:
 // whoever looks after them tells them.
 func (d *Directory) letter(tx Tx, p Person, t mail.Template, args ...string) error {
-	l, ok := d.write(p, t, args...)
+	l, ok := d.Letter(p, t, args...)
 	if !ok {
 		return nil
 	}
 	return tx.Send(l)
 }
 
-// write makes a letter to a person; false when there is no address.
-func (d *Directory) write(p Person, t mail.Template, args ...string) (mail.Letter, bool) {
-	l := mail.Letter{To: p.User.Email, Language: p.User.Language, Template: t, Organisation: string(p.Organisation.ID), Args: map[string]string{
+// Letter makes a letter to a person, for whoever sends it in the transaction of what
+// it tells; false when there is no contact.
+func (d *Directory) Letter(p Person, t mail.Template, args ...string) (mail.Letter, bool) {
+	by, to := p.contact()
+	l := mail.Letter{Channel: by, To: to, Language: p.User.Language, Template: t, Organisation: string(p.Organisation.ID), Args: map[string]string{
 		"name": p.User.Name(), "username": p.User.Username, "organisation": p.Organisation.Name, "support": d.Support,
 	}}
 	for i := 0; i+1 < len(args); i += 2 {
 		l.Args[args[i]] = args[i+1]
 	}
-	return l, l.To != ""
+	return l, to != ""
 }
 
 // FoldUsername gives the form in which usernames are compared and must be

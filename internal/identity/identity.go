@@ -18,7 +18,7 @@
 //	ask.go            asking for a new password without signing in (S51–S53)
 //	freeze.go         frozen by "this was not me", and opened again (S59)      mailedlink.go  the links in letters
 //	delivery.go       by which way a temporary password reaches its owner (S55)
-//	told.go           what people hear of besides: their contacts and roles changed (S59)
+//	told.go           what people hear of besides: their contacts and names changed (S59)
 //	authenticator.go  link, verify, try (S37–S47)
 //	check.go          how the help desk has recognised a caller (S64)
 //	desk.go           its acts: remove, unlock, resync an authenticator, end sessions (S47, S60)

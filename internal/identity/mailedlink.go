@@ -43,13 +43,13 @@ var errNoLink = fault.New(fault.Gone, "mailed_link_spent", "This link was used a
 // byLetter is who acts by a link, for the trail: whoever has the letter.
 const byLetter = "letter"
 
-// newLink writes a link down and returns its address, for the letter. The page
-// opens in the letter's language.
-func (d *Directory) newLink(tx Tx, p Person, purpose LinkPurpose, lasts time.Duration) (string, error) {
+// newLink writes a link down and returns its address, for the letter, and until when
+// it is good. The page opens in the letter's language.
+func (d *Directory) newLink(tx Tx, p Person, purpose LinkPurpose, lasts time.Duration) (string, time.Time, error) {
 	secret := rand.Text() // 130 bits
 	now := d.now()
 	l := MailedLink{Hash: linkHash(secret), User: p.User.ID, Purpose: purpose, Created: now, Expires: now.Add(lasts)}
-	return d.Links + secret + "?lang=" + p.User.Language, tx.PutMailedLink(l)
+	return d.Links + secret + "?lang=" + p.User.Language, l.Expires, tx.PutMailedLink(l)
 }
 
 func linkHash(secret string) string {

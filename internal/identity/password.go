@@ -293,7 +293,7 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		if err := tx.EndSessions(id, ""); err != nil {
 			return err
 		}
-		notMe, err := d.newLink(tx, p, NotMe, NotMeLasts)
+		notMe, _, err := d.newLink(tx, p, NotMe, NotMeLasts)
 		if err != nil {
 			return err
 		}

@@ -199,7 +199,8 @@ func (d *Directory) PlanPolicy(ctx context.Context, by Actor, id OrganisationID,
 	return after, err
 }
 
-// WithdrawPlan forgets a planned change. It is policy_not_planned when there is
+// WithdrawPlan forgets a planned change. Whoever was told of it by letter is owed
+// another one, from this very transaction on. It is policy_not_planned when there is
 // none, or when it has begun: what is in effect is changed like any policy.
 func (d *Directory) WithdrawPlan(ctx context.Context, by Actor, id OrganisationID) (Organisation, error) {
 	if err := by.In(PolicyChange, id); err != nil {
@@ -221,7 +222,12 @@ func (d *Directory) WithdrawPlan(ctx context.Context, by Actor, id OrganisationI
 		}
 		after = o
 		after.Version++
+		// First the notice: a batch of letters that is being written holds it, and those
+		// whom it tells are owed a letter as well.
 		if err := tx.DropPolicyNotices(id, plan.From); err != nil {
+			return err
+		}
+		if err := tx.WithdrawPolicyTold(id, plan.From, d.now()); err != nil {
 			return err
 		}
 		return tx.Record(d.policyEvent(audit.PolicyWithdrawn, by, id, o.Policy(), plan.Policy, plan.From))
@@ -279,6 +285,9 @@ func (d *Directory) settle(tx Tx, o Organisation) (Organisation, error) {
 	o.Version++
 	// Who was told when it was planned and has done nothing hears of it once more, in one letter.
 	if err := tx.DropPolicyNotices(o.ID, plan.From); err != nil {
+		return o, err
+	}
+	if err := tx.DropPolicyTold(o.ID, plan.From); err != nil {
 		return o, err
 	}
 	if err := d.tell(tx, o.ID, plan.Was, o.Methods, plan.From); err != nil {

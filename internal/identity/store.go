@@ -79,6 +79,10 @@ type Store interface {
 	// PolicyNotices lists those whose letters are not all written, the oldest first.
 	PolicyNotices(ctx context.Context) ([]PolicyNotice, error)
 
+	// WithdrawalsToTell lists up to n of those who were told of a change that was
+	// withdrawn since, and have not heard of that; the longest first.
+	WithdrawalsToTell(ctx context.Context, n int) ([]PolicyTold, error)
+
 	// Change runs f in one transaction: everything that f did through tx, or
 	// nothing. It commits when f returns nil, and hands f's error back as it
 	// is. On SQLite writers queue for the one writing connection. f must be quick
@@ -101,6 +105,12 @@ type Tx interface {
 	// removes it when nobody is left to tell. Of any number of parallel callers one
 	// gets true.
 	MovePolicyNotice(n PolicyNotice, told string, over bool) (bool, error)
+
+	AddPolicyTold(t PolicyTold) error
+	WithdrawPolicyTold(org OrganisationID, from, at time.Time) error // of all who were told of a change from that time on; at is when it was withdrawn
+	DropPolicyTold(org OrganisationID, from time.Time) error         // of those who stand there still: the change has come
+	// TakePolicyTold deletes one. Of any number of parallel callers one gets true.
+	TakePolicyTold(id string) (bool, error)
 
 	Person(id UserID) (Person, error)
 	PeopleOf(org OrganisationID) ([]UserID, error)

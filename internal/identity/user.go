@@ -163,7 +163,7 @@ func (d *Directory) changeIn(tx Tx, by Actor, id UserID, version int64, edit fun
 	if err := tx.SaveUser(u); err != nil {
 		return User{}, err
 	}
-	if err := d.tellContact(tx, p, u); err != nil {
+	if err := d.tellChanges(tx, p, u); err != nil {
 		return User{}, err
 	}
 	e := d.event(audit.UserChanged, by.Name, by.Address, u)

@@ -45,7 +45,12 @@ const (
 	ContactChanged       Template = "contact_changed"        // to the former address and to the new one
 	AuthenticatorBlocked Template = "authenticator_blocked"  // after too many wrong codes
 	PolicyTightened      Template = "policy_tightened"       // with the date from which the employer does not permit what is linked
-	CardReinstated       Template = "card_reinstated"        // with the last four of the card's serial number: the suspension was lifted
+	CardReinstated       Template = "card_reinstated"        // with the last four of the card's serial number: it is good again
+	CardUntrusted        Template = "card_untrusted"         // as above: its issuer is not accepted any more
+	PolicyWithdrawn      Template = "policy_withdrawn"       // with the date of a PolicyTightened that is not to come
+	NameChanged          Template = "name_changed"           //
+	ConsentGiven         Template = "consent_given"          // with the service's name, to which data may go from now on
+	DeviceAllowed        Template = "device_allowed"         // with the service's name, for which a device was let in
 
 	LinkingCodeIssued     Template = "linking_code_issued"    // that there is one, never the code
 	AuthenticatorUnlocked Template = "authenticator_unlocked" //
@@ -58,7 +63,7 @@ type Channel string
 
 const (
 	ByMail Channel = "mail"
-	ByText Channel = "text" // a text message: it carries a temporary password and nothing else, and is no proof of anything (S12)
+	ByText Channel = "text" // a text message; it is no proof of anything (S12)
 )
 
 // Channels is every way.
@@ -70,12 +75,12 @@ var Passwords = []Template{Welcome, PasswordOrdered, AccountEnabled}
 
 // Templates is every letter; a test holds the catalogues to it.
 var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, PasswordAskedSupport, AccountFrozen, AccountUnfrozen,
-	AccountEnabled, RolesChanged, ContactChanged, AuthenticatorBlocked, CardReinstated, PolicyTightened,
+	AccountEnabled, RolesChanged, ContactChanged, NameChanged, AuthenticatorBlocked, CardReinstated, CardUntrusted, PolicyTightened, PolicyWithdrawn, ConsentGiven, DeviceAllowed,
 	LinkingCodeIssued, AuthenticatorUnlocked, AuthenticatorResynced, SessionsEnded}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a
-// temporary password and are therefore sealed at rest.
+// temporary password or a link, and are therefore sealed at rest.
 type Letter struct {
 	ID           string  // unique; filled by the store when empty
 	Channel      Channel // "": ByMail

@@ -15,9 +15,9 @@ import (
 // ErrRefused is a letter that the other side will never take.
 var ErrRefused = errors.New("refused for good")
 
-// errOver is a letter whose temporary password works no longer: to send it would
-// only mislead its reader.
-var errOver = fmt.Errorf("the temporary password in it has expired: %w", ErrRefused)
+// errOver is a letter whose temporary password or link works no longer: to send it
+// would only mislead its reader.
+var errOver = fmt.Errorf("the temporary password or link in it has expired: %w", ErrRefused)
 
 const (
 	maxAttempts  = 12 // with the pauses below, about twenty hours
@@ -29,7 +29,9 @@ const (
 // may run one each: a letter is leased to one of them at a time.
 //
 // A letter is delivered at least once. It goes out twice when the provider dies,
-// or SQL stays away, between the server's "accepted" and our note of it.
+// SQL stays away or the connection breaks between the server's "accepted" and our
+// note of it: nobody can tell then whether it has arrived, and a letter too many is
+// better than one too few. Both have the same Message-ID.
 //
 // What a letter says is never logged and never leaves with an error.
 type Outbox struct {
@@ -181,7 +183,7 @@ func (o *Outbox) deliver(ctx context.Context, q Queued) {
 		return
 	}
 	if errors.Is(err, errOver) {
-		log.InfoContext(ctx, "letter not sent: the temporary password in it has expired")
+		log.InfoContext(ctx, "letter not sent: the temporary password or link in it has expired")
 		return
 	}
 	if next.IsZero() {

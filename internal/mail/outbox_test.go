@@ -475,7 +475,7 @@ func TestALetterIsOverWithItsPassword(t *testing.T) { // S16
 				t.Errorf("tried at %v", at)
 			}
 		}
-		if _, dead := s.left(); dead != 2 || len(d.messages()) == 0 || !slices.ContainsFunc(s.reasons, func(r string) bool { return strings.HasPrefix(r, "the temporary password in it has expired") }) {
+		if _, dead := s.left(); dead != 2 || len(d.messages()) == 0 || !slices.ContainsFunc(s.reasons, func(r string) bool { return strings.HasPrefix(r, "the temporary password or link in it has expired") }) {
 			t.Errorf("%d dead, %d tried, %q", dead, len(d.messages()), s.reasons)
 		}
 		for _, m := range d.messages() {

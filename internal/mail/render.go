@@ -15,18 +15,14 @@ type Texts interface {
 // Render writes a letter in its reader's language. Where the catalogue has a
 // "body.handover", that one is taken for a letter without a password: somebody
 // hands it over (S55); and "body.phone" where it goes to the person's phone, whose
-// last digits are the argument "phone". A text message is the letter's "text".
+// last digits are the argument "phone".
 func Render(t Texts, l Letter) (Message, error) {
 	var pairs []string
 	for name, value := range l.Args {
 		pairs = append(pairs, name, oneLine(value))
 	}
 	if l.Channel == ByText {
-		text, err := t.Lookup(l.Language, "mail."+string(l.Template)+".text", pairs...)
-		if err != nil {
-			return Message{}, fmt.Errorf("text message %q: %w", l.Template, err)
-		}
-		return Message{ID: l.ID, To: l.To, Body: oneLine(text), Language: l.Language}, nil
+		return textMessage(t, l, pairs)
 	}
 	subject, err := t.Lookup(l.Language, "mail."+string(l.Template)+".subject", pairs...)
 	if err != nil {
@@ -37,6 +33,25 @@ func Render(t Texts, l Letter) (Message, error) {
 		return Message{}, fmt.Errorf("body of letter %q: %w", l.Template, err)
 	}
 	return Message{ID: l.ID, To: l.To, Subject: oneLine(subject), Body: body, Language: l.Language}, nil
+}
+
+// textMessage is the letter's "text" where it brings a password or a link, and
+// otherwise tells what has happened by the letter's subject, and whom to call. It
+// never names the account: whoever picks up the phone must not have both.
+func textMessage(t Texts, l Letter, pairs []string) (Message, error) {
+	key := "mail." + string(l.Template) + ".text"
+	if l.Args["password"] == "" && l.Template != PasswordAsked {
+		subject, err := t.Lookup(l.Language, "mail."+string(l.Template)+".subject", pairs...)
+		if err != nil {
+			return Message{}, fmt.Errorf("subject of text message %q: %w", l.Template, err)
+		}
+		key, pairs = "mail.notice.text", append(pairs, "subject", oneLine(subject))
+	}
+	text, err := t.Lookup(l.Language, key, pairs...)
+	if err != nil {
+		return Message{}, fmt.Errorf("text message %q: %w", l.Template, err)
+	}
+	return Message{ID: l.ID, To: l.To, Body: oneLine(text), Language: l.Language}, nil
 }
 
 func bodyKey(t Texts, l Letter) string {

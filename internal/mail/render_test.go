@@ -31,7 +31,7 @@ func (c catalogue) Lookup(lang, key string, pairs ...string) (string, error) {
 // args is what identity gives to letters, and what some letters have besides.
 var args = map[string]string{
 	"name": "Aino Ääkkönen", "username": "aino.aakkonen", "organisation": "Esimerkkivirasto", "support": "020 343 433",
-	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234", "date": "31.12.2026", "link": "LINK",
+	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234", "date": "31.12.2026", "link": "LINK", "service": "Palvelu",
 }
 
 func without(name string) map[string]string {
@@ -138,6 +138,40 @@ func TestEveryPasswordFitsIntoATextMessage(t *testing.T) { // S55
 			if err != nil || !strings.Contains(beside.Body, "…67") || strings.Contains(beside.Body, args["password"]) {
 				t.Errorf("%s %s: the letter beside it: %q, %v", letter, lang, beside.Body, err)
 			}
+		}
+	}
+}
+
+// Who has no e-mail address reads the same as a text message: what has happened and
+// whom to call, or the link. It fits into one, and does not name the account.
+func TestEveryLetterFitsIntoATextMessage(t *testing.T) { // S52, S59
+	texts, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := without("password")
+	given["support"], given["link"] = "+358 295 343 433", "https://id.example.fi/order/link/ABCDEFGHIJKLMNOPQRSTUVWXYZ?lang=fi"
+	for _, letter := range Templates {
+		seen := map[string]bool{}
+		for _, lang := range templates.Languages {
+			m, err := Render(texts, Letter{ID: "1", Channel: ByText, To: "+358401234567", Language: lang, Template: letter, Args: given})
+			if err != nil {
+				t.Errorf("%s %s: %v", letter, lang, err)
+				continue
+			}
+			if n := len([]rune(m.Body)); n > 160 || strings.ContainsAny(m.Body, "{}\n") || m.Subject != "" || !strings.Contains(m.Body, given["support"]) ||
+				strings.Contains(m.Body, given["link"]) != (letter == PasswordAsked) || strings.Contains(m.Body, given["username"]) || strings.Contains(m.Body, given["name"]) {
+				t.Errorf("%s %s: %d characters: %q", letter, lang, n, m.Body)
+			}
+			for _, r := range m.Body {
+				if !strings.ContainsRune(gsm7, r) {
+					t.Errorf("%s %s: %q makes the message twice as long", letter, lang, r)
+				}
+			}
+			if seen[m.Body] {
+				t.Errorf("%s says the same in two languages", letter)
+			}
+			seen[m.Body] = true
 		}
 	}
 }

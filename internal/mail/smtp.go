@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
+	"golang.org/x/net/idna"
 
 	"github.com/portti-id/portti/internal/config"
 )
@@ -73,6 +74,9 @@ func (s *SMTP) Check(p *config.Problems) {
 		p.Add("smtp.from", "%q is not an address; write one such as Portti <no-reply@id.example.fi>", s.From)
 		return
 	}
+	if !ascii(from.Address) {
+		p.Add("smtp.from", "%q has letters outside ASCII, which not every mail server takes", from.Address)
+	}
 	s.from = from
 	s.Hello = cmp.Or(s.Hello, from.Address[strings.LastIndexByte(from.Address, '@')+1:])
 	if !plain(s.Hello) || strings.ContainsAny(s.Hello, " \t<>@") {
@@ -84,8 +88,10 @@ func plain(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }
 
 // Deliver sends one message. An answer in the 500s to the recipient or to the
 // letter itself wraps ErrRefused; one to the greeting, the sign-in or the sender is
-// a matter of settings and worth another attempt when they have been mended.
-// Errors tell the step and the codes, but not the server's words about the letter.
+// a matter of settings and worth another attempt when they have been mended. An
+// address outside ASCII is refused, too, where the server takes none (RFC 6531 §3.2):
+// sent all the same, it could end up anywhere. Errors tell the step and the codes,
+// but not the server's words about the letter.
 func (s *SMTP) Deliver(ctx context.Context, m Message) error {
 	letter, err := s.letter(m)
 	if err != nil {
@@ -96,22 +102,45 @@ func (s *SMTP) Deliver(ctx context.Context, m Message) error {
 	var line connection
 	defer line.close()
 	defer context.AfterFunc(ctx, line.close)()
-	client, err := s.client(&line)
+	to := letter.GetTo()[0].Address
+	client, err := s.client(&line, ascii(to))
 	if err != nil {
 		return fmt.Errorf("mail server: %w", err)
 	}
-	err = client.DialAndSendWithContext(ctx, letter)
+	server, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return outcome(ctx, err)
+	}
+	if international, _ := server.Extension("SMTPUTF8"); !international && !ascii(to) {
+		_ = client.CloseWithSMTPClient(server) // a courtesy: nothing was sent
+		return fmt.Errorf("mail server: it takes no address with letters outside ASCII (SMTPUTF8): %w", ErrRefused)
+	}
+	err = client.SendWithSMTPClient(server, letter)
 	if letter.IsDelivered() {
-		return nil // whatever went wrong at the goodbye, the server has it
+		_ = client.CloseWithSMTPClient(server) // whatever goes wrong at the goodbye, the server has it
+		return nil
 	}
 	return outcome(ctx, err)
 }
 
-// letter puts the message in its form for the wire.
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// letter puts the message in its form for the wire. A domain outside ASCII is written
+// as every server understands it (RFC 5891 §4.4), so that only what stands before it
+// can ask for SMTPUTF8.
 func (s *SMTP) letter(m Message) (*gomail.Msg, error) {
 	to, err := netmail.ParseAddress(m.To)
 	if err != nil || to.Name != "" || to.Address != m.To || !plain(m.To) {
 		return nil, fmt.Errorf("the recipient is not an address: %w", ErrRefused)
+	}
+	if at := strings.LastIndexByte(to.Address, '@') + 1; !ascii(to.Address[at:]) {
+		domain, err := idna.Lookup.ToASCII(to.Address[at:])
+		if err != nil {
+			return nil, fmt.Errorf("the recipient's domain is not one: %w", ErrRefused)
+		}
+		to.Address = to.Address[:at] + domain
 	}
 	if !plain(m.Subject) || m.Subject == "" || m.ID == "" || !plain(m.ID) || strings.ContainsAny(m.ID, " <>@") || !plain(m.Language) {
 		return nil, fmt.Errorf("the headers are not plain text: %w", ErrRefused)
@@ -130,7 +159,9 @@ func (s *SMTP) letter(m Message) (*gomail.Msg, error) {
 	return letter, nil
 }
 
-func (s *SMTP) client(line *connection) (*gomail.Client, error) {
+// client asks for SMTPUTF8 only where it is needed: a letter that was sent with it may
+// go no further than to servers that have it too.
+func (s *SMTP) client(line *connection, ascii bool) (*gomail.Client, error) {
 	encryption := &tls.Config{ServerName: s.Host, RootCAs: s.CAs, MinVersion: tls.VersionTLS12}
 	options := []gomail.Option{gomail.WithPort(s.Port), gomail.WithTimeout(s.Timeout), gomail.WithHELO(s.Hello), gomail.WithTLSConfig(encryption)}
 	switch s.TLS {
@@ -142,6 +173,9 @@ func (s *SMTP) client(line *connection) (*gomail.Client, error) {
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithDialContextFunc(line.dial))
 	default:
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(line.dial))
+	}
+	if ascii {
+		options = append(options, gomail.WithoutSMTPUTF8())
 	}
 	if s.Username != "" {
 		password, err := s.Password.Read()

@@ -42,6 +42,7 @@ type server struct {
 	rcpt     error           // answer to RCPT TO
 	data     error           // answer to the letter
 	hang     <-chan struct{} // the answer to the letter waits for it
+	utf8     bool            // it takes addresses outside ASCII
 	mu       sync.Mutex
 	got      []delivered
 }
@@ -50,6 +51,7 @@ type delivered struct {
 	from, to string
 	raw      []byte
 	tls      bool
+	utf8     bool // it was asked for
 	hello    string
 }
 
@@ -57,6 +59,7 @@ type serverSession struct {
 	s        *server
 	c        *gosmtp.Conn
 	from, to string
+	utf8     bool
 	signedIn bool
 }
 
@@ -76,11 +79,11 @@ func (x *serverSession) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func (x *serverSession) Mail(from string, _ *gosmtp.MailOptions) error {
+func (x *serverSession) Mail(from string, o *gosmtp.MailOptions) error {
 	if x.s.username != "" && !x.signedIn {
 		return gosmtp.ErrAuthRequired
 	}
-	x.from = from
+	x.from, x.utf8 = from, o.UTF8
 	return x.s.mail
 }
 
@@ -100,7 +103,7 @@ func (x *serverSession) Data(r io.Reader) error {
 	_, encrypted := x.c.TLSConnectionState()
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
-	x.s.got = append(x.s.got, delivered{from: x.from, to: x.to, raw: raw, tls: encrypted, hello: x.c.Hostname()})
+	x.s.got = append(x.s.got, delivered{from: x.from, to: x.to, raw: raw, tls: encrypted, utf8: x.utf8, hello: x.c.Hostname()})
 	return nil
 }
 
@@ -116,7 +119,37 @@ func (s *server) letters() []delivered {
 // serve starts a mail server on a free port of this machine.
 func serve(t *testing.T, way TLS, s *server) *server {
 	t.Helper()
-	s.t, s.host, s.cas = t, "localhost", x509.NewCertPool()
+	s.t, s.host = t, "localhost"
+	var encryption *tls.Config
+	encryption, s.cas = certificate(t)
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.port = listener.Addr().(*net.TCPAddr).Port
+	smtp := gosmtp.NewServer(s)
+	smtp.Domain, smtp.ErrorLog, smtp.EnableSMTPUTF8 = "localhost", log.New(io.Discard, "", 0), s.utf8
+	smtp.AllowInsecureAuth = way == NoTLS
+	switch way {
+	case StartTLS:
+		smtp.TLSConfig = encryption
+	case Implicit:
+		listener = tls.NewListener(listener, encryption)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = smtp.Serve(listener) }()
+	t.Cleanup(func() {
+		_ = listener.Close() // Close alone overlooks a server that has not come round to listening
+		_ = smtp.Close()
+		<-done
+	})
+	return s
+}
+
+// certificate is what a server on this machine shows, and who vouches for it.
+func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -133,31 +166,9 @@ func serve(t *testing.T, way TLS, s *server) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cas.AddCert(cert)
-	encryption := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
-	smtp := gosmtp.NewServer(s)
-	smtp.Domain, smtp.ErrorLog = "localhost", log.New(io.Discard, "", 0)
-	smtp.AllowInsecureAuth = way == NoTLS
-	switch way {
-	case StartTLS:
-		smtp.TLSConfig = encryption
-	case Implicit:
-		listener = tls.NewListener(listener, encryption)
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = smtp.Serve(listener) }()
-	t.Cleanup(func() {
-		_ = listener.Close() // Close alone overlooks a server that has not come round to listening
-		_ = smtp.Close()
-		<-done
-	})
-	return s
+	vouch := x509.NewCertPool()
+	vouch.AddCert(cert)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, vouch
 }
 
 func carrier(t *testing.T, s *server, change func(*SMTP)) *SMTP {
@@ -425,6 +436,8 @@ func TestSettingsOfTheMailServer(t *testing.T) {
 		{func(s *SMTP) { s.From = "" }, "setting smtp.from"},
 		{func(s *SMTP) { s.From = "Portti" }, "setting smtp.from"},
 		{func(s *SMTP) { s.From = "a@b.fi\r\nBcc: x@y.z" }, "setting smtp.from"},
+		{func(s *SMTP) { s.From = "Väestö <väestö@id.example.fi>" }, "setting smtp.from"},
+		{func(s *SMTP) { s.From = "Väestö <no-reply@id.example.fi>" }, ""},
 		{func(s *SMTP) { s.Username = "x" }, "setting smtp.username"},
 		{func(s *SMTP) { s.Password = "x" }, "setting smtp.username"},
 		{func(s *SMTP) { s.Hello = "a b" }, "setting smtp.hello"},

@@ -9,6 +9,7 @@ import (
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/session"
 )
 
@@ -131,15 +132,18 @@ func (p *Provider) Allow(w http.ResponseWriter, r *http.Request, id string, s se
 var errConsentChanged = fault.New(fault.Conflict, "consent_changed", "Something changed meanwhile. Look at the question once more.")
 
 // saveConsent remembers what a person allows a client, beside what they allowed it
-// before.
-func (p *Provider) saveConsent(ctx context.Context, s session.Session, client string, w Wish) error {
+// before. Where that is more, the letters tell of it.
+func (p *Provider) saveConsent(ctx context.Context, s session.Session, client string, w Wish, letters []mail.Letter) error {
 	before, err := p.given(ctx, s.User, client)
 	if err != nil {
 		return err
 	}
+	if w.within(before) {
+		letters = nil
+	}
 	now, all := p.Now().UTC(), before.with(w)
 	return p.Store.SaveConsent(ctx, Consent{User: s.User, Client: client, Scopes: all.Scopes, Claims: all.Claims, Created: now, Updated: now},
-		p.consentEvent(ctx, audit.ConsentGiven, s, client, w))
+		p.consentEvent(ctx, audit.ConsentGiven, s, client, w), letters...)
 }
 
 func (p *Provider) consentEvent(ctx context.Context, t audit.Type, s session.Session, client string, w Wish) audit.Event {

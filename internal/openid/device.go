@@ -15,6 +15,7 @@ import (
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
 )
@@ -397,27 +398,27 @@ func (p *Provider) Device(w http.ResponseWriter, r *http.Request, id string, s *
 	if s == nil || v.Outcome != "" {
 		return out, nil
 	}
-	enough, err := p.mayAllow(ctx, c, d, *s)
+	_, enough, err := p.mayAllow(ctx, c, d, *s)
 	if enough {
 		out.Token = out.Wish.token(id, s.User)
 	}
 	return out, err
 }
 
-// mayAllow tells whether a session may let a device of this client in: by the same
-// rules by which it would get a code.
-func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s session.Session) (bool, error) {
+// mayAllow tells whether a session may let a device of this client in, by the same
+// rules by which it would get a code, and whose session it is.
+func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s session.Session) (identity.Person, bool, error) {
 	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
 	if fault.Is(err, fault.Unauthenticated) {
-		return false, nil
+		return person, false, nil
 	}
 	if err != nil {
-		return false, err
+		return person, false, err
 	}
 	q := pending{Client: c.ID, Scopes: d.Scopes, MaxAge: -1, Created: p.Now().UTC()}
 	wish := wishOf(d.Scopes, "")
 	v, err := p.decide(ctx, p.demand(q, c, false), q, c, &s, person, &wish)
-	return err == nil && v.Verdict == issueCode && s.Level == session.Full, err
+	return person, err == nil && v.Verdict == issueCode && s.Level == session.Full, err
 }
 
 // AllowDevice lets the device of a visit in, in the name of the session's person.
@@ -433,7 +434,7 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	if v.Outcome != "" {
 		return errDeviceDone
 	}
-	enough, err := p.mayAllow(ctx, c, d, s)
+	person, enough, err := p.mayAllow(ctx, c, d, s)
 	wish := wishOf(d.Scopes, "")
 	switch {
 	case err != nil:
@@ -444,7 +445,7 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 		return errConsentChanged
 	}
 	if c.ThirdParty {
-		if err := p.saveConsent(ctx, s, c.ID, wish); err != nil {
+		if err := p.saveConsent(ctx, s, c.ID, wish, nil); err != nil { // the letter on the device says it
 			return err
 		}
 	}
@@ -454,7 +455,7 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	// here ends; a new epoch does.
 	d.Session, d.State = s, deviceAllowed
 	d.Session.ID = rand.Text()
-	return p.answerDevice(ctx, id, v, raw, d, s, audit.DeviceAllowed)
+	return p.answerDevice(ctx, id, v, raw, d, s, audit.DeviceAllowed, p.deviceLetter(person, c)...)
 }
 
 // DenyDevice sends the device of a visit away. The faults are those of Device.
@@ -475,7 +476,7 @@ func (p *Provider) DenyDevice(w http.ResponseWriter, r *http.Request, id string,
 }
 
 // answerDevice notes the answer, once: of two browsers the first.
-func (p *Provider) answerDevice(ctx context.Context, id string, v visit, raw []byte, d deviceRecord, s session.Session, what audit.Type) error {
+func (p *Provider) answerDevice(ctx context.Context, id string, v visit, raw []byte, d deviceRecord, s session.Session, what audit.Type, letters ...mail.Letter) error {
 	value, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode device: %w", err)
@@ -488,7 +489,7 @@ func (p *Provider) answerDevice(ctx context.Context, id string, v visit, raw []b
 	if d.State == deviceAllowed {
 		e.Details = map[string]string{"scopes": strings.Join(d.Scopes, " "), "sid": d.Session.ID}
 	}
-	if err := p.Audit.Record(ctx, e); err != nil { // first: what is not on the trail does not happen
+	if err := p.Store.Tell(ctx, e, letters...); err != nil { // first: what is not on the trail does not happen
 		return err
 	}
 	err = p.Ephemeral.Replace(ctx, v.Device, raw, value, deviceKept)

@@ -45,6 +45,7 @@
 //	logout.go        RP-initiated logout, the end of a session
 //	device.go        the device flow: RFC 8628
 //	consent.go       what people allow third-party clients
+//	told.go          what they hear of by letter: consents given, devices let in
 //	frontchannel.go  the frames of a logout
 //	backchannel.go   logout notices to relying parties
 //	discovery.go     metadata and JWKS as prepared bytes
@@ -64,6 +65,7 @@ import (
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/session"
 )
 
@@ -262,8 +264,11 @@ type Store interface {
 	Consent(ctx context.Context, user, client string) (Consent, error)
 	// Consents lists what a user allowed, by client.
 	Consents(ctx context.Context, user string) ([]Consent, error)
-	// SaveConsent adds or replaces a consent with its event; Created stays.
-	SaveConsent(ctx context.Context, c Consent, e audit.Event) error
+	// SaveConsent adds or replaces a consent with its event and the letters that
+	// tell of it, in one transaction; Created stays.
+	SaveConsent(ctx context.Context, c Consent, e audit.Event, letters ...mail.Letter) error
+	// Tell writes an event with the letters that tell of it, in one transaction.
+	Tell(ctx context.Context, e audit.Event, letters ...mail.Letter) error
 	// RevokeConsent deletes a consent, revokes the client's grants of this user and
 	// writes the event, in one transaction. fault.NotFound "consent_not_found".
 	RevokeConsent(ctx context.Context, user, client string, at time.Time, e audit.Event) error

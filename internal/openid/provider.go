@@ -24,6 +24,7 @@ import (
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/outgoing"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
@@ -140,11 +141,15 @@ type Keys interface {
 	Algorithms() []keys.Algorithm
 }
 
-// People knows who stands behind a session: identity.Directory.
+// People knows who stands behind a session, and where they hear of things:
+// identity.Directory.
 type People interface {
 	// Standing returns the person, or fault.Unauthenticated when account or
 	// organisation are closed or the session is of a dead epoch.
 	Standing(ctx context.Context, id identity.UserID, epoch int64, sid string) (identity.Person, error)
+	// Letter makes a letter to a person, for the store to send; false for somebody
+	// without a contact.
+	Letter(p identity.Person, t mail.Template, args ...string) (mail.Letter, bool)
 }
 
 // Problem is an error that only the person in front of the browser can be told:

@@ -211,7 +211,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, id string, s
 	case d.Verdict == showSignIn:
 		return notEnough(d.Reason)
 	case agreed != nil && d.Verdict == issueCode:
-		if err := p.saveConsent(ctx, s, client.ID, *agreed); err != nil {
+		if err := p.saveConsent(ctx, s, client.ID, *agreed, p.consentLetter(person, client)); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/openid"
 )
 
@@ -52,7 +53,7 @@ func (s *Store) Consents(ctx context.Context, user string) ([]openid.Consent, er
 }
 
 // SaveConsent adds or replaces a consent (openid.Store).
-func (s *Store) SaveConsent(ctx context.Context, c openid.Consent, e audit.Event) error {
+func (s *Store) SaveConsent(ctx context.Context, c openid.Consent, e audit.Event, letters ...mail.Letter) error {
 	return s.transact(ctx, "save consent", func(db *gorm.DB) error {
 		err := db.Exec(`insert into consents (user_id, client, scopes, claims, created, updated) values (@user, @client, @scopes, @claims, @created, @updated)
 			on conflict (user_id, client) do update set scopes = excluded.scopes, claims = excluded.claims, updated = excluded.updated`,
@@ -60,7 +61,7 @@ func (s *Store) SaveConsent(ctx context.Context, c openid.Consent, e audit.Event
 		if err != nil {
 			return err
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return s.told(db, e, letters)
 	})
 }
 

@@ -163,7 +163,7 @@ func (s *Store) LetterCounts(ctx context.Context) (mail.Counts, error) {
 
 var (
 	errNoLetter       = fault.New(fault.NotFound, "letter_not_found", "There is no such letter: it was sent, discarded or deleted after its time.")
-	errLetterOver     = fault.New(fault.Gone, "letter_expired", "The temporary password in this letter has expired. The person needs a new one.")
+	errLetterOver     = fault.New(fault.Gone, "letter_expired", "The temporary password or the link in this letter has expired. The person needs a new one.")
 	errLetterOnItsWay = fault.New(fault.Conflict, "letter_on_its_way", "This letter is being sent just now.")
 	errLetterWaits    = fault.New(fault.Conflict, "letter_waits", "This letter is still tried. Only one that was given up can be discarded.")
 )

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/mail"
 )
 
@@ -26,21 +28,39 @@ var letterColumns = columns(&letterRow{}, "", "")
 // Send queues a letter in the transaction of the change that it tells about. Beside
 // what is sealed stands what operators may see of it.
 func (c *change) Send(l mail.Letter) error {
+	return c.did("queue letter", c.s.queue(c.db, l))
+}
+
+func (s *Store) queue(db *gorm.DB, l mail.Letter) error {
 	if l.ID == "" {
 		l.ID = rand.Text()
 	}
 	plain, err := json.Marshal(l)
 	if err != nil {
-		return c.did("write letter", err)
+		return err
 	}
-	sealed, err := c.s.seal(plain, l.ID)
+	sealed, err := s.seal(plain, l.ID)
 	if err != nil {
-		return c.did("seal letter", err)
+		return fmt.Errorf("seal letter: %w", err)
 	}
-	_, err = c.exec("queue letter", `insert into letters (id, channel, template, organisation, recipient, sealed, created, due, expires, attempts, reason)
+	return db.Exec(`insert into letters (id, channel, template, organisation, recipient, sealed, created, due, expires, attempts, reason)
 		values (@id, @channel, @template, @organisation, @recipient, @sealed, @now, @now, @expires, 0, '')`,
-		args{"id": l.ID, "channel": cmp.Or(l.Channel, mail.ByMail), "template": l.Template, "organisation": l.Organisation, "recipient": mail.Masked(l.To), "sealed": sealed, "now": at(c.s.now()), "expires": at(l.Expires)})
-	return err
+		args{"id": l.ID, "channel": cmp.Or(l.Channel, mail.ByMail), "template": l.Template, "organisation": l.Organisation, "recipient": mail.Masked(l.To), "sealed": sealed, "now": at(s.now()), "expires": at(l.Expires)}).Error
+}
+
+// Tell writes an event with the letters that tell of it (openid.Store).
+func (s *Store) Tell(ctx context.Context, e audit.Event, letters ...mail.Letter) error {
+	return s.transact(ctx, "tell", func(db *gorm.DB) error { return s.told(db, e, letters) })
+}
+
+// told writes the event of a change, and its letters, into the change's transaction.
+func (s *Store) told(db *gorm.DB, e audit.Event, letters []mail.Letter) error {
+	for _, l := range letters {
+		if err := s.queue(db, l); err != nil {
+			return err
+		}
+	}
+	return db.Exec(addEvent, s.eventArgs(e)).Error
 }
 
 // LeaseLetters hands out letters that are due.

@@ -126,3 +126,45 @@ func (c *change) MovePolicyNotice(n identity.PolicyNotice, told string, over boo
 	rows, err := c.exec("move policy notice", "update policy_notices set told = ? where id = ? and told = ?", told, n.ID, n.Told)
 	return rows == 1, err
 }
+
+type policyToldRow struct {
+	ID           string
+	Organisation string
+	Effective    moment
+	UserID       string
+}
+
+// WithdrawalsToTell lists those who are owed a letter (identity.Store).
+func (s *Store) WithdrawalsToTell(ctx context.Context, n int) ([]identity.PolicyTold, error) {
+	var rows []policyToldRow
+	err := s.ask(ctx, "list who was told of withdrawn policies", func(db *gorm.DB) error {
+		return db.Raw("select "+columns(&policyToldRow{}, "", "")+" from policy_told where withdrawn is not null order by withdrawn, id limit ?", n).Find(&rows).Error
+	})
+	list := make([]identity.PolicyTold, len(rows))
+	for i, r := range rows {
+		list[i] = identity.PolicyTold{ID: r.ID, Organisation: identity.OrganisationID(r.Organisation), From: r.Effective.t, User: identity.UserID(r.UserID)}
+	}
+	return list, err
+}
+
+func (c *change) AddPolicyTold(t identity.PolicyTold) error {
+	_, err := c.exec("add who was told of a policy", "insert into policy_told (id, organisation, effective, user_id) values (@id, @org, @from, @user)",
+		args{"id": t.ID, "org": string(t.Organisation), "from": at(t.From), "user": string(t.User)})
+	return err
+}
+
+func (c *change) WithdrawPolicyTold(org identity.OrganisationID, from, when time.Time) error {
+	_, err := c.exec("withdraw a policy from who was told", "update policy_told set withdrawn = @at where organisation = @org and effective = @from and withdrawn is null",
+		args{"org": string(org), "from": at(from), "at": at(when)})
+	return err
+}
+
+func (c *change) DropPolicyTold(org identity.OrganisationID, from time.Time) error {
+	_, err := c.exec("drop who was told of a policy", "delete from policy_told where organisation = ? and effective = ? and withdrawn is null", string(org), at(from))
+	return err
+}
+
+func (c *change) TakePolicyTold(id string) (bool, error) {
+	rows, err := c.exec("take who was told of a policy", "delete from policy_told where id = ?", id)
+	return rows == 1, err
+}

@@ -46,6 +46,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"letters", "id", "dead < @before or dead is null and expires < @before", now.Add(-noticesKept)}, // and those that nobody could send
 		{"card_tests", "code", "at < @before", now.Add(-card.TestKept)},
 		{"traces", "id", "expires < @before", now},
+		{"policy_told", "id", "effective < @before", now.Add(-noticesKept)},
 	} {
 		if err := s.sweep(ctx, b.table, b.key, b.where, b.before); err != nil {
 			return err

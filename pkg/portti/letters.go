@@ -16,7 +16,7 @@ type Letter struct {
 	Recipient    string    `json:"recipient,omitempty"`    // a…@example.fi, …67
 	Created      time.Time `json:"created"`
 	Due          time.Time `json:"due"`              // when it is tried next, while it waits
-	Expires      time.Time `json:"expires,omitzero"` // with the temporary password in it: after that it is not sent
+	Expires      time.Time `json:"expires,omitzero"` // with the temporary password or the link in it: after that it is not sent
 	Attempts     int       `json:"attempts"`
 	Reason       string    `json:"reason,omitempty"` // why the last attempt failed, in English
 	Dead         time.Time `json:"dead,omitzero"`    // when it was given up; absent while it waits

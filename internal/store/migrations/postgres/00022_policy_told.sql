@@ -1,0 +1,14 @@
+-- Who was told by letter of a change of policy that is to come: should it be
+-- withdrawn, they are owed another letter.
+
+-- +goose Up
+
+create table policy_told (
+    id           text collate "C" primary key,
+    organisation text collate "C" not null references organisations (id),
+    effective    timestamptz not null, -- of the change
+    user_id      text collate "C" not null references users (id),
+    withdrawn    timestamptz -- null: it is still to come
+);
+create index policy_told_change on policy_told (organisation, effective);
+create index policy_told_withdrawn on policy_told (withdrawn, id) where withdrawn is not null;

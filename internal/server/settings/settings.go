@@ -336,8 +336,9 @@ func (s SMTP) Carrier() *mail.SMTP {
 }
 
 // SMS is the gateway that text messages leave by, for organisations with delivery
-// sms: a temporary password goes to the person's phone. A text message is never a
-// way to sign in. One POST a message; docs/operating.md shows it.
+// sms: a temporary password goes to the person's phone, and to whom has no e-mail
+// address everything else, too. A text message is never a way to sign in. One POST a
+// message; docs/operating.md shows it.
 type SMS struct {
 	// URL is where it takes messages: https://gateway.example.fi/messages
 	URL config.URL `yaml:"url"`

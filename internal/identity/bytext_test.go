@@ -109,7 +109,7 @@ func TestWhatAnAskByTextMessageComesTo(t *testing.T) {
 		h.changed(address, func(u *identity.User) { u.Email, u.Claims.Phone = "address@example.test", "" })
 		gone := h.byPhone(org, "gone", number)
 		h.changed(gone, func(u *identity.User) { u.Claims.Phone = "" })
-		h.must(h.DisableUser(ctx, operator, h.byPhone(org, "closed", number), "left"))
+		h.must(h.DisableUser(ctx, operator, h.byPhone(org, "closed", number), lost))
 		handed := h.organisation("hand", identity.MethodApp)
 		_, err := h.ChangeOrganisation(ctx, operator, handed, func(o *identity.Organisation) { o.Delivery = identity.ByHandover })
 		h.must(err)

@@ -50,14 +50,14 @@ var telling = []struct {
 	{event: audit.UserDisabled, letter: mail.AccountDisabled, do: disabled},
 	{event: audit.UserEnabled, letter: mail.AccountEnabled, do: func(h *house, org identity.OrganisationID) identity.UserID {
 		id := disabled(h, org)
-		_, err := h.EnableUser(h.t.Context(), operator, id)
+		_, err := h.EnableUser(h.t.Context(), operator, id, lost)
 		h.must(err)
 		return id
 	}},
 	{event: audit.UserRolesChanged, letter: mail.RolesChanged, do: promoted},
 	{event: audit.UserRolesChanged, letter: mail.AccountDisabled, do: func(h *house, org identity.OrganisationID) identity.UserID {
 		id := promoted(h, org)
-		h.must(h.DisableUser(h.t.Context(), operator, id, "left"))
+		h.must(h.DisableUser(h.t.Context(), operator, id, lost))
 		return id
 	}},
 
@@ -378,7 +378,7 @@ func (h *house) tellPolicies() {
 
 func disabled(h *house, org identity.OrganisationID) identity.UserID {
 	id := h.somebody(org, "left", true)
-	h.must(h.DisableUser(h.t.Context(), operator, id, "left"))
+	h.must(h.DisableUser(h.t.Context(), operator, id, lost))
 	return id
 }
 

@@ -64,7 +64,7 @@ func TestAWithdrawnPlanIsToldToThoseWhoWereTold(t *testing.T) {
 		h.withCardAfterCode(helped)
 		late := h.settled(org, "late")
 		h.withApp(late)
-		h.must(h.DisableUser(ctx, operator, closed, "left"))
+		h.must(h.DisableUser(ctx, operator, closed, lost))
 		h.heard("")
 
 		refused := &breaks{Store: h.db, after: 1, stop: func() error { return errBroken }}

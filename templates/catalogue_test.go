@@ -31,6 +31,7 @@ var families = []string{
 	"fault.",              // web: "fault." + the code of a fault, with ".title", ".do" and the field
 	"error.",              // web: the family of a kind of fault
 	"doctor.cause.",       // templates: print "doctor.cause." .Cause
+	"doctor.why.",         // templates: print "doctor.why." .Why
 	"card.kind.",          // templates: print "card.kind." .Kind
 	"us.card.state.",      // templates: print "us.card.state." .State
 	"con.people.",         // templates: a view, an act, a state of a person, a kind of link
@@ -138,7 +139,7 @@ var inside = []string{
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
 	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "import_other_organisation", "query_invalid",
-	"signing_key_exists", "signing_key_in_use", "signing_keys_moved", "account_fixed", "language_unknown", "not_allowed", "role_unknown",
+	"account_fixed", "language_unknown", "not_allowed", "role_unknown",
 }
 
 // S71: what a person can act on is said in the person's language.
@@ -228,6 +229,25 @@ func TestEveryCauseHasItsText(t *testing.T) {
 	for _, k := range texts.Keys() {
 		if c, ok := strings.CutPrefix(k, "doctor.cause."); ok && !slices.Contains(causes, c) {
 			t.Errorf("%s is of no cause", k)
+		}
+	}
+}
+
+// ADR 0143: the makers of a service can read every word of how their requests went.
+func TestEveryWordOfACourseHasItsText(t *testing.T) {
+	texts := load(t)
+	words := constants(t, "internal/trace/protocol.go", "Word")
+	if len(words) < 30 {
+		t.Errorf("only %v", words)
+	}
+	for _, w := range words {
+		if !texts.Has("doctor.why." + w) {
+			t.Errorf("there is no doctor.why.%s", w)
+		}
+	}
+	for _, k := range texts.Keys() {
+		if w, ok := strings.CutPrefix(k, "doctor.why."); ok && !slices.Contains(words, w) {
+			t.Errorf("%s is of nothing", k)
 		}
 	}
 }

@@ -47,6 +47,7 @@ import (
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/templates"
@@ -66,6 +67,8 @@ type API struct {
 	Letters     Letters
 	CardTrust   CardTrust
 	Keys        Keys
+	Traces      *trace.Book                  // nil: nothing is kept of calls that were refused
+	Reference   func(r *http.Request) string // the request's, as its answer gives it; nil: none
 	Checkups    Checkups
 	Issuer      string                           // for the address that resumes a waiting sign-in
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
@@ -102,9 +105,11 @@ type Consents interface {
 	Disallow(ctx context.Context, user, sid, client string) error
 }
 
-// Refusals explains refused requests: openid.Provider.
+// Refusals explains requests, refused or not: openid.Provider.
 type Refusals interface {
 	Refusal(ctx context.Context, reference string) (openid.Refusal, error)
+	Course(ctx context.Context, reference string) (openid.Course, error)
+	Courses(ctx context.Context, client string) ([]openid.Course, error)
 }
 
 // Checkups looks at registrations for what will hurt: openid.Provider.
@@ -121,11 +126,12 @@ type Registered interface {
 // Routes adds the API's routes.
 func (a *API) Routes(mux *http.ServeMux) {
 	for _, o := range a.operations() {
+		serve := a.traced(o)
 		if o.pattern == importPattern {
-			mux.Handle(o.pattern, a.HandleLarge(mostImportBody, o.serve))
+			mux.Handle(o.pattern, a.HandleLarge(mostImportBody, serve))
 			continue
 		}
-		mux.Handle(o.pattern, a.Handle(o.serve))
+		mux.Handle(o.pattern, a.Handle(serve))
 	}
 }
 
@@ -207,6 +213,9 @@ func (a *API) everyday() []operation {
 		operator(a, "POST /api/v1/clients/{id}/secret", identity.ClientsChange, "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
 
 		operator(a, "GET /api/v1/clients/{id}/doctor", identity.ClientsSee, "What about a registration is permitted and will probably hurt", a.examineClient),
+
+		operator(a, "GET /api/v1/clients/{id}/requests", identity.RefusalsSee, "How the latest authorization requests of a client went, refused or not, the newest first", a.listCourses),
+		operator(a, "GET /api/v1/requests/{reference}", identity.RefusalsSee, "How an authorization request went, in the words of the protocol", a.showCourse),
 
 		operator(a, "GET /api/v1/doctor/{reference}", identity.RefusalsSee, "Why a service's request was refused; kept for a day", a.showRefusal),
 	}
@@ -303,6 +312,8 @@ func (a *API) self(w http.ResponseWriter, r *http.Request) (identity.Self, *http
 	if err != nil {
 		return identity.Self{}, nil, err
 	}
+	trace.In(r.Context(), "", g.Client)
+	trace.About(r.Context(), g.User, true)
 	full := g.Level == session.Full
 	if g.User == "" || g.Kind != openid.GrantCode || full && !slices.Contains(g.Scopes, scopeFull) || !full && !slices.Contains(g.Scopes, scopeEnrol) {
 		return identity.Self{}, nil, errScope

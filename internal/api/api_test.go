@@ -82,6 +82,18 @@ func (refusals) Refusal(_ context.Context, reference string) (openid.Refusal, er
 	return openid.Refusal{Reference: reference, Cause: openid.CauseAddressSlash, Parameter: "redirect_uri", Sent: []openid.Sent{{Name: "state", Length: 43}}}, nil
 }
 
+func (refusals) Course(_ context.Context, reference string) (openid.Course, error) {
+	if reference != "K7QM2XEB" {
+		return openid.Course{}, fault.New(fault.NotFound, "refusal_unknown", "Unknown.")
+	}
+	return openid.Course{References: []string{reference}, Client: "rp", Lines: []openid.CourseLine{{What: "decided", Why: "max_age", Explanation: "Too old."}}}, nil
+}
+
+func (r refusals) Courses(ctx context.Context, client string) ([]openid.Course, error) {
+	c, err := r.Course(ctx, "K7QM2XEB")
+	return []openid.Course{c}, err
+}
+
 // world is the API over a real directory, with a client for it.
 type world struct {
 	*portti.Client

@@ -17,6 +17,26 @@ func (a *API) showRefusal(r *http.Request, _ caller, _ nothing) (answer[refusal]
 	return answer[refusal]{Body: refusal{f, f.Cause.Explain()}}, err
 }
 
+// showCourse is portti.Course.
+func (a *API) showCourse(r *http.Request, _ caller, _ nothing) (answer[openid.Course], error) {
+	c, err := a.Refusals.Course(r.Context(), r.PathValue("reference"))
+	return answer[openid.Course]{Body: c}, err
+}
+
+// courses is portti.Courses.
+type courses struct {
+	Requests []openid.Course `json:"requests"`
+}
+
+func (a *API) listCourses(r *http.Request, _ caller, _ nothing) (answer[courses], error) {
+	c, err := a.Registered.Client(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return answer[courses]{}, err
+	}
+	all, err := a.Refusals.Courses(r.Context(), c.ID)
+	return answer[courses]{Body: courses{all}}, err
+}
+
 // findings is portti.Findings, the worst first.
 type findings struct {
 	Findings []finding `json:"findings"`

@@ -9,6 +9,7 @@ import (
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // caller is who does what operators do.
@@ -45,6 +46,8 @@ func (a *API) entrusted(w http.ResponseWriter, r *http.Request, scope string) (o
 	if err != nil {
 		return openid.Grant{}, nil, err
 	}
+	trace.In(r.Context(), "", g.Client)
+	trace.About(r.Context(), g.User, true)
 	if !slices.Contains(g.Scopes, scope) {
 		return openid.Grant{}, nil, errScope
 	}

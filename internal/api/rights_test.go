@@ -244,6 +244,14 @@ func directoryOver(t *testing.T, db *store.Store) *identity.Directory {
 
 type noRefusals struct{}
 
+func (noRefusals) Course(context.Context, string) (openid.Course, error) {
+	return openid.Course{}, fault.New(fault.NotFound, "refusal_unknown", "Nothing.")
+}
+
+func (noRefusals) Courses(context.Context, string) ([]openid.Course, error) {
+	return []openid.Course{}, nil
+}
+
 func (noRefusals) Refusal(context.Context, string) (openid.Refusal, error) {
 	return openid.Refusal{}, fault.New(fault.NotFound, "refusal_unknown", "Unknown.")
 }

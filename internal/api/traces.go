@@ -10,8 +10,41 @@ import (
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/trace"
+	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 )
+
+// traced keeps why a call of an app was refused, for the help desk: under the reference
+// that the answer gives, and the app's page shows. Where nobody is known by the token
+// there is nobody who could ask.
+func (a *API) traced(o operation) web.HandlerFunc {
+	method, path, _ := strings.Cut(o.pattern, " ")
+	code := operationCode(path)
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx, notes := a.Traces.Begin(r.Context())
+		trace.Note(ctx, trace.Called, code, "verb", method)
+		r = r.WithContext(ctx)
+		err := o.serve(w, r)
+		if err == nil || a.Reference == nil || a.Address == nil {
+			return err
+		}
+		notes.Broken(err)
+		a.Traces.Keep(ctx, notes, a.Reference(r), a.Address(r))
+		return err
+	}
+}
+
+// operationCode is the path of an operation as one word, without what varies:
+// me_card_link.
+func operationCode(path string) string {
+	var words []string
+	for word := range strings.SplitSeq(strings.TrimPrefix(path, "/api/v1/"), "/") {
+		if !strings.HasPrefix(word, "{") {
+			words = append(words, word)
+		}
+	}
+	return strings.NewReplacer("-", "_", ".", "_").Replace(strings.Join(words, "_"))
+}
 
 // ownTraces is how the person's own sign-ins went.
 func (a *API) ownTraces(r *http.Request, self identity.Self, _ nothing) ([]portti.Trace, error) {

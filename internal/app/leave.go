@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
@@ -32,13 +33,30 @@ func (a *App) signedOut(w http.ResponseWriter, r *http.Request) error {
 
 // signInFailed is the page for a sign-in or logout that came to nothing.
 func (a *App) signInFailed(w http.ResponseWriter, r *http.Request, e *rp.Error) {
-	a.Site.HandleCrossSite(func(http.ResponseWriter, *http.Request) error { return failed(e) }).ServeHTTP(w, r)
+	a.Site.HandleCrossSite(func(http.ResponseWriter, *http.Request) error { return a.failed(e) }).ServeHTTP(w, r)
 }
 
 // ErrFull asks for a sign-in with more than a password.
 var ErrFull = fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code.")
 
-func failed(e *rp.Error) error {
+// failed is what an error of the sign-in comes to here, under the provider's
+// reference: the trace of the sign-in is there.
+func (a *App) failed(e *rp.Error) error {
+	err := failure(e)
+	page, ok := strings.CutPrefix(e.URI, a.Issuer+"/doctor/")
+	reference := referenceIn(page)
+	if !ok || reference == "" {
+		return err
+	}
+	if f, ok := err.(*fault.Fault); ok {
+		told := *f
+		told.Reference = reference
+		return &told
+	}
+	return &web.Elsewhere{Err: err, Reference: reference}
+}
+
+func failure(e *rp.Error) error {
 	switch e.Code {
 	case rp.AccessDenied:
 		return fault.New(fault.Denied, "signin_cancelled", "The sign-in was cancelled.")

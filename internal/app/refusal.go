@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/portti-id/portti/internal/fault"
@@ -48,13 +49,26 @@ func Refused(err error) error {
 	if !errors.As(err, &e) {
 		return fmt.Errorf("%w: %w", errUnavailable, err)
 	}
+	reference := referenceIn(e.Reference)
 	kind, known := kinds[e.Status]
 	if !known {
-		return fmt.Errorf("the provider's API answered %d %s: %w", e.Status, e.Code, err)
+		err = fmt.Errorf("the provider's API answered %d %s: %w", e.Status, e.Code, err)
+		return &web.Elsewhere{Err: err, Reference: reference}
 	}
 	f := fault.New(kind, e.Code, "%s", e.Detail)
-	f.Field, f.Args, f.RetryAfter = e.Field, e.Args, time.Duration(e.RetryAfter)*time.Second
+	f.Field, f.Args, f.RetryAfter, f.Reference = e.Field, e.Args, time.Duration(e.RetryAfter)*time.Second, reference
 	return f
+}
+
+var referenceForm = regexp.MustCompile(`^[A-Z2-7]{8}$`)
+
+// referenceIn is the provider's reference, or "": pages show nothing that only came
+// by a browser, and does not look like one.
+func referenceIn(s string) string {
+	if referenceForm.MatchString(s) {
+		return s
+	}
+	return ""
 }
 
 // Correctable puts what was wrong on the page, if a person can put it right there,

@@ -26,6 +26,7 @@ type clientPage struct {
 	OldSecretUntil time.Time
 	Self, Secret   bool             // came by itself; has a secret that can be replaced
 	Change         bool             // the role may change it
+	Requests       bool             // the role may see how its requests went
 	Findings       []portti.Finding // of the doctor
 	Keep           string           // hours, as typed
 	Session        *rp.Session      // of a test
@@ -42,7 +43,7 @@ func (p *Pages) client(r *http.Request, v *visit) (*clientPage, portti.Registere
 		return nil, c, refused(err)
 	}
 	return &clientPage{why: whyOf(r), ID: c.Client.ID, Name: clientName(v.lang, c.Client), Registered: c.Client, Created: c.Created, Disabled: c.Disabled, OldSecretUntil: c.OldSecretUntil,
-		Self: c.SelfRegistered, Secret: slices.Contains(secretMethods, c.Client.AuthMethod), Change: v.may("clients.change")}, c, nil
+		Self: c.SelfRegistered, Secret: slices.Contains(secretMethods, c.Client.AuthMethod), Change: v.may("clients.change"), Requests: v.may("refusals.see")}, c, nil
 }
 
 var secretMethods = []string{"", "client_secret_basic", "client_secret_post"}
@@ -183,17 +184,19 @@ func (p *Pages) beginTest(w http.ResponseWriter, r *http.Request, v *visit) erro
 	return nil
 }
 
-// refusalPage is a refused request of a service, and the form that asks for one.
+// refusalPage is a refused request of a service, or how one went that was in order,
+// and the form that asks for one.
 type refusalPage struct {
 	web.Page
 	Asked   string
 	Refusal *portti.Refusal
 	When    string // in UTC, for comparing with logs
+	Course  *portti.Course
 }
 
 const refusalsPath = "/refusals"
 
-// refusal looks a refused request up by its reference.
+// refusal looks a request up by its reference.
 func (p *Pages) refusal(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := v.need("refusals.see"); err != nil {
 		return err
@@ -203,6 +206,13 @@ func (p *Pages) refusal(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return p.show(w, r, http.StatusOK, "refusal", page)
 	}
 	f, err := p.api.Refusal(r.Context(), v.token, page.Asked)
+	if portti.Code(err) == "refusal_unknown" {
+		var c portti.Course
+		if c, err = p.api.Course(r.Context(), v.token, page.Asked); err == nil {
+			page.Course = &c
+			return p.show(w, r, http.StatusOK, "refusal", page)
+		}
+	}
 	if err != nil {
 		err = refused(err)
 		if unknown, ok := fault.Of(err); ok && unknown.Kind == fault.NotFound {

@@ -202,6 +202,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"POST " + newClientPath:       p.createClient,
 		"GET /clients/{id}":           p.about("client"),
 		"GET /clients/{id}/doctor":    p.examine,
+		"GET /clients/{id}/requests":  p.courses,
 		"GET /clients/{id}/edit":      p.editClient,
 		"POST /clients/{id}/edit":     p.changeClient,
 		"GET /clients/{id}/document":  p.document,

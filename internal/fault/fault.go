@@ -34,6 +34,7 @@ type Fault struct {
 	Field      string            // the form field or setting that is wrong, "" when none is
 	Args       map[string]string // values for the catalogue text's placeholders
 	RetryAfter time.Duration     // for Throttled and Unavailable, 0 when unknown
+	Reference  string            // of the request to another program of ours that was refused: it is what user support can look up; "" mostly
 }
 
 // New makes a fault. The message is for people and must hold no secret.

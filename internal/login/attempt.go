@@ -246,12 +246,11 @@ func (s *Service) Card(ctx context.Context, d Demand, code string) (Flow, card.H
 	if !p.Permits(identity.MethodCard) {
 		event = CardProvedBarred
 	}
-	g, ok := f.after(event)
-	if !ok {
-		return Flow{}, card.Holder{}, errStep
-	}
 	trace.About(ctx, string(p.User.ID), true)
-	stepped(ctx, g, event, p)
+	g, err := step(ctx, f, event, p)
+	if err != nil {
+		return Flow{}, card.Holder{}, err
+	}
 	g.User, g.Username, g.Epoch = p.User.ID, p.User.Username, p.User.Epoch
 	g.Method, g.Link, g.AuthTime, g.Attempt = identity.MethodCard, p.Card.ID, o.Result.At, ""
 	if event == CardProvedBarred {

@@ -139,11 +139,10 @@ func (s *Service) Password(ctx context.Context, d Demand, username, pw string) (
 	}
 	now := s.Now()
 	event := passwordEvent(p, d, now)
-	g, ok := f.after(event)
-	if !ok {
-		return Flow{}, errStep
+	g, err := step(ctx, f, event, p)
+	if err != nil {
+		return Flow{}, err
 	}
-	stepped(ctx, g, event, p)
 	g.User, g.Username, g.Epoch, g.AuthTime, g.Codes = p.User.ID, username, p.User.Epoch, now.UTC(), 0
 	if p.Password.Temporary {
 		g.Hash = digest(p.Password.Hash)
@@ -195,11 +194,10 @@ func (s *Service) Code(ctx context.Context, d Demand, code string) (Flow, error)
 	if !p.Permits(kind) {
 		event = CodeProvedBarred
 	}
-	g, ok := f.after(event)
-	if !ok {
-		return Flow{}, errStep
+	g, err := step(ctx, f, event, p)
+	if err != nil {
+		return Flow{}, err
 	}
-	stepped(ctx, g, event, p)
 	g.Method, g.Link, g.AuthTime = kind, p.Authenticator.ID, s.Now().UTC()
 	if event == CodeProvedBarred {
 		g.Notice = "method_not_permitted_by_employer"
@@ -252,10 +250,8 @@ func (s *Service) wrongCode(ctx context.Context, d Demand, raw []byte, f Flow, c
 	g := f
 	g.Codes++
 	if g.Codes >= mostCodes {
-		g, _ = f.after(StartOver)
-		g.Problem = "too_many_codes"
 		trace.Note(ctx, trace.Refused, "otp_too_many")
-		return s.save(ctx, d, raw, g)
+		return s.startOver(ctx, d, raw, f, "too_many_codes")
 	}
 	if saved, err := s.save(ctx, d, raw, g); err != nil || saved.Step != f.Step {
 		return saved, err
@@ -289,11 +285,10 @@ func (s *Service) ChangePassword(ctx context.Context, d Demand, pw, repeat strin
 		}
 		return f, err
 	}
-	g, ok := f.after(PasswordChanged)
-	if !ok {
-		return Flow{}, errStep
+	g, err := step(ctx, f, PasswordChanged, p)
+	if err != nil {
+		return Flow{}, err
 	}
-	stepped(ctx, g, PasswordChanged, p)
 	g.Epoch, g.Hash = p.User.Epoch, ""
 	return s.save(ctx, d, raw, g)
 }
@@ -304,11 +299,20 @@ func (s *Service) StartOver(ctx context.Context, d Demand) (Flow, error) {
 	if err != nil {
 		return Flow{}, err
 	}
-	g, ok := f.after(StartOver)
-	if !ok {
+	if f.Step == Finished {
 		return f, nil
 	}
 	trace.Restart(ctx)
+	return s.startOver(ctx, d, raw, f, "")
+}
+
+// startOver leads a flow back to its first page, which says why.
+func (s *Service) startOver(ctx context.Context, d Demand, raw []byte, f Flow, problem string) (Flow, error) {
+	g, err := step(ctx, f, StartOver, identity.Person{})
+	if err != nil {
+		return Flow{}, err
+	}
+	g.Problem = problem
 	return s.save(ctx, d, raw, g)
 }
 
@@ -339,12 +343,11 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 	if err != nil {
 		return Ending{}, err
 	}
-	g, ok := f.after(SessionStarted)
-	if !ok {
-		return Ending{}, errStep
+	f.Level = string(n.Level)
+	g, err := step(ctx, f, SessionStarted, p)
+	if err != nil {
+		return Ending{}, err
 	}
-	g.Level = string(n.Level)
-	trace.Note(ctx, trace.Started, string(n.Level), "method", string(n.Method))
 	value, err := g.encode(ctx)
 	if err != nil {
 		return Ending{}, err
@@ -441,10 +444,8 @@ func (s *Service) over(ctx context.Context, d Demand, raw []byte, f Flow, cause 
 	if !fault.Is(cause, fault.Unauthenticated) {
 		return f, cause
 	}
-	g, _ := f.after(StartOver)
-	g.Problem = "session_expired"
 	trace.Note(ctx, trace.Refused, "account_changed")
-	return s.save(ctx, d, raw, g)
+	return s.startOver(ctx, d, raw, f, "session_expired")
 }
 
 func key(tx string) string { return ephemeral.Key("flow", tx) }

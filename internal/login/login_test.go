@@ -29,7 +29,7 @@ import (
 
 // bench is a sign-in over real stores, with a clock that the test moves.
 type bench struct {
-	t *testing.T
+	t testing.TB
 	*Service
 	mu    sync.Mutex
 	clock time.Time
@@ -50,7 +50,7 @@ func each(t *testing.T, f func(b *bench)) {
 	}
 }
 
-func newBench(t *testing.T, s *store.Store, e ephemeral.Store) *bench {
+func newBench(t testing.TB, s *store.Store, e ephemeral.Store) *bench {
 	t.Helper()
 	b := &bench{t: t, clock: time.Now().Truncate(time.Second), keys: map[identity.UserID][]byte{}}
 	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Parallel: 2, Threads: 1, Wait: 20 * time.Second})
@@ -80,7 +80,7 @@ func newBench(t *testing.T, s *store.Store, e ephemeral.Store) *bench {
 	return b
 }
 
-func must[T any](t *testing.T) func(v T, err error) T {
+func must[T any](t testing.TB) func(v T, err error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -174,7 +174,7 @@ func (b *bench) present(address string, r card.Result) string {
 }
 
 // ticketOf takes the address of an attempt apart: the ticket, and the place's name.
-func ticketOf(t *testing.T, address string) (ticket, name string) {
+func ticketOf(t testing.TB, address string) (ticket, name string) {
 	t.Helper()
 	u := must[*url.URL](t)(url.Parse(address))
 	return strings.TrimPrefix(u.Path, "/attempt/"), u.Hostname()
@@ -730,7 +730,7 @@ func TestOneSeenCardIsConfirmedOnce(t *testing.T) {
 }
 
 // keyOf reads a key as a person types it into a device.
-func keyOf(t *testing.T, groups string) []byte {
+func keyOf(t testing.TB, groups string) []byte {
 	t.Helper()
 	return must[[]byte](t)(base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(groups, " ", "")))
 }

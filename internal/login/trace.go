@@ -17,6 +17,22 @@ func (f Flow) encode(ctx context.Context) ([]byte, error) {
 	return json.Marshal(f)
 }
 
+// step takes the way that an event opens from where a sign-in stands, and notes it;
+// errStep where the table has none. Nothing else moves a flow, so that no step is
+// missing from its trace.
+func step(ctx context.Context, f Flow, e Event, p identity.Person) (Flow, error) {
+	g, ok := f.after(e)
+	if !ok {
+		return f, errStep
+	}
+	if e == SessionStarted {
+		trace.Note(ctx, trace.Started, g.Level, "method", string(methods[g.Method]))
+	} else {
+		stepped(ctx, g, e, p)
+	}
+	return g, nil
+}
+
 // stepped notes a step that was taken: to where, because of what, and what the person
 // and the employer left to choose from.
 func stepped(ctx context.Context, f Flow, e Event, p identity.Person) {

@@ -195,13 +195,13 @@ func answerTo(client Client, form url.Values) (target, *Problem) {
 // client, but for Problems.
 func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client Client, q pending) error {
 	ctx := r.Context()
-	s, person, err := p.whoIsHere(ctx, r)
+	s, person, gone, err := p.visitor(ctx, r)
 	if err != nil {
 		return err
 	}
 	wants := p.demand(q, client, false)
 	p.noteDemand(ctx, q, client, wants)
-	noteSession(ctx, s)
+	p.noteSession(ctx, s, gone)
 	d, err := p.decide(ctx, wants, q, client, s, person, nil)
 	if err != nil {
 		return err
@@ -229,22 +229,35 @@ func (p *Provider) authorizeFor(w http.ResponseWriter, r *http.Request, client C
 
 // whoIsHere returns the browser's session with its person, or nil.
 func (p *Provider) whoIsHere(ctx context.Context, r *http.Request) (*session.Session, identity.Person, error) {
+	s, person, _, err := p.visitor(ctx, r)
+	return s, person, err
+}
+
+// gone is why a browser has no session: it brought none, or one that is over
+// (logged out, unused, too old), or one that was ended with a change to the account.
+type gone struct {
+	how  string // none, over, ended
+	user string // whose it was, if that is known
+}
+
+// visitor is whoIsHere, and says why there is nobody.
+func (p *Provider) visitor(ctx context.Context, r *http.Request) (*session.Session, identity.Person, gone, error) {
 	secret := p.SessionSecret(r)
 	if secret == "" {
-		return nil, identity.Person{}, nil
+		return nil, identity.Person{}, gone{how: "none"}, nil
 	}
 	s, err := p.Sessions.Find(ctx, secret)
 	if fault.Is(err, fault.Unauthenticated) {
-		return nil, identity.Person{}, nil
+		return nil, identity.Person{}, gone{how: "over"}, nil
 	}
 	if err != nil {
-		return nil, identity.Person{}, err
+		return nil, identity.Person{}, gone{}, err
 	}
 	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
 	if fault.Is(err, fault.Unauthenticated) {
-		return nil, identity.Person{}, nil
+		return nil, identity.Person{}, gone{"ended", s.User}, nil
 	}
-	return &s, person, err
+	return &s, person, gone{}, err
 }
 
 // known is every parameter that means something to us, once each; resource may

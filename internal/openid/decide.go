@@ -53,6 +53,7 @@ type demand struct {
 type decision struct {
 	Verdict verdict
 	Reason  string // why not issueCode, one of the Reason words; "" for issueCode
+	By      string // what of the demand decided: prompt, max_age, level or methods; "" for nothing of it
 	Error   Error  // of tellClient
 }
 
@@ -64,7 +65,7 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 	case s == nil:
 		return d.ask(ReasonNoSession)
 	case d.Again && !d.fresh(s):
-		return d.ask(ReasonAgain)
+		return d.ask(ReasonAgain).by("prompt")
 	case d.User != "" && d.User != s.User:
 		// OpenID Connect Core §3.1.2.2: whoever is signed in is not whom the
 		// client means, and only the client can say what should happen now.
@@ -81,13 +82,15 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 	case have == passwordOnly && !d.Enrol:
 		return d.ask(ReasonEnrolOnly)
 	case d.MaxAge >= 0 && !d.fresh(s) && (d.MaxAge == 0 || now.Sub(s.AuthTime) > d.MaxAge):
-		return d.ask(ReasonAgain)
+		return d.ask(ReasonAgain).by("max_age")
 	case have == passwordOnly: // neither level nor method is asked of it
 	case d.Silent && d.Need == certificate && have < d.Need && !p.Permits(identity.MethodCard):
 		// A page could not help this person either.
 		return decision{Verdict: tellClient, Reason: ReasonByEmployer, Error: Unmet}
-	case have < d.Need, d.Methods != 0 && !d.Methods.Has(methodOf(s.Method)):
-		return d.ask(ReasonStepUp)
+	case have < d.Need:
+		return d.ask(ReasonStepUp).by("level")
+	case d.Methods != 0 && !d.Methods.Has(methodOf(s.Method)):
+		return d.ask(ReasonStepUp).by("methods")
 	case !p.Permits(methodOf(s.Method)):
 		return d.ask(ReasonByEmployer)
 	}
@@ -95,6 +98,11 @@ func decide(d demand, s *session.Session, p identity.Person, now time.Time) deci
 		return d.ask(ReasonConsent)
 	}
 	return decision{Verdict: issueCode}
+}
+
+func (d decision) by(part string) decision {
+	d.By = part
+	return d
 }
 
 // fresh tells whether the proof was given for this very request. Seconds, as

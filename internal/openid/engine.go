@@ -156,6 +156,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		p.refuseCaller(w, r, err)
 		return
 	}
+	ctx, notes := p.Traces.Begin(ctx)
 	var answer recorder
 	p.engine.ServeHTTP(&answer, r.WithContext(context.WithValue(ctx, askingKey{}, &a)))
 	if answer.status < http.StatusBadRequest {
@@ -163,6 +164,10 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(answer.status)
 		_, _ = w.Write(answer.body.Bytes())
 		return
+	}
+	reference := p.referenceOf(r)
+	if p.Traces.Keep(ctx, notes, reference, netip.Addr{}) && reference != "" { // the service's address says nothing of the person
+		w.Header().Set("Link", "<"+p.refusalPage(reference)+`>; rel="help"`)
 	}
 	writeTokenError(w, answer.status, answer.error())
 }

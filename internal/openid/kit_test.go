@@ -48,8 +48,9 @@ type kit struct {
 	problems  atomic.Pointer[openid.Problem]
 	secrets   map[string]string // of clients
 
-	mu   sync.Mutex
-	next session.Session // whom the sign-in page signs in
+	mu      sync.Mutex
+	next    session.Session // whom the sign-in page signs in
+	started []string        // sessions that it has started
 }
 
 const callback = "https://rp.example/cb"
@@ -217,6 +218,9 @@ func (k *kit) signIn(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, startErr.Error(), http.StatusInternalServerError)
 			return
 		}
+		k.mu.Lock()
+		k.started = append(k.started, s.ID)
+		k.mu.Unlock()
 		http.SetCookie(w, &http.Cookie{Name: "sid", Value: secret, Path: "/", HttpOnly: true})
 		err = k.p.Complete(w, r, q.ID, s)
 	}

@@ -87,6 +87,9 @@ func (p *Provider) aliasOf(path string) (alias string, is bool) {
 			return p.MTLS.URL + path, p.MTLS.URL != ""
 		}
 	}
+	if path == p.base+DoctorPath { // of ours alone: no metadata names it
+		return p.MTLS.URL + path, p.MTLS.URL != ""
+	}
 	return "", false
 }
 

@@ -227,7 +227,7 @@ type Store interface {
 	// Rotate exchanges the refresh token of a grant for the next one, with a new
 	// access token, under Issue's conditions and if OldHash is the grant's
 	// current one. fault.Denied as above, and then the grant beside it; fault.Gone "grant_revoked",
-	// "grant_expired"; fault.Conflict "refresh_reused" when the grant's current
+	// with the grant where a change to the account has ended it, "grant_expired"; fault.Conflict "refresh_reused" when the grant's current
 	// token is another one: the grant is then revoked by this very call;
 	// fault.NotFound "grant_not_found"; fault.Denied "other_client" when the
 	// grant is another client's and "other_key" when its refresh token is bound to

@@ -45,7 +45,7 @@ const (
 	DevicePath     = "/device_authorization" // RFC 8628 §3.1
 	VerifyPath     = "/device"               // its page (§3.3), served by package signin
 	RegisterPath   = "/register"             // RFC 7591
-	DoctorPath     = "/doctor"               // the operators' page of a refused request, served by package signin
+	DoctorPath     = "/doctor"               // why a request went as it did: by POST for its client, otherwise the operators' page, served by package signin
 	ConfigPath     = "/.well-known/openid-configuration"
 	ServerPath     = "/.well-known/oauth-authorization-server" // RFC 8414 §3.1: before the issuer's path
 )
@@ -280,6 +280,7 @@ func (p *Provider) Register(mux *http.ServeMux) {
 	mux.HandleFunc(p.base+IntrospectPath, p.introspect)
 	mux.HandleFunc(p.base+RevokePath, p.revoke)
 	mux.HandleFunc(p.base+DevicePath, p.authorizeDevice)
+	mux.HandleFunc("POST "+p.base+DoctorPath, p.explain)
 	if p.SelfRegistration != NoSelfRegistration {
 		mux.HandleFunc(p.base+RegisterPath, p.register)
 		mux.HandleFunc(p.base+RegisterPath+"/{client}", p.manage)

@@ -132,7 +132,11 @@ func (p *Provider) answerError(w http.ResponseWriter, r *http.Request, to target
 		p.Log.ErrorContext(r.Context(), "authorization failed", "client", client, "error", err)
 	}
 	params := url.Values{"error": {e.Code}, "error_description": {e.Description}}
-	if reference := p.blame(r, p.known(r.Context(), client), err); reference != "" {
+	reference := p.blame(r, p.known(r.Context(), client), err)
+	if reference == "" {
+		reference = p.referenceOf(r) // of its trace: nothing was wrong with the request
+	}
+	if reference != "" {
 		params.Set("error_uri", p.refusalPage(reference))
 	}
 	p.answer(w, r, to, params)

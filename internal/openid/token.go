@@ -158,7 +158,7 @@ func (p *Provider) mint(ctx context.Context, a asking, g Grant) (*tokens, error)
 	// Issue is the last word on the person: epoch, account and what the employer
 	// permits are read in the transaction that stores the grant (S5, S36).
 	if err := p.Store.Issue(ctx, g, access); err != nil {
-		p.noteRenewal(ctx, client.ID, g, err)
+		noteRenewal(ctx, client.ID, g, err)
 		return nil, denied(err, errCode)
 	}
 	if err := p.stands(ctx, client, g, errCode); err != nil {
@@ -348,7 +348,7 @@ func (p *Provider) rotate(ctx context.Context, r Rotation, t AccessToken, now ti
 	if err == nil {
 		return g, nil
 	}
-	p.noteRenewal(ctx, r.Client, g, err)
+	noteRenewal(ctx, r.Client, g, err)
 	if fault.Code(err) != "refresh_reused" {
 		return Grant{}, denied(err, errRefresh)
 	}

@@ -3,10 +3,10 @@ package openid
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -27,9 +27,15 @@ func (p *Provider) noteDemand(ctx context.Context, q pending, c Client, d demand
 	case d.Need == passwordCode:
 		code = "pwd_otp"
 	}
-	if code == "card" || code == "pwd_otp" {
-		from = "client"
-		if minimum, _ := p.ACR.strength(c.MinimumACR); minimum < d.Need {
+	if minimum, _ := p.ACR.strength(c.MinimumACR); code == "card" || code == "pwd_otp" {
+		switch {
+		case d.Need == worthless:
+			from = "methods" // of the registration
+		case minimum >= d.Need:
+			from = "client"
+		case p.ACR.demanded("", q.ACRMust) >= d.Need:
+			from = "claims"
+		default:
 			from = "request"
 		}
 	}
@@ -53,14 +59,17 @@ func (p *Provider) noteDemand(ctx context.Context, q pending, c Client, d demand
 	trace.Note(ctx, trace.Asked, code, details...)
 }
 
-// noteSession notes what the browser's session has proved; nil is nobody.
-func noteSession(ctx context.Context, s *session.Session) {
+// noteSession notes what the browser's session has proved, and how long ago; nil is
+// nobody.
+func (p *Provider) noteSession(ctx context.Context, s *session.Session, g gone) {
 	if s == nil {
-		trace.Note(ctx, trace.Had, "none")
+		trace.About(ctx, g.user, true)
+		trace.Note(ctx, trace.Had, g.how)
 		return
 	}
 	trace.About(ctx, s.User, true)
-	trace.Note(ctx, trace.Had, string(s.Level), "method", string(s.Method))
+	age := max(p.Now().Sub(s.AuthTime), 0)
+	trace.Note(ctx, trace.Had, string(s.Level), "method", string(s.Method), "age", strconv.FormatInt(int64(age/time.Second), 10))
 }
 
 func noteDecision(ctx context.Context, d decision) {
@@ -73,22 +82,23 @@ func noteDecision(ctx context.Context, d decision) {
 	case d.Reason == ReasonStepUp:
 		verdict = "step_up"
 	}
-	trace.Note(ctx, trace.Decided, code, "verdict", verdict, "error", d.Error.Code)
+	trace.Note(ctx, trace.Decided, code, "verdict", verdict, "error", d.Error.Code, "by", d.By)
 }
 
-// noteRenewal keeps that a service was refused tokens because of the person or the
+// noteRenewal notes that a service was refused tokens because of the person or the
 // employer (S5, S36), which the person finds out by being asked again. Other refusals
 // are the service's own affair.
-func (p *Provider) noteRenewal(ctx context.Context, client string, g Grant, err error) {
+func noteRenewal(ctx context.Context, client string, g Grant, err error) {
 	code := fault.Code(err)
-	if g.User == "" || !slices.Contains([]string{"method_not_permitted_by_employer", "account_disabled"}, code) {
+	if code == "grant_revoked" && g.User != "" {
+		code = "session_ended" // with a change to the account: of other revocations the store gives no grant
+	}
+	if g.User == "" || !slices.Contains([]string{"method_not_permitted_by_employer", "account_disabled", "session_ended"}, code) {
 		return
 	}
-	ctx, notes := p.Traces.Begin(ctx)
 	trace.In(ctx, "", client)
 	trace.About(ctx, g.User, true)
 	trace.Note(ctx, trace.Renewal, code, "method", string(g.Method))
-	p.Traces.Keep(ctx, notes, "", netip.Addr{}) // the service's address says nothing of the person
 }
 
 // levelOf is a strength under a name that no alias changes.

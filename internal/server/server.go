@@ -217,6 +217,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Checkups: s.Provider, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON, HandleLarge: s.Site.HandleLargeJSON}
 	resources.Letters, resources.Keys, resources.Texts = d.Store, s.ring, s.Site.Texts()
+	resources.Traces, resources.Reference = s.traces, web.Reference
 	resources.CardTrust = api.CardTrust{Trust: d.Trust, State: d.TrustState, Lists: d.Store.Shelf().Shelved, Strangers: d.Store}
 	s.metrics = s.newMetrics()
 	if d.Carrier != nil || d.Gateway != nil {

@@ -11,13 +11,14 @@ import (
 	"github.com/portti-id/portti/internal/web"
 )
 
-// doctorPage is a refused request for an operator's eyes, and the form that asks
-// for its reference.
+// doctorPage is a refused request for an operator's eyes, or how one went that was
+// in order, and the form that asks for its reference.
 type doctorPage struct {
 	web.Page
 	Asked   string // the reference that was asked for
 	Refusal *openid.Refusal
 	When    string // in UTC, for comparing with logs
+	Course  *openid.Course
 }
 
 // doctorDoorPage is what everybody else sees who is not signed in.
@@ -26,7 +27,7 @@ type doctorDoorPage struct {
 	SignIn string // a link
 }
 
-// doctor serves the form and, under a reference, what is known of a refused
+// doctor serves the form and, under a reference, what is known of a service's
 // request. Whoever is signed in and no operator learns not even that it is there.
 func (p *Pages) doctor(w http.ResponseWriter, r *http.Request) error {
 	reference := r.PathValue("reference")
@@ -52,6 +53,13 @@ func (p *Pages) doctor(w http.ResponseWriter, r *http.Request) error {
 		return p.Site.Render(w, r, http.StatusOK, "signin/doctor", page)
 	}
 	f, err := p.Provider.Refusal(r.Context(), reference)
+	if fault.Is(err, fault.NotFound) {
+		var c openid.Course
+		if c, err = p.Provider.Course(r.Context(), reference); err == nil {
+			page.Course = &c
+			return p.Site.Render(w, r, http.StatusOK, "signin/doctor", page)
+		}
+	}
 	if unknown, ok := fault.Of(err); ok && unknown.Kind == fault.NotFound {
 		page.Wrong(unknown.In("reference"))
 		return p.Site.Render(w, r, http.StatusNotFound, "signin/doctor", page)

@@ -20,7 +20,7 @@ import (
 )
 
 // token is what differs from page to page: the forms' tokens, and the reference.
-var token = regexp.MustCompile(`name="csrf" value="[^"]*"|<p id="reference">[^<]*</p>`)
+var token = regexp.MustCompile(`name="csrf" value="[^"]*"|<p id="support-reference">[^<]*</p>`)
 
 func sorted(h http.Header) []string {
 	var lines []string

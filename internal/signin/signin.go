@@ -93,6 +93,8 @@ type Provider interface {
 	// refused request.
 	Operator(r *http.Request) error
 	Refusal(ctx context.Context, reference string) (openid.Refusal, error)
+	// Course tells how a request went.
+	Course(ctx context.Context, reference string) (openid.Course, error)
 	// ParseLogout and FinishLogout are RP-initiated logout.
 	ParseLogout(r *http.Request) (openid.Logout, error)
 	FinishLogout(ctx context.Context, l openid.Logout, s *session.Session) (openid.Farewell, error)

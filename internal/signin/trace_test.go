@@ -23,7 +23,7 @@ import (
 	"github.com/portti-id/portti/templates"
 )
 
-var referenceOnPage = regexp.MustCompile(`<p id="reference">[^<]*\b([A-Z2-7]{8})\b[^<]*</p>`)
+var referenceOnPage = regexp.MustCompile(`<p id="support-reference">[^<]*\b([A-Z2-7]{8})\b[^<]*</p>`)
 
 // reference is what a person would read out from a page that tells of a failure.
 func (s *shown) reference() string {
@@ -301,7 +301,7 @@ func TestEveryFailureSaysWhoHelps(t *testing.T) {
 		n++
 		for _, lang := range templates.Languages {
 			body := failing(t, site, lang, fault.New(fault.Denied, code, "In English."))
-			for _, want := range []string{texts.Text(lang, "support.steps"), texts.Text(lang, "error.fresh"), `href="tel:020343433"`, `id="reference"`} {
+			for _, want := range []string{texts.Text(lang, "support.steps"), texts.Text(lang, "error.fresh"), `href="tel:020343433"`, `id="support-reference"`} {
 				if !strings.Contains(body, want) {
 					t.Errorf("%s in %s does not say %q", code, lang, want)
 				}

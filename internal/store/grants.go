@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -238,11 +239,23 @@ func whyNotRotated(db *gorm.DB, r openid.Rotation, now time.Time) (openid.Grant,
 	case row.RefreshBinding != "" && row.RefreshBinding != string(r.Binding):
 		return none, errOtherKey
 	case !row.Revoked.t.IsZero():
-		return none, errRevoked
+		if ended, err := endedByChange(db, row.grant()); err != nil || !ended {
+			return none, cmp.Or(err, error(errRevoked))
+		}
+		return row.grant(), errRevoked
 	case !row.Expires.t.After(now):
 		return none, errExpired
 	}
 	return row.grant(), whyRefused(db, row.grant(), now)
+}
+
+// endedByChange tells whether a grant ended with a change to its account, and not by
+// a logout or a revocation alone.
+func endedByChange(db *gorm.DB, g openid.Grant) (bool, error) {
+	var n int64
+	err := db.Raw("select count(*) from users u where u.id = @user and u.epoch <> @epoch and coalesce(u.kept_session, '') <> coalesce(@session, '')",
+		args{"user": g.User, "epoch": g.Epoch, "session": optional(g.Session)}).Find(&n).Error
+	return n > 0, err
 }
 
 // IssueClient stores a client's own grant with its token (openid.Store).

@@ -20,6 +20,7 @@ type traceRow struct {
 	Client    string
 	Network   string
 	Entries   doc[[]trace.Entry]
+	SignIn    bool
 }
 
 func (traceRow) TableName() string { return "traces" }
@@ -38,7 +39,7 @@ func (s *Store) AddTraces(ctx context.Context, legs []trace.Leg) error {
 	}
 	rows := make([]traceRow, len(legs))
 	for i, l := range legs {
-		rows[i] = traceRow{l.Trace, l.Reference, at(l.At), at(l.Expires), l.User, l.Proved, l.Client, l.Network, doc[[]trace.Entry]{l.Entries}}
+		rows[i] = traceRow{l.Trace, l.Reference, at(l.At), at(l.Expires), l.User, l.Proved, l.Client, l.Network, doc[[]trace.Entry]{l.Entries}, l.SignIn()}
 	}
 	return s.tell(ctx, "keep traces", func(db *gorm.DB) error { return db.Create(&rows).Error })
 }
@@ -76,9 +77,22 @@ func (s *Store) TracesOf(ctx context.Context, user string, before, now time.Time
 	var rows []traceRow
 	err := s.ask(ctx, "list traces", func(db *gorm.DB) error {
 		return db.Raw(selectTraces+`where trace in (
-				select trace from traces where user_id = @user and user_id <> '' and expires > @now group by trace `+older+`order by max(at) desc limit @n)
+				select trace from traces where user_id = @user and user_id <> '' and sign_in and expires > @now group by trace `+older+`order by max(at) desc limit @n)
 			and (user_id = @user or user_id = '') and expires > @now order by id`,
 			args{"user": user, "before": at(before), "now": at(now), "n": n}).Find(&rows).Error
+	})
+	return legsOf(rows), err
+}
+
+// TracesFor lists sign-ins to a service (trace.Store).
+func (s *Store) TracesFor(ctx context.Context, client string, now time.Time, n int) ([]trace.Leg, error) {
+	if client == "" {
+		return nil, nil
+	}
+	var rows []traceRow
+	err := s.ask(ctx, "list traces of a client", func(db *gorm.DB) error {
+		return db.Raw(selectTraces+"where client = @client and client <> '' and sign_in and expires > @now order by at desc, id desc limit @n",
+			args{"client": client, "now": at(now), "n": n}).Find(&rows).Error
 	})
 	return legsOf(rows), err
 }

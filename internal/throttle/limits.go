@@ -123,11 +123,17 @@ var (
 	// sign-ins that go wrong: the first of many failures tell as much as all. The
 	// first is a person who tries everything twice, the last an agency's morning
 	// after a change of passwords. QuietTracesPerPerson is for sign-ins that nobody
-	// sees, where a session was enough.
-	TracesPerSignIn      = Limit{"trace-signin", 20, 15 * time.Minute}
-	TracesPerPerson      = Limit{"trace-person", 100, time.Hour}
-	TracesPerAddress     = Limit{"trace-address", 300, 15 * time.Minute}
-	QuietTracesPerPerson = Limit{"trace-quiet", 100, 24 * time.Hour}
+	// sees, where a session was enough; WaitingTracesPerClient for those that have only
+	// begun: what the makers of a service try out, and little of a morning's rush.
+	TracesPerSignIn        = Limit{"trace-signin", 20, 15 * time.Minute}
+	TracesPerPerson        = Limit{"trace-person", 100, time.Hour}
+	TracesPerAddress       = Limit{"trace-address", 300, 15 * time.Minute}
+	QuietTracesPerPerson   = Limit{"trace-quiet", 100, 24 * time.Hour}
+	WaitingTracesPerClient = Limit{"trace-waiting", 20, 5 * time.Minute}
+
+	// CoursesPerClient is how often a service may ask why its requests went as they
+	// did: a page that asks every few seconds.
+	CoursesPerClient = Limit{"course-client", 300, 15 * time.Minute}
 
 	// TraceLookups is a help desk's busiest quarter of an hour. A reference has 40
 	// bits: whoever guessed as fast would meet one of a million in three months, and

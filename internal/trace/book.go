@@ -22,6 +22,10 @@ const (
 	// twenty of them a day for each sign-in.
 	quietKept = 2 * 24 * time.Hour
 
+	// waitingKept is how long a request is kept that led to a sign-in, for the makers of
+	// its service, who look while they try.
+	waitingKept = 24 * time.Hour
+
 	queued      = 1024            // legs that wait for the database; those above it are lost, and counted in the log
 	batch       = 100             // rows a statement
 	patience    = 5 * time.Second // of one statement
@@ -55,32 +59,36 @@ func (b *Book) Begin(ctx context.Context) (context.Context, *Notes) {
 	return With(ctx, n), n
 }
 
-// Keep keeps what a request has gathered, if it is worth it, under the request's
-// reference.
-func (b *Book) Keep(ctx context.Context, n *Notes, reference string, from netip.Addr) {
+// Keep keeps what a request has gathered under the request's reference; false when
+// nothing happened that is worth it.
+func (b *Book) Keep(ctx context.Context, n *Notes, reference string, from netip.Addr) bool {
 	if b == nil || n == nil {
-		return
+		return false
 	}
 	leg, worth := n.leg()
 	if !worth {
-		return
+		return false
 	}
 	leg.Trace = cmp.Or(leg.Trace, ID(rand.Text()))
 	leg.Reference, leg.At, leg.Network = reference, b.Now().UTC().Truncate(time.Microsecond), Network(from)
 	leg.Expires = leg.At.Add(Kept)
-	if quiet(leg) {
+	switch {
+	case leg.waits():
+		leg.Expires = leg.At.Add(waitingKept)
+	case quiet(leg):
 		leg.Expires = leg.At.Add(quietKept)
 	}
 	q := b.queue.Load()
 	if q == nil { // nobody would take it from the queue
 		b.write(context.WithoutCancel(ctx), []kept{{leg, from}})
-		return
+		return true
 	}
 	select {
 	case *q <- kept{leg, from}:
 	default:
 		b.lose(1, "more than the database takes")
 	}
+	return true
 }
 
 // quiet tells whether a leg is a session's that was enough, with nothing shown.
@@ -151,6 +159,8 @@ func (b *Book) room(ctx context.Context, k kept) bool {
 	var uses []throttle.Use
 	add := func(l throttle.Limit, subject string) { uses = append(uses, throttle.Use{Limit: l, Subject: subject}) }
 	switch l := k.leg; {
+	case l.waits():
+		add(throttle.WaitingTracesPerClient, l.Client)
 	case l.Proved && quiet(l):
 		add(throttle.QuietTracesPerPerson, l.User)
 	case l.Proved && l.finished():

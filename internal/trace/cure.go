@@ -26,7 +26,7 @@ var owners = map[Owner][]string{
 }
 
 // fine are the entries that tell of nothing wrong.
-var fine = []What{Asked, Had, Decided, Stepped, Started, Issued}
+var fine = []What{Asked, Had, Decided, Stepped, Started, Issued, Called}
 
 // Owner is who can do something about an entry.
 func (e Entry) Owner() Owner {

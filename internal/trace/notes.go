@@ -132,11 +132,17 @@ var ends = []What{Refused, Card, Shown, Started, Issued, Renewal, Failed}
 func (n *Notes) leg() (Leg, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !slices.ContainsFunc(n.fresh, func(e Entry) bool { return slices.Contains(ends, e.What) || e.refusal() }) {
+	if !slices.ContainsFunc(n.fresh, func(e Entry) bool { return e.tells() || e.What == Asked }) {
 		return Leg{}, false
+	}
+	if n.user == "" && slices.ContainsFunc(n.fresh, func(e Entry) bool { return e.What == Called }) {
+		return Leg{}, false // a stranger's: there is nobody who could ask
 	}
 	return Leg{Trace: n.id, User: n.user, Proved: n.proved, Client: n.client, Entries: bounded(merge(n.before, n.fresh))}, true
 }
+
+// tells tells whether somebody was told something: the person, or the service.
+func (e Entry) tells() bool { return slices.Contains(ends, e.What) || e.refusal() }
 
 // refusal tells whether a decision was to tell the service no.
 func (e Entry) refusal() bool { return e.What == Decided && e.Details["verdict"] == "refuse" }

@@ -7,11 +7,14 @@
 //	notes.go   Notes: what one request gathers, carried by its context
 //	book.go    Book: what is kept of it, how long, and how much of strangers
 //	cure.go    who can do something about it
+//	protocol.go  what the makers of a service may read of it, in terms of the protocol
 //
 // A sign-in takes several requests, and its entries go with it in the ephemeral
 // store. A request that fails, and the one that finishes, leaves a Leg in SQL: one
-// row with all that led there, under the reference that its page shows. The legs
-// of a sign-in together are its Trace.
+// row with all that led there, under the reference that its page shows; so do, for
+// a day, the latest requests of a service that led to a sign-in. The legs of a
+// sign-in together are its Trace. A call of an app that was refused is a trace of
+// its own, under the reference that the app's page shows.
 //
 //	request ─▶ With ─▶ Note, Note … ─▶ Book.Keep ─▶ queue ─▶ Store.AddTraces
 //	              ▲        │
@@ -39,9 +42,9 @@ import (
 type What string
 
 const (
-	Asked   What = "asked"   // what a service demands of a sign-in: code any, card, pwd_otp or enrol; details from, max_age, prompt, methods, person
-	Had     What = "had"     // what the browser's session has proved before: none, full, enrol; details method
-	Decided What = "decided" // whether that is enough: a Reason of package openid, or "issue"; details verdict
+	Asked   What = "asked"   // what a service demands of a sign-in: code any, card, pwd_otp or enrol; details from (client, claims, methods, request), max_age, prompt, methods, person
+	Had     What = "had"     // what the browser's session has proved before: none, over, ended (the account has changed), full, enrol; details method, age (seconds since the proof)
+	Decided What = "decided" // whether that is enough: a Reason of package openid, or "issue"; details verdict, error, by (prompt, max_age, level, methods)
 	Stepped What = "stepped" // a step of the sign-in: the Event of package login; details step, linked, permitted
 	Refused What = "refused" // what was wrong with what was typed or shown, as the trail has it
 	Card    What = "card"    // what became of a card attempt: a card.Verdict, or the fault that the card met; details check, mode
@@ -49,11 +52,12 @@ const (
 	Started What = "started" // a session: full or enrol; details method
 	Issued  What = "issued"  // the answer to the service; details acr, amr
 	Renewal What = "renewal" // a service was refused new tokens
+	Called  What = "called"  // an app asked the API for something: the operation
 	Failed  What = "failed"  // something of ours
 )
 
 // Whats is all of them, for the catalogues.
-var Whats = []What{Asked, Had, Decided, Stepped, Refused, Card, Shown, Started, Issued, Renewal, Failed}
+var Whats = []What{Asked, Had, Decided, Stepped, Refused, Card, Shown, Started, Issued, Renewal, Called, Failed}
 
 // Entry is one thing that happened.
 type Entry struct {
@@ -128,6 +132,15 @@ type Leg struct {
 	Entries   []Entry
 }
 
+// SignIn tells whether a leg is of a sign-in, and not of an app's call.
+func (l Leg) SignIn() bool {
+	return !slices.ContainsFunc(l.Entries, func(e Entry) bool { return e.What == Called })
+}
+
+// waits tells whether a leg is of a request that led to a sign-in, and nothing more:
+// no page has shown its reference.
+func (l Leg) waits() bool { return !slices.ContainsFunc(l.Entries, Entry.tells) }
+
 // ID names the trace of an authorization request that waits. The request's own ID is
 // part of an address that people have open: it is not kept.
 func ID(tx string) string {
@@ -138,6 +151,9 @@ func ID(tx string) string {
 // Network is an address without what tells one household from the next.
 func Network(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
+	if !a.IsValid() {
+		return ""
+	}
 	bits := 48
 	if a.Is4() {
 		bits = 24
@@ -147,6 +163,18 @@ func Network(a netip.Addr) string {
 		return ""
 	}
 	return p.Masked().String()
+}
+
+// Entries are those of the legs of one sign-in, whosever they are, in the order of
+// time.
+func Entries(legs []Leg, id string) []Entry {
+	var lists [][]Entry
+	for _, l := range legs {
+		if l.Trace == id {
+			lists = append(lists, l.Entries)
+		}
+	}
+	return merge(lists...)
 }
 
 // Trace is the legs of a sign-in together.
@@ -220,7 +248,7 @@ func join(legs []Leg, user string) (Trace, bool) {
 		}
 		t.ID, t.Until, t.Proved = l.Trace, l.At, t.Proved || l.Proved && l.User == user
 		t.Client, t.Network = cmp.Or(l.Client, t.Client), cmp.Or(l.Network, t.Network)
-		if l.Reference != "" {
+		if l.Reference != "" && !l.waits() {
 			t.References = append(t.References, l.Reference)
 		}
 		lists = append(lists, l.Entries)
@@ -236,9 +264,11 @@ type Store interface {
 	// Trace returns the legs of the sign-in in which a request had this reference, and
 	// the leg of that request; fault.NotFound "trace_not_found".
 	Trace(ctx context.Context, reference string, now time.Time) (legs []Leg, at Leg, err error)
-	// TracesOf returns the legs of up to n sign-ins about a person, those whose last leg
+	// TracesOf returns the legs, calls of apps left out, of up to n sign-ins about a person, those whose last leg
 	// is older than before; the zero time is no bound.
 	TracesOf(ctx context.Context, user string, before, now time.Time, n int) ([]Leg, error)
+	// TracesFor returns the latest n legs of sign-ins to a service, the newest first.
+	TracesFor(ctx context.Context, client string, now time.Time, n int) ([]Leg, error)
 }
 
 // ErrNone is the fault of a reference under which nothing is kept.

@@ -46,6 +46,8 @@ func (s *shelf) TracesOf(context.Context, string, time.Time, time.Time, int) ([]
 	return nil, nil
 }
 
+func (s *shelf) TracesFor(context.Context, string, time.Time, int) ([]Leg, error) { return nil, nil }
+
 func (s *shelf) kept() []Leg { s.mu.Lock(); defer s.mu.Unlock(); return slices.Clone(s.legs) }
 
 func newBook(t *testing.T) (*Book, *shelf) {
@@ -78,19 +80,29 @@ func TestNothingThatLooksTypedIsKept(t *testing.T) {
 	}
 }
 
-// A request that went well on its way leaves nothing; its notes go with the sign-in to
-// the one that fails or finishes, each once and in their order.
+// A request that went well on its way leaves nothing, but the one that led to the
+// sign-in; its notes go with the sign-in to the one that fails or finishes, each once
+// and in their order. Only what a page has shown is a reference of the person's.
 func TestNotesGoWithTheSignIn(t *testing.T) {
 	b, s := newBook(t)
 	var carried []Entry
 	request(t, b, func(ctx context.Context) {
 		In(ctx, "TX", "service")
 		Note(ctx, Asked, "any")
+		Note(ctx, Decided, "no_session", "verdict", "sign_in")
+		carried = All(ctx, nil)
+	})
+	if kept := s.kept(); len(kept) != 1 || !kept[0].waits() || !kept[0].SignIn() || kept[0].Expires.Sub(kept[0].At) != waitingKept {
+		t.Fatalf("kept %+v", kept)
+	}
+	request(t, b, func(ctx context.Context) {
+		In(ctx, "TX", "service")
+		Before(ctx, carried)
 		Note(ctx, Stepped, "password_proved")
 		carried = All(ctx, nil)
 	})
-	if len(s.kept()) != 0 {
-		t.Fatalf("kept %+v", s.kept())
+	if kept := s.kept(); len(kept) != 1 {
+		t.Fatalf("kept %+v", kept)
 	}
 	for range 2 {
 		request(t, b, func(ctx context.Context) {
@@ -103,7 +115,7 @@ func TestNotesGoWithTheSignIn(t *testing.T) {
 		})
 	}
 	all := Join(s.kept(), "")
-	if len(all) != 1 || len(all[0].Entries) != 4 || all[0].Entries[0].What != Asked || all[0].User != "matti" || !all[0].Proved || all[0].Network != "192.0.2.0/24" || all[0].Client != "service" {
+	if len(all) != 1 || len(all[0].Entries) != 5 || all[0].Entries[0].What != Asked || len(all[0].References) != 2 || all[0].User != "matti" || !all[0].Proved || all[0].Network != "192.0.2.0/24" || all[0].Client != "service" {
 		t.Errorf("%+v", all)
 	}
 	if strings.Contains(fmt.Sprintf("%+v", s.kept()), "TX") {
@@ -142,6 +154,48 @@ func TestATraceIsOfOnePerson(t *testing.T) {
 	})
 	if l := s.kept()[0]; l.User != "" || len(l.Entries) != 2 || l.Entries[0].What != Asked {
 		t.Errorf("%+v", l)
+	}
+}
+
+// An app's call that is refused is kept of a person alone, and is no sign-in.
+func TestACallOfAnApp(t *testing.T) {
+	b, s := newBook(t)
+	for _, user := range []string{"", "matti"} {
+		for _, err := range []error{nil, ErrNone} {
+			request(t, b, func(ctx context.Context) {
+				In(ctx, "", "user-services")
+				About(ctx, user, true)
+				Note(ctx, Called, "me_card_link")
+				of(ctx).Broken(err)
+			})
+		}
+	}
+	kept := s.kept()
+	if len(kept) != 1 || kept[0].User != "matti" || kept[0].SignIn() || kept[0].Trace == "" || kept[0].Entries[1].Code != ErrNone.Code {
+		t.Errorf("%+v", kept)
+	}
+}
+
+// The makers of a service read nothing that a person typed, showed or has linked, and
+// of two proofs the second alone.
+func TestWhatTheProtocolDoesNotSay(t *testing.T) {
+	all := []Entry{
+		{What: Asked, Code: "any", Details: map[string]string{"from": "", "prompt": "login"}}, {What: Had, Code: "full", Details: map[string]string{"method": "app", "age": "77"}},
+		{What: Decided, Code: "sign_in_again", Details: map[string]string{"verdict": "sign_in", "by": "prompt"}},
+		{What: Refused, Code: "wrong_password"}, {What: Card, Code: "revoked"}, {What: Shown, Code: "wrong_credentials"}, {What: Called, Code: "me_order"},
+		{What: Stepped, Code: "temporary_proved_link", Details: map[string]string{"linked": "card,app", "permitted": "card"}},
+		{What: Stepped, Code: "code_proved"}, {What: Stepped, Code: "password_changed"}, {What: Stepped, Code: "of_later"}, {What: Started, Code: "full"}, {What: Failed, Code: "internal"},
+		{What: Issued, Details: map[string]string{"acr": "pwd_otp", "amr": "pwd otp"}},
+	}
+	var got []string
+	for _, l := range Protocol(all) {
+		got = append(got, string(l.Word))
+		for name := range l.Details {
+			got = append(got, name)
+		}
+	}
+	if want := "asked_any prompt session_full method prompt verdict step_account step_proved answered acr amr"; strings.Join(got, " ") != want && strings.Join(got, " ") != "asked_any prompt session_full method prompt verdict step_account step_proved answered amr acr" {
+		t.Errorf("%v, want %s", got, want)
 	}
 }
 

@@ -77,6 +77,16 @@ func failureOf(err error) failure {
 	return failure{k.status, k.family, f}
 }
 
+// Elsewhere is a failure of the provider's, which an app cannot mend and shows under
+// the reference that it has there.
+type Elsewhere struct {
+	Err       error
+	Reference string
+}
+
+func (e *Elsewhere) Error() string { return e.Err.Error() }
+func (e *Elsewhere) Unwrap() error { return e.Err }
+
 // Status is the HTTP status that an error answers with.
 func Status(err error) int { return failureOf(err).status }
 
@@ -157,7 +167,7 @@ func (s *Site) failJSON(w http.ResponseWriter, r *http.Request, err error) {
 		p.Code, p.Detail, p.Field, p.Args, p.RetryAfter = f.fault.Code, f.fault.Message, f.fault.Field, f.fault.Args, seconds(f.fault.RetryAfter)
 	}
 	if x := exchangeOf(r); x != nil {
-		p.Reference = x.reference
+		p.Reference = x.shown()
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -184,6 +194,12 @@ func (s *Site) begun(w http.ResponseWriter, r *http.Request, err error) (failure
 		}
 	}
 	f := failureOf(err)
+	if of, ok := fault.Of(err); ok {
+		refer(r, of.Reference)
+	}
+	if of := new(Elsewhere); errors.As(err, &of) {
+		refer(r, of.Reference)
+	}
 	h := w.Header()
 	for _, name := range []string{"Location", "Content-Length", "Content-Disposition", "Etag", "Last-Modified"} {
 		h.Del(name) // of the answer that did not come about

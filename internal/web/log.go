@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,7 @@ import (
 // exchange is what is known of one request while it is served.
 type exchange struct {
 	reference string // random; on error pages, and in the log line
+	elsewhere string // what error pages show instead: of the request to the provider that was refused
 	route     string // the pattern of the mux
 	language  string // settled by UseLocales
 	contacts  Contacts
@@ -54,6 +56,17 @@ func Reference(r *http.Request) string {
 	}
 	return ""
 }
+
+// refer has the request's pages show the reference of the request elsewhere that was
+// refused, if there is one; the log line has both.
+func refer(r *http.Request, reference string) {
+	if x := exchangeOf(r); x != nil && reference != "" {
+		x.elsewhere = reference
+	}
+}
+
+// shown is the reference that pages show.
+func (x *exchange) shown() string { return cmp.Or(x.elsewhere, x.reference) }
 
 // newReference is 40 random bits in a form that can be read out: "K7QM2XEA".
 func newReference() string { return rand.Text()[:8] }
@@ -116,6 +129,9 @@ func (s *Site) line(r *http.Request, x *exchange, started time.Time) {
 	attrs := []slog.Attr{
 		slog.String("method", method(r.Method)), slog.String("route", route), slog.Int("status", status),
 		slog.Duration("took", time.Since(started)), slog.String("address", s.ClientAddr(r).String()), slog.String("reference", x.reference),
+	}
+	if x.elsewhere != "" {
+		attrs = append(attrs, slog.String("elsewhere", x.elsewhere))
 	}
 	if x.err != nil {
 		if f, ok := fault.Of(x.err); ok {

@@ -154,8 +154,13 @@ func (s *Site) fill(w http.ResponseWriter, r *http.Request, p *Page) {
 		p.AppName = s.texts.Text(p.Lang, s.settings.App)
 	}
 	p.Languages = languageLinks(r, p.Here, p.Lang)
+	for _, problem := range p.Problems {
+		if problem.fault != nil {
+			refer(r, problem.fault.Reference)
+		}
+	}
 	if x := exchangeOf(r); x != nil {
-		p.Reference = x.reference
+		p.Reference = x.shown()
 		if x.contacts.Any() {
 			p.Contacts = x.contacts
 		}

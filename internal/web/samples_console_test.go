@@ -43,7 +43,7 @@ type clientPage struct {
 	ID, Name                          string
 	Registered                        portti.Registration
 	Created, Disabled, OldSecretUntil time.Time
-	Self, Secret, Change              bool
+	Self, Secret, Change, Requests    bool
 	Findings                          []portti.Finding
 	Keep, Fits, Level, Reason, Ticket string
 	Session                           *rp.Session
@@ -69,10 +69,22 @@ type refusalPage struct {
 	Asked   string
 	Refusal *portti.Refusal
 	When    string
+	Course  *portti.Course
+}
+
+type coursesPage struct {
+	web.Page
+	ID, Name string
+	Courses  []portti.Course
+}
+
+func aCourse(w string) portti.Course {
+	return portti.Course{References: []string{"K7QM2XEA" + w, "K7QM2XEB"}, At: day, Client: "records", Lines: []portti.CourseLine{
+		{At: day, What: "asked" + w, Why: "asked_card", Details: map[string]string{"by": "minimum_acr" + w, "max_age": "300"}}, {At: day, What: "decided", Why: "max_age"}}}
 }
 
 func aClient(w string) *clientPage {
-	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Keep: "24" + w, Reason: w, Ticket: w, Level: "urn:portti:acr:card" + w,
+	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Requests: true, Keep: "24" + w, Reason: w, Ticket: w, Level: "urn:portti:acr:card" + w,
 		Registered: portti.Registration{HomeURI: w + "x", RedirectURIs: []string{w + "x", "b"}, PostLogoutRedirectURIs: []string{w + "x", "b"}, BackChannelLogoutURI: w + "x", Scope: w, GrantTypes: []string{"a", w + "b"}, AuthMethod: w,
 			MinimumACR: w + "x", Methods: []string{"card", "app", "token"}},
 		Findings: []portti.Finding{{Symptom: "no_pkce", Weight: "warning", Member: "require_pkce" + w, Value: w + "x"}, {Symptom: "disabled", Weight: "problem", Value: w + "x"}, {Symptom: "rs256", Weight: "note", Member: w + "x"}}}
@@ -112,12 +124,20 @@ func consoleSamples() []sample {
 		{"console/clients", "", []string{"clients", "q", "first-page", "next-page"}, func(w string) web.Content {
 			return &clientsPage{Page: inConsole(), Filter: w, Clients: []clientRow{{ID: "demo" + w, Name: "Demo" + w, Address: "https://service.example.test/" + w}, {ID: "b", Name: "B", Disabled: true, Registered: true}}, Change: true, Pager: pager{"/clients", "/clients?after=b"}}
 		}},
-		{"console/client", "", []string{"client", "client-id", "enabled", "doctor", "test", "edit", "document", "rotate", "disable"}, func(w string) web.Content { return aClient(w) }},
+		{"console/client", "", []string{"client", "client-id", "enabled", "doctor", "requests", "test", "edit", "document", "rotate", "disable"}, func(w string) web.Content { return aClient(w) }},
 		{"console/client", "closed", []string{"disabled", "enable"}, func(w string) web.Content {
 			return &clientPage{Page: inConsole(), ID: "records", Name: w + "x", Disabled: day, Change: true}
 		}},
 		{"console/client_doctor", "", []string{"findings"}, func(w string) web.Content { return aClient(w) }},
 		{"console/client_doctor", "healthy", []string{"healthy"}, func(w string) web.Content { return &clientPage{Page: inConsole(), ID: "records", Name: w + "x"} }},
+		{"console/client_requests", "", []string{"requests", "request-0"}, func(w string) web.Content {
+			return &coursesPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Courses: []portti.Course{aCourse(w), {At: day}}}
+		}},
+		{"console/client_requests", "none", []string{"requests"}, func(w string) web.Content { return &coursesPage{Page: inConsole(), ID: "records", Name: w + "x"} }},
+		{"console/refusal", "in order", []string{"refusal", "course", "reference"}, func(w string) web.Content {
+			c := aCourse(w)
+			return &refusalPage{Page: inConsole(), Asked: w, Course: &c}
+		}},
 		{"console/client_disable", "", []string{"act", "reason", "ticket", "confirm"}, func(w string) web.Content { return aClient(w) }},
 		{"console/client_enable", "", []string{"act", "reason", "ticket", "confirm"}, func(w string) web.Content { return aClient(w) }},
 		{"console/client_rotate", "", []string{"act", "keep", "reason", "confirm"}, func(w string) web.Content {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
+	"github.com/portti-id/portti/pkg/portti"
 )
 
 // The structs that the pages are written for, each with everything set. Packages
@@ -158,6 +159,7 @@ type doctorPage struct {
 	web.Page
 	Asked, When string
 	Refusal     *refusal
+	Course      *portti.Course
 }
 
 type refusal struct {
@@ -423,6 +425,10 @@ func samples() []sample {
 		{"signin/logout_confirm", "all", []string{"logout-confirm"}, func(w string) web.Content { return &logoutPage{Action: "/logout"} }},
 		{"signin/doctor_door", "", []string{"doctor-signin"}, func(w string) web.Content { return &doctorDoorPage{SignIn: "/doctor?signin=yes" + w} }},
 		{"signin/doctor", "empty", []string{"reference", "doctor-find"}, func(w string) web.Content { return &doctorPage{Asked: w} }},
+		{"signin/doctor", "in order", []string{"reference", "doctor-find", "doctor-course"}, func(w string) web.Content {
+			c := aCourse(w)
+			return &doctorPage{Asked: "K7QM2XEA" + w, Course: &c}
+		}},
 		{"signin/doctor", "found", []string{"reference", "doctor-find", "doctor-refusal", "doctor-cause", "doctor-parameter"}, func(w string) web.Content {
 			return &doctorPage{Asked: "K7QM2XEA" + w, When: "2026-08-01 12:00:00 UTC", Refusal: &refusal{"K7QM2XEA" + w, "/authorize" + w, "records" + w, "invalid_request" + w, "Not registered." + w,
 				"redirect_uri" + w, "address_slash", "https://records.example.test/" + w, []sent{{"redirect_uri" + w, "https://records.example.test" + w, 20}, {"state", "", 43}},

@@ -44,6 +44,45 @@ func (c *Client) Refusal(ctx context.Context, token, reference string) (Refusal,
 	return f, err
 }
 
+// Course is how an authorization request of a service went, refused or not, for those
+// who make the service. It does not say who the person was.
+type Course struct {
+	References []string     `json:"references"` // any of them finds it
+	At         time.Time    `json:"at"`
+	Client     string       `json:"client_id"`
+	Lines      []CourseLine `json:"lines"`
+}
+
+// CourseLine is one thing of it.
+type CourseLine struct {
+	At          time.Time         `json:"at"`
+	What        string            `json:"what"` // asked, had, decided, stepped, issued, renewal
+	Why         string            `json:"why"`  // a stable word, e.g. max_age
+	Details     map[string]string `json:"details,omitempty"`
+	Explanation string            `json:"explanation"` // of the word, in English
+}
+
+// Courses is how the latest requests of a service went, the newest first.
+type Courses struct {
+	Requests []Course `json:"requests"`
+}
+
+// Course returns how the request of a reference went. It is for operators: token is
+// an access token with scope "clients".
+func (c *Client) Course(ctx context.Context, token, reference string) (Course, error) {
+	var out Course
+	err := c.do(ctx, token, "GET", "/api/v1/requests/"+url.PathEscape(reference), nil, &out)
+	return out, err
+}
+
+// Courses lists how the latest requests of a service went, 50 at most. It is for
+// operators: token is an access token with scope "clients".
+func (c *Client) Courses(ctx context.Context, token, id string) ([]Course, error) {
+	var out Courses
+	err := c.do(ctx, token, "GET", clientPath(id)+"/requests", nil, &out)
+	return out.Requests, err
+}
+
 // Finding is something about a registration that is permitted and will probably
 // hurt.
 type Finding struct {

@@ -209,7 +209,7 @@ type Error struct {
 	Field      string            `json:"field,omitempty"`
 	Args       map[string]string `json:"args,omitempty"`        // values for a translated text
 	RetryAfter int               `json:"retry_after,omitempty"` // seconds
-	Reference  string            `json:"reference,omitempty"`   // finds the request in the provider's log
+	Reference  string            `json:"reference,omitempty"`   // finds the request in the provider's log, and what user support is told of it
 }
 
 func (e *Error) Error() string { return e.Detail }

@@ -57,7 +57,7 @@ func (p *RP) Callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if code := q.Get("error"); code != "" {
-		p.fail(w, r, &Error{Code: code, Description: q.Get("error_description"), ReturnTo: t.Options.ReturnTo, Prompt: t.Options.Prompt})
+		p.fail(w, r, &Error{Code: code, Description: q.Get("error_description"), URI: p.errorURI(q), ReturnTo: t.Options.ReturnTo, Prompt: t.Options.Prompt})
 		return
 	}
 
@@ -126,6 +126,15 @@ func (p *RP) restart(w http.ResponseWriter, r *http.Request, o LoginOptions, sta
 	}
 	p.config.Log.InfoContext(r.Context(), "sign-in starts again", "reason", why)
 	p.login(w, r, o, p.restartState())
+}
+
+// errorURI is the provider's error_uri (RFC 6749 §4.1.2.1), "" when it is another
+// server's: the browser has brought it.
+func (p *RP) errorURI(q url.Values) string {
+	if uri := q.Get("error_uri"); len(uri) <= 500 && strings.HasPrefix(uri, strings.TrimSuffix(p.config.Issuer, "/")+"/") {
+		return uri
+	}
+	return ""
 }
 
 // checkResponse looks at the authorization response before anything is done with

@@ -32,6 +32,7 @@ const (
 type Error struct {
 	Code        string
 	Description string // error_description of the provider
+	URI         string // error_uri of the provider: the page that explains the error to those who look after it, "" without
 	ReturnTo    string // local path where the person wanted to go
 	Prompt      string // the prompt that was asked for, such as "none"
 	ACR         string // with UnmetRequirements: the level that was reached
@@ -70,7 +71,7 @@ func (p *RP) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	if e.Err != nil {
 		level = p.config.Log.WarnContext
 	}
-	level(r.Context(), "sign-in not finished", "code", e.Code, "description", e.Description, "error", e.Err)
+	level(r.Context(), "sign-in not finished", "code", e.Code, "description", e.Description, "uri", e.URI, "error", e.Err)
 	private(w)
 	if e.ReturnTo == "" {
 		e.ReturnTo = p.config.Home

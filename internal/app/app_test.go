@@ -45,6 +45,14 @@ func TestRefused(t *testing.T) {
 	if _, ok := fault.Of(app.Refused(&portti.Error{Status: 500, Code: "internal"})); ok {
 		t.Error("an error of the provider's own is one that somebody can act on")
 	}
+	if err := app.Refused(nil); err != nil {
+		t.Errorf("what was not refused is: %v", err)
+	}
+	for said, want := range map[string]string{"K7QM2XEA": "K7QM2XEA", "": "", "k7qm2xea": "", "K7QM2XEA ": "", "<b>CALL</b>": ""} {
+		if f, _ := fault.Of(app.Refused(&portti.Error{Status: 403, Code: "some_code", Reference: said})); f.Reference != want {
+			t.Errorf("%q is shown as %q", said, f.Reference)
+		}
+	}
 	if err := app.Refused(context.DeadlineExceeded); !fault.Is(err, fault.Unavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no answer: %v", err)
 	}

@@ -43,10 +43,13 @@ var kinds = map[int]fault.Kind{
 }
 
 // Refused makes the API's refusal a fault of ours, so that people read the
-// catalogue's text of its code and never the API's own words.
+// catalogue's text of its code and never the API's own words; nil of nil.
 func Refused(err error) error {
 	var e *portti.Error
-	if !errors.As(err, &e) {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &e):
 		return fmt.Errorf("%w: %w", errUnavailable, err)
 	}
 	reference := referenceIn(e.Reference)

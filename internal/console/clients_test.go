@@ -231,6 +231,7 @@ func TestTheDoctor(t *testing.T) {
 	k.api.Answer("GET /api/v1/doctor/ABCD1234", portti.Refusal{Reference: "ABCD1234", Cause: "address_slash", Code: "invalid_request", At: time.Now(), Nearest: "https://records.example/cb", Explanation: "RAW WORDS OF THE API"})
 	b.Get("/refusals?reference=+abcd1234").Want(200, "/refusals?reference=+abcd1234", "doctor-refusal").Says("by a slash at its end", "https://records.example/cb")
 	k.api.Refuse("GET /api/v1/doctor/NONE", 404, "refusal_unknown")
+	k.api.Refuse("GET /api/v1/requests/NONE", 404, "refusal_unknown")
 	b.Get("/refusals?reference=none").Want(404, "/refusals?reference=none", "reference-problem").Says("Nothing is kept")
 }
 

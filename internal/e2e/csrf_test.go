@@ -34,7 +34,7 @@ var posts = map[string]string{
 	"userservices /authenticator": byForm, "userservices /authenticator/confirm": byForm, "userservices /authenticator/try": byForm, "userservices /card": byForm,
 	"userservices /card/confirm": byForm, "userservices /password": byForm, "app /logout": byForm, "app /backchannel-logout": byKey,
 
-	"openid /par": byKey, "openid /introspect": byKey, "openid /revoke": byKey,
+	"openid /par": byKey, "openid /introspect": byKey, "openid /revoke": byKey, "openid /doctor": byKey,
 	"signin /order": byForm, "signin /signin/{tx}/order": byForm, "signin /signin/{tx}/asked": byForm,
 	"signin /order/link/{secret}/confirm": byForm, "signin /order/link/{secret}/cancel": byForm, "signin /order/link/{secret}/freeze": byForm,
 	"userservices /order/cancel": byForm, "userservices /freeze": byForm,
@@ -54,7 +54,7 @@ var posts = map[string]string{
 func TestEveryPostIsKnown(t *testing.T) {
 	named := map[string]string{"openid.EndSessionPath": "/end_session", "logoutConfirmPath": "/end_session/confirm", "BackChannelLogoutPath": "/backchannel-logout", "orderPath": "/order", "newClientPath": "/registration", "cardFailedPath": "/card/failed", "newOrganisationPath": "/organisations/_new", "importFilePath": "/people/import", "path": ""}
 	route := regexp.MustCompile(`(?:"POST |post\(")([^"]*)"(?:\s*\+?\s*([A-Za-z.]+))?`)
-	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
+	found := map[string]bool{"openid /authorize": true, "openid /token": true, "openid /userinfo": true, "openid /par": true, "openid /introspect": true, "openid /revoke": true, "openid /doctor": true, "openid /device_authorization": true} // of any method: see openid.Provider.Register
 	for room, file := range map[string]string{"signin": "../signin/signin.go", "userservices": "../userservices/userservices.go", "app": "../app/app.go", "console": "../console/console.go", "service": "../../cmd/demoservice/service/service.go"} {
 		for _, m := range route.FindAllStringSubmatch(string(must(os.ReadFile(file))(t)), -1) {
 			path := m[1]

@@ -120,6 +120,7 @@ type fakeAPI struct {
 	mu sync.Mutex
 
 	me         portti.Me
+	traces     []portti.Trace
 	refuse     map[string]*portti.Error // "POST /card/link"
 	down       bool
 	calls      []call
@@ -181,6 +182,8 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if a.attemptURL == "" {
 			answer = portti.CardAttempt{URL: "https://abc.card.example.test:8443/attempt?t=TICKET"}
 		}
+	case "GET /traces":
+		answer = a.traces
 	case "GET /card/attempt":
 		answer = a.progress
 	case "GET /card/outcome":

@@ -4,6 +4,9 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +20,7 @@ import (
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/internal/trace"
+	"github.com/portti-id/portti/templates"
 )
 
 // traced keeps what happens; a request's reference is made of its address.
@@ -326,5 +330,42 @@ func TestBegunSignInsAreKeptUpToALimit(t *testing.T) {
 	}
 	if _, err := k.p.Course(t.Context(), "AAAAAAAA"); fault.Code(err) != "refusal_unknown" {
 		t.Errorf("%v", err)
+	}
+}
+
+// Every reason for a decision has its words: for the person and the help desk, and for
+// the makers of the service, in each language.
+func TestEveryDecisionHasItsWords(t *testing.T) {
+	texts, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "decide.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := []string{"issue", "cancelled"}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Reason") {
+			reasons = append(reasons, strings.Trim(v.Values[0].(*ast.BasicLit).Value, `"`))
+		}
+		return true
+	})
+	if len(reasons) < 11 {
+		t.Fatalf("only %v", reasons)
+	}
+	for _, reason := range reasons {
+		lines := trace.Protocol([]trace.Entry{{What: trace.Decided, Code: reason}})
+		if len(lines) != 1 || lines[0].Word == trace.OtherReason || lines[0].Word.Explain() == "" {
+			t.Errorf("the makers of a service read %+v of %s", lines, reason)
+			continue
+		}
+		for _, key := range []string{"trace.says.decided." + reason, "doctor.why." + string(lines[0].Word)} {
+			for _, lang := range templates.Languages {
+				if text, err := texts.Lookup(lang, key, "service", "S"); err != nil || text == "" {
+					t.Errorf("%s in %s: %v", key, lang, err)
+				}
+			}
+		}
 	}
 }

@@ -69,6 +69,41 @@ func TestTracesOfAPerson(t *testing.T) {
 	})
 }
 
+// A service's come newest first, of anybody and of nobody, up to a number; another's
+// are not there, nor what is over. A call of an app is found by its reference, and
+// stands in no list.
+func TestTracesForAService(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		ctx := t.Context()
+		for i, user := range []string{"", "matti", "maija"} {
+			must(t, s.AddTraces(ctx, []trace.Leg{leg(fmt.Sprint(i), "", user, noon.Add(time.Duration(i)*time.Minute))}))
+		}
+		other, old, call := leg("O", "", "", noon), leg("P", "", "", noon), leg("C", "CCCCCCC2", "matti", noon.Add(time.Hour))
+		other.Client, old.Expires, call.Entries[0].What = "other", noon.UTC(), trace.Called
+		must(t, s.AddTraces(ctx, []trace.Leg{other, old, call}))
+		for n, want := range map[int]string{50: "210", 2: "21"} {
+			legs, err := s.TracesFor(ctx, "service", noon, n)
+			must(t, err)
+			got := ""
+			for _, l := range legs {
+				got += l.Trace
+			}
+			if got != want {
+				t.Errorf("%d of them: %s, want %s", n, got, want)
+			}
+		}
+		if legs, err := s.TracesFor(ctx, "", noon, 50); err != nil || len(legs) != 0 {
+			t.Errorf("%v %v", legs, err)
+		}
+		if legs, err := s.TracesOf(ctx, "matti", time.Time{}, noon, 50); err != nil || len(legs) != 1 || legs[0].Trace != "1" {
+			t.Errorf("%v %v", legs, err)
+		}
+		if legs, _, err := s.Trace(ctx, "CCCCCCC2", noon); err != nil || len(legs) != 1 {
+			t.Errorf("%v %v", legs, err)
+		}
+	})
+}
+
 // After 30 days a trace is not shown any more, and with the next sweep gone.
 func TestTracesAreKeptForThirtyDays(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -25,11 +26,11 @@ func (a *API) traced(o operation) web.HandlerFunc {
 		trace.Note(ctx, trace.Called, code, "verb", method)
 		r = r.WithContext(ctx)
 		err := o.serve(w, r)
-		if err == nil || a.Reference == nil || a.Address == nil {
+		if err == nil || a.Reference == nil {
 			return err
 		}
 		notes.Broken(err)
-		a.Traces.Keep(ctx, notes, a.Reference(r), a.Address(r))
+		a.Traces.Keep(ctx, notes, a.Reference(r), netip.Addr{}) // the app's address says nothing of the person
 		return err
 	}
 }

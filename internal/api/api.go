@@ -195,8 +195,8 @@ func (a *API) everyday() []operation {
 
 		managed(a, "GET /api/v1/organisations", identity.OrganisationsSee, "Organisations that the caller may see, by name, 50 a page", a.listOrganisations),
 		managed(a, "POST /api/v1/organisations", identity.OrganisationsChange, "Add an organisation", a.createOrganisation),
-		managed(a, "GET /api/v1/organisations/{organisation}", identity.OrganisationsSee, "An organisation", a.showOrganisation),
-		managed(a, "PUT /api/v1/organisations/{organisation}", identity.OrganisationsChange, "Give an organisation other settings; version is the one that was seen", a.replaceOrganisation),
+		managed(a, "GET /api/v1/organisations/{organisation}", identity.OrganisationsSee, "An organisation; the ETag is for If-Match", a.showOrganisation),
+		managed(a, "PUT /api/v1/organisations/{organisation}", identity.OrganisationsChange, "Give an organisation other settings; If-Match is needed", a.replaceOrganisation),
 		managed(a, "POST /api/v1/organisations/{organisation}/disable", identity.OrganisationsChange, "Close an organisation; every session of its people ends", a.disableOrganisation),
 		managed(a, "POST /api/v1/organisations/{organisation}/enable", identity.OrganisationsChange, "Open a closed organisation again", a.enableOrganisation),
 		managed(a, "GET /api/v1/organisations/{organisation}/policy", identity.OrganisationsSee, "What the employer decides, and the change of it that is to come", a.showPolicy),

@@ -170,7 +170,7 @@ func (s *schemas) operation(o operation, method, path string) object {
 	for _, q := range queries[o.pattern] {
 		parameters = append(parameters, object{"name": q, "in": "query", "schema": object{"type": "string"}})
 	}
-	if method == "PUT" && o.out != reflect.TypeFor[portti.Employer]() { // which has its version inside
+	if method == "PUT" {
 		parameters = append(parameters, object{"name": "If-Match", "in": "header", "required": true, "schema": object{"type": "string"},
 			"description": "The ETag of what was changed; refused when it is not that one any more."})
 	}

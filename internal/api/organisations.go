@@ -38,7 +38,11 @@ func (a *API) listOrganisations(r *http.Request, by identity.Actor, _ nothing) (
 
 func (a *API) showOrganisation(r *http.Request, by identity.Actor, _ nothing) (answer[portti.Employer], error) {
 	o, err := a.Directory.Organisation(r.Context(), by, organisationOf(r))
-	return answer[portti.Employer]{Body: a.employer(o)}, err
+	return a.shownOrganisation(o), err
+}
+
+func (a *API) shownOrganisation(o identity.Organisation) answer[portti.Employer] {
+	return answer[portti.Employer]{Body: a.employer(o), ETag: versioned(o.Version)}
 }
 
 func (a *API) createOrganisation(r *http.Request, by identity.Actor, in portti.Employer) (answer[portti.Employer], error) {
@@ -49,19 +53,25 @@ func (a *API) createOrganisation(r *http.Request, by identity.Actor, in portti.E
 	if err != nil {
 		return answer[portti.Employer]{}, namedAsJSON(err)
 	}
-	return answer[portti.Employer]{Body: a.employer(o), Status: http.StatusCreated, Made: "/api/v1/organisations/" + url.PathEscape(string(o.ID))}, nil
+	out := a.shownOrganisation(o)
+	out.Status, out.Made = http.StatusCreated, "/api/v1/organisations/"+url.PathEscape(string(o.ID))
+	return out, nil
 }
 
 func (a *API) replaceOrganisation(r *http.Request, by identity.Actor, in portti.Employer) (answer[portti.Employer], error) {
+	seen, err := matched(r)
+	if err != nil {
+		return answer[portti.Employer]{}, err
+	}
 	in.ID = string(organisationOf(r))
 	o, err := organisation(in)
 	if err == nil {
-		o, err = a.Directory.ReplaceOrganisation(r.Context(), by, in.Version, o)
+		o, err = a.Directory.ReplaceOrganisation(r.Context(), by, seen, o)
 	}
 	if err != nil {
 		return answer[portti.Employer]{}, namedAsJSON(err)
 	}
-	return answer[portti.Employer]{Body: a.employer(o)}, nil
+	return a.shownOrganisation(o), nil
 }
 
 func (a *API) disableOrganisation(r *http.Request, by identity.Actor, in portti.Grounds) (answer[nothing], error) {

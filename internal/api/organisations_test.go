@@ -75,6 +75,16 @@ func TestOperatorsChangeOrganisations(t *testing.T) {
 	if _, err := c.ReplaceOrganisation(ctx, "west/operator", o); codeOf(err) != "changed_meanwhile" {
 		t.Errorf("of an old version: %v", err)
 	}
+	body, err := json.Marshal(after)
+	h.must(err)
+	for match, want := range map[string]string{"": "precondition_required", "*": "precondition_required", versioned(o.Version): "changed_meanwhile", `"-1"`: "changed_meanwhile", `"0"`: "changed_meanwhile"} {
+		if _, code := h.ask("west/operator", "PUT", "/api/v1/organisations/east", string(body), map[string]string{"If-Match": match}, nil); code != want {
+			t.Errorf("If-Match %q: %s, want %s", match, code, want)
+		}
+	}
+	if w := h.answer(h.request("west/operator", "GET", "/api/v1/organisations/east")); w.Header().Get("ETag") != versioned(after.Version) {
+		t.Errorf("ETag %s", w.Header().Get("ETag"))
+	}
 	o.Version, o.Policy.SessionAbsolute = after.Version, 721
 	if _, err := c.ReplaceOrganisation(ctx, "west/operator", o); codeOf(err) != "session_limit_invalid" || err.(*portti.Error).Field != "session_absolute" {
 		t.Errorf("too long: %v", err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/server"
 )
 
 // canary collects secrets, by what they are.
@@ -67,7 +69,8 @@ func (c canary) leaks(text string) []string {
 // Nothing that opens anything is ever logged or told by the audit trail, also not when things go wrong, and
 // nothing of it lies in the database readable (ASVS 16.2.5; architecture.md).
 func TestNoSecretIsLogged(t *testing.T) {
-	Each(t, func(t *testing.T, w *World) {
+	byToken := func(c *server.Config) { c.SelfRegistration = openid.SelfRegistrationByToken }
+	EachWith(t, Options{Configure: byToken}, func(t *testing.T, w *World) {
 		secrets := canary{}
 		secrets.note("client secret", w.Secrets["service"], w.Secrets["user-services"], w.Secrets["records"])
 		secrets.note("master key", w.Master[strings.LastIndexAny(strings.TrimSpace(w.Master), " :")+1:])
@@ -131,8 +134,10 @@ func TestNoSecretIsLogged(t *testing.T) {
 		v.Open(w.Issuer() + "/authorize?client_id=other&redirect_uri=https://evil.example/?token=tallessa-oleva-salaisuus")
 		secrets.visited("otto", v)
 		secrets.staffed(t, w, otto, kai)
+		secrets.registered(t, w)
 		trail := wholeTrail(t, w, audit.SignInSucceeded, audit.SignInRefused, audit.AuthenticatorLinked, audit.CardLinked, audit.PasswordChanged, audit.PasswordAsked, audit.PasswordOrdered,
-			audit.IdentityChecked, audit.AuthenticatorRemoved, audit.LinkingCodeIssued, audit.SessionsEnded, audit.SignedOut, audit.ClientCreated, audit.ClientChanged)
+			audit.IdentityChecked, audit.AuthenticatorRemoved, audit.LinkingCodeIssued, audit.SessionsEnded, audit.SignedOut, audit.ClientCreated, audit.ClientChanged,
+			audit.RegisterTokenMade, audit.ClientDisabled, audit.RegisterTokenRevoked)
 
 		if lines := strings.Count(w.Log.String(), "\n"); lines < 50 {
 			t.Fatalf("only %d lines were logged: the canary hears nothing", lines)

@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/console"
@@ -71,6 +74,58 @@ func (c canary) staffed(t *testing.T, w *World, caller, asker *Employee) {
 	c.note("operator's token", token)
 	c.note("rotated client secret", rotated.Secret)
 	c.visited("oona", v)
+}
+
+// registered has software register itself, change and end its registration, and be
+// refused at each (RFC 7591, RFC 7592); it notes what it is given and what it makes up.
+func (c canary) registered(t *testing.T, w *World) {
+	t.Helper()
+	made, initial, err := w.Clients.NewRegistrationToken(t.Context(), operator.Name, "canary", 1, time.Hour, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.note("initial access token", initial)
+	const chosen, guessed = "a-client-secret-that-software-has-chosen", "a-registration-token-that-was-guessed"
+	c.note("chosen client secret", chosen)
+	c.note("guessed registration token", guessed)
+	browser := &http.Client{Transport: w.transport(nil)}
+	send := func(method, address, token, body string, want int) (got struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+		Manage string `json:"registration_access_token"`
+		URI    string `json:"registration_client_uri"`
+	}) {
+		t.Helper()
+		r := must(http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body)))(t)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+token)
+		response := must(browser.Do(r))(t)
+		raw := must(io.ReadAll(response.Body))(t)
+		if err := response.Body.Close(); err != nil || response.StatusCode != want {
+			t.Fatalf("%s %s: %d %s, %v", method, address, response.StatusCode, raw, err)
+		}
+		if json.Unmarshal(raw, &got) == nil {
+			c.note(method+" client secret", got.Secret)
+			c.note(method+" registration token", got.Manage)
+		}
+		return got
+	}
+	register := w.Issuer() + openid.RegisterPath
+	metadata := `{"redirect_uris":["` + w.Origin("other") + `/callback"],"client_name":"Canary"`
+	send("POST", register, guessed, metadata+`}`, http.StatusUnauthorized)
+	send("POST", register, initial, metadata+`,"client_secret":"`+chosen+`","token_endpoint_auth_method":"none of ours"}`, http.StatusBadRequest)
+	client := send("POST", register, initial, metadata+`,"client_secret":"`+chosen+`"}`, http.StatusCreated)
+	if client.Secret == "" || client.Manage == "" || client.Secret == chosen {
+		t.Fatalf("what is secret was not seen: %+v", client)
+	}
+	send("GET", client.URI, guessed, "", http.StatusUnauthorized)
+	send("GET", client.URI, client.Manage, "", http.StatusOK)
+	send("PUT", client.URI, client.Manage, metadata+`,"client_id":"`+client.ID+`","client_secret":"`+chosen+`"}`, http.StatusBadRequest)
+	send("PUT", client.URI, client.Manage, metadata+`,"client_id":"`+client.ID+`","client_secret":"`+client.Secret+`","client_uri":"`+w.Origin("other")+`/"}`, http.StatusOK)
+	send("DELETE", client.URI, client.Manage, "", http.StatusNoContent)
+	if err := w.Clients.RevokeRegistrationToken(t.Context(), operator.Name, made.ID); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // wholeTrail is every event as text; with those that must be there.

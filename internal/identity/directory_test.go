@@ -224,8 +224,9 @@ func TestRefusalsAreOne(t *testing.T) {
 		h.settled(org, "known")
 		closed := h.settled(org, "closed")
 		h.must(h.DisableUser(ctx, operator, closed, identity.Why{Reason: "left"}))
+		const slip = "my password in the wrong field 42" // which nothing keeps
 		var answers []string
-		for name, pw := range map[string]string{"known": "wrong", "unknown": own, "closed": own, "": "", "known\x00": own} {
+		for name, pw := range map[string]string{"known": "wrong", "unknown": own, "closed": own, "": "", "known\x00": own, slip: "wrong"} {
 			_, err := h.VerifyPassword(ctx, name, pw, here)
 			if err == nil {
 				t.Fatalf("%q got in", name)
@@ -238,6 +239,9 @@ func TestRefusalsAreOne(t *testing.T) {
 		reasons := map[string]bool{}
 		for _, e := range h.events(audit.SignInRefused) {
 			reasons[e.Reason] = true
+			if nobody := e.Reason == "unknown_username"; nobody != (e.Actor == "anybody") || nobody != (e.User == "") || len(e.Details) > 0 || strings.Contains(fmt.Sprintf("%+v", e), "wrong field") {
+				t.Errorf("%+v", e)
+			}
 		}
 		if got := slices.Sorted(maps.Keys(reasons)); !slices.Equal(got, []string{"account_disabled", "unknown_username", "wrong_password"}) {
 			t.Errorf("the trail does not tell them apart: %v", got)

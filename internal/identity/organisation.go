@@ -44,7 +44,10 @@ func (d *Directory) ChangeOrganisation(ctx context.Context, by Actor, id Organis
 // ReplaceOrganisation is ChangeOrganisation for somebody who has seen a version and
 // gives all of what is to be: changed_meanwhile when it is not that version any more.
 func (d *Directory) ReplaceOrganisation(ctx context.Context, by Actor, seen int64, o Organisation) (Organisation, error) {
-	return d.changeOrganisation(ctx, by, o.ID, max(seen, 1), func(now *Organisation) { *now = o })
+	if seen <= 0 {
+		return Organisation{}, errMeanwhile
+	}
+	return d.changeOrganisation(ctx, by, o.ID, seen, func(now *Organisation) { *now = o })
 }
 
 func (d *Directory) changeOrganisation(ctx context.Context, by Actor, id OrganisationID, seen int64, edit func(o *Organisation)) (Organisation, error) {

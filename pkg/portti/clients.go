@@ -150,7 +150,7 @@ func (c *Client) RegisterClient(ctx context.Context, token string, r Registratio
 // ReplaceClient replaces a registration whole, if its version is still this one;
 // otherwise the Error's code is "precondition_failed".
 func (c *Client) ReplaceClient(ctx context.Context, token, id string, version int64, r Registration, change Change) (Registered, error) {
-	return c.client(ctx, token, "PUT", clientPath(id)+change.query(), r, http.Header{"If-Match": {`"` + strconv.FormatInt(version, 10) + `"`}})
+	return c.client(ctx, token, "PUT", clientPath(id)+change.query(), r, seen(version))
 }
 
 // DisableClient stops a client and its tokens.
@@ -175,4 +175,9 @@ func (c *Client) client(ctx context.Context, token, method, path string, in any,
 	var r Registered
 	err := c.call(ctx, token, method, path, header, in, &r)
 	return r, err
+}
+
+// seen says which version of what is replaced was looked at (RFC 9110 §13.1.1).
+func seen(version int64) http.Header {
+	return http.Header{"If-Match": {`"` + strconv.FormatInt(version, 10) + `"`}}
 }

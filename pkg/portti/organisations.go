@@ -125,7 +125,7 @@ func (c *Client) CreateOrganisation(ctx context.Context, token string, o Employe
 // ReplaceOrganisation gives one other settings, if its version is still o's;
 // otherwise the Error's code is "changed_meanwhile".
 func (c *Client) ReplaceOrganisation(ctx context.Context, token string, o Employer) (Employer, error) {
-	err := c.do(ctx, token, "PUT", organisationPath(o.ID), o, &o)
+	err := c.call(ctx, token, "PUT", organisationPath(o.ID), seen(o.Version), o, &o)
 	return o, err
 }
 

@@ -192,7 +192,7 @@ func (c *Client) CreatePerson(ctx context.Context, token string, p NewPerson) (I
 // Error's code is "changed_meanwhile".
 func (c *Client) ChangePerson(ctx context.Context, token, id string, version int64, change PersonChange) (Person, error) {
 	var p Person
-	err := c.call(ctx, token, "PUT", personPath(id), http.Header{"If-Match": {`"` + strconv.FormatInt(version, 10) + `"`}}, change, &p)
+	err := c.call(ctx, token, "PUT", personPath(id), seen(version), change, &p)
 	return p, err
 }
 

@@ -43,7 +43,7 @@ func TestEventsAreSentences(t *testing.T) {
 		{west(audit.Event{Type: audit.PasswordOrdered, Actor: "user:" + string(anna), Reason: "card_replaced"}),
 			"Anna Virtanen tilasi itselleen uuden salasanan: kortti vaihtui", "Anna Virtanen beställde ett nytt lösenord för egen del: kortet byttes", "Anna Virtanen ordered a new password for themselves: card replaced"},
 		{west(audit.Event{Type: audit.PasswordOrdered, Actor: "letter", Reason: "asked"}),
-			"Kirjeen linkin avaaja tilasi uuden salasanan käyttäjälle Anna Virtanen: henkilön oma pyyntö", "Den som öppnade brevets länk beställde ett nytt lösenord för Anna Virtanen: personens egen begäran", "Whoever opened the link of the letter ordered a new password for Anna Virtanen: the person's own request"},
+			"Viestin linkin avaaja tilasi uuden salasanan käyttäjälle Anna Virtanen: henkilön oma pyyntö", "Den som öppnade meddelandets länk beställde ett nytt lösenord för Anna Virtanen: personens egen begäran", "Whoever opened the link of the message ordered a new password for Anna Virtanen: the person's own request"},
 		{west(audit.Event{Type: audit.SessionsEnded, Actor: "user:" + string(heikki)}), "Heikki Tuki päätti käyttäjän Anna Virtanen istunnot", "Heikki Tuki avslutade sessionerna för Anna Virtanen", "Heikki Tuki ended the sessions of Anna Virtanen"},
 		{audit.Event{Type: audit.OrganisationDisabled, Actor: "operator:seija", Organisation: "west"}.Noted("merged"),
 			"Ylläpitäjä seija komentorivillä sulki organisaation west: merged", "Administratören seija på kommandoraden stängde organisationen west: merged", "Operator seija on the command line closed the organisation west: merged"},

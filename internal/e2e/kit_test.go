@@ -244,7 +244,7 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 		}
 		var err error
 		r.Server, err = server.New(w.T.Context(), c, server.Deps{Store: r.Store, Keys: r.Store.Keys(), Ephemeral: r.Ephemeral, Master: master,
-			Carrier: w.Mailbox, Trust: func() *card.Trust { return w.trust }, Log: log, Now: w.Clock.Now})
+			Carrier: w.Mailbox, Gateway: w.Mailbox, Trust: func() *card.Trust { return w.trust }, Log: log, Now: w.Clock.Now})
 		if err != nil {
 			w.T.Fatal(err)
 		}
@@ -452,7 +452,7 @@ func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Lo
 // Advance puts the clock forward. What lies in Redis expires by the machine's clock.
 func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// Mailbox keeps the letters that were sent.
+// Mailbox keeps the letters and text messages that were sent.
 type Mailbox struct {
 	mu      sync.Mutex
 	letters []mail.Message
@@ -468,7 +468,7 @@ func (m *Mailbox) Deliver(_ context.Context, letter mail.Message) error {
 	return nil
 }
 
-// Letters are those to an address, oldest first.
+// Letters are those to an address or a number, oldest first.
 func (m *Mailbox) Letters(to string) []mail.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()

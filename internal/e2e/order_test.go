@@ -108,6 +108,52 @@ func TestForgottenPassword(t *testing.T) {
 	})
 }
 
+// S51, S52, S55: who has no e-mail address gets the link by text message, and then the
+// temporary password in another one. The page tells what it tells everybody.
+func TestForgottenPasswordByTextMessage(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		const number = "+358401234567"
+		e := w.Settled("unto.unohti", "saaristo", identity.MethodCard)
+		w.Organisation("saaristo", func(o *identity.Organisation) { o.Delivery = identity.BySMS })
+		long := w.Clock.Now().Add(-identity.NewAddress - time.Hour)
+		must(w.directoryAt(long).ChangeUser(t.Context(), operator, e.ID, func(u *identity.User) { u.Email, u.Claims.Phone = "", "+358 40 1234567" }))(t)
+		text := func(part string) (said string) {
+			t.Helper()
+			eventually(t, "a text message comes: "+part, func() bool {
+				for _, m := range w.Mailbox.Letters(number) {
+					if m.Subject == "" && strings.Contains(m.Body, part) {
+						said = m.Body
+					}
+				}
+				return said != ""
+			})
+			return said
+		}
+		v := w.Visitor()
+		order := v.Open(w.Origin("service")+"/records/1").Must("login-submit").URL.String() + "/order"
+		known := v.Open(order).Press("order-submit", "username", e.Username).Must("order-sent")
+		unknown := v.Open(order).Press("order-submit", "username", "nobody.at.all").Must("order-sent")
+		if known.Text("order-sent") != unknown.Text("order-sent") || known.Status != unknown.Status || known.URL.Path != unknown.URL.Path {
+			t.Errorf("the answers differ: %s, %s", known, unknown)
+		}
+		said := text("/order/link/")
+		link := linkIn.FindString(said)
+		if strings.Contains(said, e.Username) || strings.Contains(said, "Unto") {
+			t.Errorf("the message names the account: %s", said)
+		}
+		phone := w.Visitor()
+		for range 3 { // whatever previews links on a phone changes nothing (S53)
+			phone.Open(link).Must("confirm-submit", "cancel-submit")
+		}
+		phone.Open(link).Press("confirm-submit").Must("order-ordered")
+		e.Temporary, e.Password, e.Card = temporaryIn.FindString(text("emporary password")), "", e.NewCard()
+		page := e.FirstDay(v.Open(w.Origin("service") + "/records/7")).Must("link-card")
+		if page = e.LinkCard(page).Must("card-start").Press("card-start").Must("acr"); page.Text("acr") != acrCard {
+			t.Errorf("by the new card: %s", page)
+		}
+	})
+}
+
 // S57: with an authenticator the code comes before the change, and none, no page.
 func TestForgottenPasswordWithAnAuthenticator(t *testing.T) {
 	Each(t, func(t *testing.T, w *World) {

@@ -53,8 +53,8 @@ func TestAskAndConfirm(t *testing.T) {
 			t.Errorf("an ask changed the person: %+v", now)
 		}
 		l := h.letter(mail.PasswordAsked)
-		if l.Args["password"] != "" || !strings.HasSuffix(l.Args["link"], "?lang=fi") {
-			t.Errorf("the letter: %+v", l.Args)
+		if l.Args["password"] != "" || !strings.HasSuffix(l.Args["link"], "?lang=fi") || !l.Expires.Equal(h.now().Add(identity.ToOrderLasts)) {
+			t.Errorf("the letter: %+v", l)
 		}
 		secret := h.link(mail.PasswordAsked)
 		for range 3 { // whoever looks changes nothing

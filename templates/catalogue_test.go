@@ -35,6 +35,7 @@ var families = []string{
 	"card.kind.",          // templates: print "card.kind." .Kind
 	"us.card.state.",      // templates: print "us.card.state." .State
 	"con.people.",         // templates: a view, an act, a state of a person, a kind of link
+	"con.second.tag.",     // templates: how it stands with the second person
 	"con.desk.",           // templates: an act, a way to recognise somebody, the life of a code
 	"con.import.state.",   // templates: print "con.import.state." .Import.State
 	"con.import.verdict.", // console: a tab; templates: a row
@@ -129,7 +130,7 @@ func TestEveryKeyThatIsUsedExistsAndNoKeyIsUnused(t *testing.T) {
 // rooms are the packages whose faults reach a person's pages. Faults of the
 // others reach operators and programs, in English; if one comes to a page after
 // all, it is shown with the sentence of its kind.
-var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/import.go", "identity/importcsv.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/directory.go", "identity/firstpassword.go", "identity/right.go", "identity/role.go", "identity/trail.go", "identity/user.go", "identity/check.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "identity/organisation.go", "identity/plan.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
+var rooms = []string{"identity/authenticator.go", "identity/cardlink.go", "identity/freeze.go", "identity/import.go", "identity/importcsv.go", "identity/mailedlink.go", "identity/password.go", "identity/policy.go", "identity/directory.go", "identity/firstpassword.go", "identity/right.go", "identity/role.go", "identity/trail.go", "identity/user.go", "identity/check.go", "identity/second.go", "identity/unlock.go", "identity/desk.go", "identity/linkingcode.go", "identity/approval.go", "identity/organisation.go", "identity/plan.go", "login/", "password/", "session/", "throttle/", "totp/", "signin/", "userservices/", "web/", "ephemeral/errors.go", "store/faults.go", "openid/request.go", "openid/consent.go", "openid/device.go"}
 
 // inside are faults that no page shows: the caller acts on them.
 var inside = []string{

@@ -27,6 +27,7 @@ type organisationView struct {
 	SupportHours       string    `json:"support_hours,omitempty"`
 	HolderRule         string    `json:"card_holder"`
 	CardNames          string    `json:"card_names,omitempty"`
+	SecondPerson       bool      `json:"second_person"`
 	Planned            *planView `json:"planned,omitempty"`
 	Created            time.Time `json:"created,omitzero"`
 	Disabled           time.Time `json:"disabled,omitzero"`
@@ -41,7 +42,7 @@ type planView struct {
 
 func viewOrganisation(o identity.Organisation) organisationView {
 	view := organisationView{ID: string(o.ID), Name: o.Name, State: state(o.Disabled), Methods: methodNames(o.Methods), PersonalPhones: o.PersonalPhones,
-		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(cmp.Or(o.HolderRule, identity.HolderApproved)), CardNames: o.CardNames, Created: o.Created, Disabled: o.Disabled,
+		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(cmp.Or(o.HolderRule, identity.HolderApproved)), CardNames: o.CardNames, SecondPerson: o.SecondPerson, Created: o.Created, Disabled: o.Disabled,
 		SessionIdle: o.Idle().String(), SessionAbsolute: o.Absolute().String(), ResponsibleContact: o.ResponsibleContact, SupportPhone: o.SupportPhone, SupportHours: o.SupportHours}
 	if o.Planned.Open(time.Now()) {
 		view.Planned = &planView{From: o.Planned.From, Methods: methodNames(o.Planned.Policy.Methods), By: o.Planned.By}
@@ -63,6 +64,7 @@ type organisationFlags struct {
 	holderRule, cardNames              string
 	methods                            []string
 	personalPhones, sharedWorkstations bool
+	secondPerson                       bool
 	idle, absolute                     time.Duration
 	responsible, phone, hours          string
 }
@@ -76,6 +78,7 @@ func (f *organisationFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.delivery, "delivery", string(identity.ByHandover), "how temporary passwords reach people: letter, sms or handover")
 	flags.StringVar(&f.holderRule, "card-holder", string(identity.HolderApproved), "a card whose holder's name is not exactly the person's: `approve` (it waits for somebody to look), refuse, or accept (linked with a warning)")
 	flags.StringVar(&f.cardNames, "card-names", "", "what its cards call it besides --name, apart by semicolons; without `names` the organisation on a card is not compared")
+	flags.BoolVar(&f.secondPerson, "second-person", false, "a second person of the help desk confirms whatever opens an account of its people")
 	flags.StringVar(&f.itContact, "it-contact", "", "own IT support, shown when a sign-in fails")
 	flags.DurationVar(&f.idle, "session-idle", 0, "how long a session lasts unused, 5m to 60m; 0 for 60m; shared workstations have 15m at most")
 	flags.DurationVar(&f.absolute, "session-absolute", 0, "how long a session lasts at most, 1h to 12h; 0 for 12h")
@@ -112,6 +115,9 @@ func (f *organisationFlags) edit(c *cobra.Command, all bool) (func(o *identity.O
 		}
 		if given("card-names") {
 			o.CardNames = f.cardNames
+		}
+		if given("second-person") {
+			o.SecondPerson = f.secondPerson
 		}
 		if given("it-contact") {
 			o.ITContact = f.itContact

@@ -67,7 +67,7 @@ planned at a time.`,
 		case from == "":
 			o, err = d.directory.ChangeOrganisation(ctx, d.by, before.ID, edit)
 		case wanted != before.With(wanted.Policy()):
-			return usageError{fmt.Errorf("--from: name, delivery, card-holder and card-names change at once; give them without --from")}
+			return usageError{fmt.Errorf("--from: name, delivery, card-holder, card-names and second-person change at once; give them without --from")}
 		default:
 			o, err = d.directory.PlanPolicy(ctx, d.by, before.ID, before.Version, wanted.Policy(), when)
 		}

@@ -16,7 +16,7 @@ import (
 func (t *tool) userUnlock() *cobra.Command {
 	return t.aboutUser("unlock USERNAME", "Let codes of the authenticator be tried again after too many wrong ones",
 		func(ctx context.Context, d *desk, p identity.Person, why identity.Why) (outcome, error) {
-			return outcome{}, d.directory.UnlockAuthenticator(ctx, d.by, p.User.ID, why)
+			return outcome{}, d.directory.Unlock(ctx, d.by, p.User.ID, why)
 		})
 }
 

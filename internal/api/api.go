@@ -13,7 +13,7 @@
 //	staff.go      managed: operations of people with roles
 //	people.go     people's accounts, for those who look after them
 //	sheet.go      lists as CSV files      imports.go  people from one
-//	desk.go       what the help desk does for callers      approvals.go  cards that wait
+//	desk.go       what the help desk does for callers      confirmations.go  a second person      approvals.go  cards that wait
 //	clients.go    registrations of relying parties
 //	organisations.go  employers and their policies
 //	doctor.go     why their requests were refused
@@ -137,88 +137,11 @@ func (a *API) Routes(mux *http.ServeMux) {
 
 // operations is the whole API. docs/openapi.json is made of it.
 func (a *API) operations() []operation {
-	return slices.Concat(a.everyday(), a.deskOperations(), a.approvalOperations(), a.importOperations())
-}
-
-func (a *API) everyday() []operation {
-	return []operation{
-		self(a, "GET /api/v1/me", "The person's own account", a.me),
-		self(a, "POST /api/v1/me/authenticator", "Make the key of an authenticator; a former one that was not confirmed is void", a.beginAuthenticator),
-		self(a, "POST /api/v1/me/authenticator/confirm", "Link the authenticator by a code of it", a.confirmAuthenticator),
-		self(a, "POST /api/v1/me/authenticator/trial", "Spend a code to see that the authenticator works", a.tryCode),
-		self(a, "POST /api/v1/me/card/attempt", "Open the card host for linking a card", a.beginCard),
-		self(a, "GET /api/v1/me/card/attempt", "How the newest card attempt of the session goes", a.cardProgress),
-		self(a, "GET /api/v1/me/card/outcome", "What became of it, for a person who has come back without its result", a.cardOutcome),
-		self(a, "POST /api/v1/me/card/seen", "Redeem the code that the browser came back with from the card host", a.seenCard),
-		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
-		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),
-		self(a, "POST /api/v1/me/order", "Order a new password because the card was replaced: the card link is removed, every session ends, a letter brings a temporary password", a.order),
-		self(a, "POST /api/v1/me/order/cancel", "Cancel a new password that somebody has asked for: the link in the letter is dead", a.cancelAsk),
-		self(a, "POST /api/v1/me/freeze", "Say of an Order of the last 24 hours that it was somebody else's: the account is frozen until user support has checked, every session ends", a.freeze),
-		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
-		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
-		self(a, "GET /api/v1/me/traces", "How the person's own sign-ins went, the newest first; after is the until of the last one seen", a.ownTraces),
-
-		managed(a, "GET /api/v1/staff", identity.ConsoleUse, "Who is calling, and what the role allows", a.staff),
-
-		managed(a, "GET /api/v1/people", identity.PeopleSee, "People by username, a page at a time: organisation, q (beginnings of names), view (unlinked, expiring, unused, blocked, frozen, disabled), after, limit", a.people),
-		managed(a, "POST /api/v1/people", identity.PeopleCreate, "Create an account; a temporary password to be handed over is in the answer, this once", a.createPerson),
-		managed(a, "GET /api/v1/people/counts", identity.PeopleSee, "How many people each view has: organisation", a.countPeople),
-		exported(a, "GET /api/v1/people.csv", identity.PeopleSee, "A list of people as a file: organisation, q, view; the trail tells who took it", a.exportPeople),
-		managed(a, "GET /api/v1/people/{user}", identity.PeopleSee, "An account and its links; the ETag is for If-Match", a.person),
-		managed(a, "PUT /api/v1/people/{user}", identity.PeopleChange, "Change names, e-mail, phone and language; If-Match is needed", a.changePerson),
-		managed(a, "POST /api/v1/people/{user}/disable", identity.PeopleDisable, "Close an account: its sessions, links and roles end", a.disablePerson),
-		managed(a, "POST /api/v1/people/{user}/enable", identity.PeopleEnable, "Open an account again, with a temporary password", a.enablePerson),
-		managed(a, "POST /api/v1/people/{user}/first-password", identity.PasswordFirst, "Another temporary password for somebody who has not begun to use the account", a.firstPassword),
-		managed(a, "POST /api/v1/people/{user}/roles", identity.PeopleRoles, "Give and take roles; the person's sessions end", a.changeRoles),
-		managed(a, "GET /api/v1/audit", identity.AuditSee, "Events of the audit trail, newest first: by user, organisation, type, actor, since, until; each as a sentence in lang, too (fi, sv, en)", a.audit),
-		exported(a, "GET /api/v1/audit/file", identity.AuditSee, "The same as a file, csv or jsonl (format), of whatever length; the export is an event itself", a.auditFile),
-		managed(a, "GET /api/v1/audit/state", identity.AuditSee, "How the chain of the trail is", a.auditState),
-		managed(a, "GET /api/v1/people/{user}/events", identity.PeopleSee, "What happened to a person, newest first", a.eventsOfPerson),
-		managed(a, "GET /api/v1/statistics", identity.StatisticsSee, "Sign-ins by method, refusals by reason, links and orders, by day", a.statistics),
-
-		managed(a, "GET /api/v1/letters", identity.LettersSee, "Letters that were given up (state=dead, the newest first) or that wait (state=waiting), 50 a page; never what they say", a.letters),
-		managed(a, "POST /api/v1/letters/retry", identity.LettersRetry, "Try all letters again that were given up and are still of use", a.retryLetters),
-		managed(a, "POST /api/v1/letters/{letter}/retry", identity.LettersRetry, "Try a letter at once", a.retryLetter),
-		managed(a, "POST /api/v1/letters/{letter}/discard", identity.LettersRetry, "Delete a letter that was given up", a.discardLetter),
-
-		managed(a, "GET /api/v1/trust", identity.TrustSee, "Whose cards are accepted, and how fresh the lists of revoked certificates are", a.trust),
-		managed(a, "GET /api/v1/trust/strangers", identity.TrustSee, "CAs that are not accepted and whose cards were shown", a.strangers),
-		managed(a, "POST /api/v1/trust/strangers/{stranger}/forget", identity.TrustChange, "Delete such a CA from the list", a.forgetStranger),
-
-		managed(a, "GET /api/v1/keys", identity.KeysSee, "The signing keys by kind, and what becomes of them", a.signingKeys),
-		managed(a, "POST /api/v1/keys/{kind}/prepare", identity.KeysChange, "Publish the next key of a kind; it does not sign yet", a.prepareKey),
-		managed(a, "POST /api/v1/keys/{kind}/promote", identity.KeysChange, "Let the next key of a kind sign, and retire the current one", a.promoteKey),
-		managed(a, "POST /api/v1/keys/{kind}/retire", identity.KeysChange, "Drop the retired keys of a kind whose last token has expired", a.retireKeys),
-		managed(a, "GET /api/v1/traces/{reference}", identity.TraceSee, "How a sign-in went, by the reference that a page of it has shown; who looked is in the audit trail, with the ticket", a.showTrace),
-		managed(a, "GET /api/v1/people/{user}/traces", identity.TraceSee, "How a person's sign-ins went, the newest first; after is the until of the last one seen", a.tracesOf),
-
-		managed(a, "GET /api/v1/organisations", identity.OrganisationsSee, "Organisations that the caller may see, by name, 50 a page", a.listOrganisations),
-		managed(a, "POST /api/v1/organisations", identity.OrganisationsChange, "Add an organisation", a.createOrganisation),
-		managed(a, "GET /api/v1/organisations/{organisation}", identity.OrganisationsSee, "An organisation; the ETag is for If-Match", a.showOrganisation),
-		managed(a, "PUT /api/v1/organisations/{organisation}", identity.OrganisationsChange, "Give an organisation other settings; If-Match is needed", a.replaceOrganisation),
-		managed(a, "POST /api/v1/organisations/{organisation}/disable", identity.OrganisationsChange, "Close an organisation; every session of its people ends", a.disableOrganisation),
-		managed(a, "POST /api/v1/organisations/{organisation}/enable", identity.OrganisationsChange, "Open a closed organisation again", a.enableOrganisation),
-		managed(a, "GET /api/v1/organisations/{organisation}/policy", identity.OrganisationsSee, "What the employer decides, and the change of it that is to come", a.showPolicy),
-		managed(a, "POST /api/v1/organisations/{organisation}/policy", identity.PolicyChange, "Change it now or from a time on; those who will have no way in hear of it by letter. With dry_run=true: what that would come to", a.changePolicy),
-		managed(a, "DELETE /api/v1/organisations/{organisation}/policy/planned", identity.PolicyChange, "Withdraw a planned change", a.withdrawPolicy),
-		managed(a, "GET /api/v1/organisations/{organisation}/policy/stranded", identity.PolicyChange, "Whom a change to methods (card,app,token) from a time on would touch: group stranded, without or narrowed; 50 a page, by username", a.listAffected),
-
-		operator(a, "GET /api/v1/clients", identity.ClientsSee, "Every registered client, by ID", a.listClients),
-		operator(a, "POST /api/v1/clients", identity.ClientsChange, "Register a client; its secret is in the answer, this once", a.createClient),
-		operator(a, "GET /api/v1/clients/{id}", identity.ClientsSee, "A client; the ETag is for If-Match", a.showClient),
-		operator(a, "PUT /api/v1/clients/{id}", identity.ClientsChange, "Replace a registration whole; If-Match is needed", a.replaceClient),
-		operator(a, "POST /api/v1/clients/{id}/disable", identity.ClientsChange, "Stop a client and its tokens", a.disableClient),
-		operator(a, "POST /api/v1/clients/{id}/enable", identity.ClientsChange, "Open a disabled client again", a.enableClient),
-		operator(a, "POST /api/v1/clients/{id}/secret", identity.ClientsChange, "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
-
-		operator(a, "GET /api/v1/clients/{id}/doctor", identity.ClientsSee, "What about a registration is permitted and will probably hurt", a.examineClient),
-
-		operator(a, "GET /api/v1/clients/{id}/requests", identity.RefusalsSee, "How the latest authorization requests of a client went, refused or not, the newest first", a.listCourses),
-		operator(a, "GET /api/v1/requests/{reference}", identity.RefusalsSee, "How an authorization request went, in the words of the protocol", a.showCourse),
-
-		operator(a, "GET /api/v1/doctor/{reference}", identity.RefusalsSee, "Why a service's request was refused; kept for a day", a.showRefusal),
-	}
+	return slices.Concat(
+		a.meOperations(), a.consentOperations(),
+		a.staffOperations(), a.peopleOperations(), a.importOperations(), a.deskOperations(), a.confirmationOperations(), a.approvalOperations(), a.traceOperations(), a.auditOperations(),
+		a.organisationOperations(), a.clientOperations(), a.doctorOperations(),
+		a.letterOperations(), a.trustOperations(), a.keyOperations())
 }
 
 // operation is one method of one address. Its types are those that its handler

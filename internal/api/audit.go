@@ -14,6 +14,17 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// auditOperations read the trail, and what is counted from it.
+func (a *API) auditOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/audit", identity.AuditSee, "Events of the audit trail, newest first: by user, organisation, type, actor, since, until; each as a sentence in lang, too (fi, sv, en)", a.audit),
+		exported(a, "GET /api/v1/audit/file", identity.AuditSee, "The same as a file, csv or jsonl (format), of whatever length; the export is an event itself", a.auditFile),
+		managed(a, "GET /api/v1/audit/state", identity.AuditSee, "How the chain of the trail is", a.auditState),
+		managed(a, "GET /api/v1/people/{user}/events", identity.PeopleSee, "What happened to a person, newest first", a.eventsOfPerson),
+		managed(a, "GET /api/v1/statistics", identity.StatisticsSee, "Sign-ins by method, refusals by reason, links and orders, by day", a.statistics),
+	}
+}
+
 const eventsPage = 50
 
 // audit is a page of the trail.

@@ -10,8 +10,22 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 )
+
+// clientOperations are on registrations of relying parties.
+func (a *API) clientOperations() []operation {
+	return []operation{
+		operator(a, "GET /api/v1/clients", identity.ClientsSee, "Every registered client, by ID", a.listClients),
+		operator(a, "POST /api/v1/clients", identity.ClientsChange, "Register a client; its secret is in the answer, this once", a.createClient),
+		operator(a, "GET /api/v1/clients/{id}", identity.ClientsSee, "A client; the ETag is for If-Match", a.showClient),
+		operator(a, "PUT /api/v1/clients/{id}", identity.ClientsChange, "Replace a registration whole; If-Match is needed", a.replaceClient),
+		operator(a, "POST /api/v1/clients/{id}/disable", identity.ClientsChange, "Stop a client and its tokens", a.disableClient),
+		operator(a, "POST /api/v1/clients/{id}/enable", identity.ClientsChange, "Open a disabled client again", a.enableClient),
+		operator(a, "POST /api/v1/clients/{id}/secret", identity.ClientsChange, "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+	}
+}
 
 // registered is a client as the API shows it: portti.Registered.
 type registered struct {

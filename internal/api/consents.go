@@ -8,6 +8,14 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// consentOperations are on what a person has allowed third parties.
+func (a *API) consentOperations() []operation {
+	return []operation{
+		self(a, "GET /api/v1/me/consents", "What the person has allowed third parties' services", a.consents),
+		self(a, "DELETE /api/v1/me/consents/{client}", "Take a consent back; the service's tokens end with it", a.withdraw),
+	}
+}
+
 var errFull = fault.New(fault.Denied, "full_signin_required", "A password alone is not enough for this.")
 
 // consents lists what the person has allowed third parties' services.

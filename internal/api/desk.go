@@ -19,7 +19,7 @@ func (a *API) deskOperations() []operation {
 		managed(a, "GET"+people+"/checks/{check}", identity.IdentityCheck, "A check of the caller's own that still holds", a.showCheck),
 		managed(a, "POST"+people+"/order", identity.PasswordOrder, "Order a new password for a caller; it is in the answer, this once, where no letter carries it", a.orderFor),
 		managed(a, "POST"+people+"/authenticator/remove", identity.AuthenticatorRemove, "Remove the link of an authenticator; sessions end, and linking asks for a code from then on", act(a.Directory.RemoveAuthenticator)),
-		managed(a, "POST"+people+"/authenticator/unlock", identity.AuthenticatorUnlock, "Let codes be tried again after too many wrong ones", act(a.Directory.UnlockAuthenticator)),
+		managed(a, "POST"+people+"/authenticator/unlock", identity.AuthenticatorUnlock, "Let codes and passwords be tried again after too many wrong ones", act(a.Directory.Unlock)),
 		managed(a, "POST"+people+"/authenticator/resync", identity.AuthenticatorResync, "Learn a clock anew from two codes shown one after the other; both are spent", a.resync),
 		managed(a, "POST"+people+"/linking-code", identity.LinkingCodeIssue, "Give the code that linking asks for after a removal; it is in the answer, this once", a.issueLinkingCode),
 		managed(a, "POST"+people+"/sessions/end", identity.SessionsEnd, "End every session and token of a person", act(a.Directory.EndSessions)),
@@ -43,6 +43,9 @@ func (a *API) showCase(r *http.Request, by identity.Actor, _ nothing) (answer[po
 	now := a.Now()
 	out := portti.Case{User: string(c.User.ID), Username: c.User.Username, Name: c.User.Name(), Organisation: portti.OrganisationName{ID: string(c.Organisation.ID), Name: c.Organisation.Name},
 		Disabled: !c.Enabled(), Frozen: c.User.Frozen, Handover: a.Directory.HandedOver(c.Person), Closed: c.User.LinkingClosed, May: fault.Code(by.On(identity.IdentityCheck, c.User))}
+	for _, act := range c.Organisation.Seconds() {
+		out.Seconds = append(out.Seconds, string(act))
+	}
 	if c.HasNumber(now) {
 		out.Phone = c.User.Claims.Phone
 	}
@@ -77,7 +80,15 @@ func (a *API) showCheck(r *http.Request, by identity.Actor, _ nothing) (answer[p
 		return answer[portti.Check]{}, err
 	}
 	c, err := a.Directory.OwnCheck(r.Context(), by, userOf(r), identity.CheckID(r.PathValue("check")))
-	return answer[portti.Check]{Body: checkOf(c)}, err
+	if err != nil {
+		return answer[portti.Check]{}, err
+	}
+	out := checkOf(c)
+	asked, err := a.Directory.Store.Confirmations(r.Context(), identity.ConfirmationsOf{Check: c.ID}, a.Now())
+	for _, f := range asked {
+		out.Confirmations = append(out.Confirmations, askedConfirmation(f))
+	}
+	return answer[portti.Check]{Body: out}, err
 }
 
 // act is an operation that does one thing to a person and has nothing to tell.

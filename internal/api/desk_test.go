@@ -73,7 +73,6 @@ func TestActsOfTheHelpDeskThatDoNotHelp(t *testing.T) {
 	with := func(more string) string { return strings.TrimSuffix(why, "}") + more + "}" }
 	for name, c := range map[string]struct{ path, body, code string }{
 		"removing nothing":             {"/authenticator/remove", why, "totp_not_linked"},
-		"unlocking nothing":            {"/authenticator/unlock", why, "totp_not_linked"},
 		"synchronising nothing":        {"/authenticator/resync", with(`,"first":"123456","second":"654321"`), "totp_not_linked"},
 		"a code of five digits":        {"/authenticator/resync", with(`,"first":"12345","second":"654321"`), "resync_digits"},
 		"a linking code for nothing":   {"/linking-code", with(`,"minutes":60`), "linking_code_needless"},

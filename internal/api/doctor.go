@@ -3,8 +3,19 @@ package api
 import (
 	"net/http"
 
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 )
+
+// doctorOperations explain what went wrong between us and a service.
+func (a *API) doctorOperations() []operation {
+	return []operation{
+		operator(a, "GET /api/v1/clients/{id}/doctor", identity.ClientsSee, "What about a registration is permitted and will probably hurt", a.examineClient),
+		operator(a, "GET /api/v1/doctor/{reference}", identity.RefusalsSee, "Why a service's request was refused; kept for a day", a.showRefusal),
+		operator(a, "GET /api/v1/clients/{id}/requests", identity.RefusalsSee, "How the latest authorization requests of a client went, refused or not, the newest first", a.listCourses),
+		operator(a, "GET /api/v1/requests/{reference}", identity.RefusalsSee, "How an authorization request went, in the words of the protocol", a.showCourse),
+	}
+}
 
 // refusal is portti.Refusal.
 type refusal struct {

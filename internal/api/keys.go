@@ -9,6 +9,16 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// keyOperations are on the keys that sign.
+func (a *API) keyOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/keys", identity.KeysSee, "The signing keys by kind, and what becomes of them", a.signingKeys),
+		managed(a, "POST /api/v1/keys/{kind}/prepare", identity.KeysChange, "Publish the next key of a kind; it does not sign yet", a.prepareKey),
+		managed(a, "POST /api/v1/keys/{kind}/promote", identity.KeysChange, "Let the next key of a kind sign, and retire the current one", a.promoteKey),
+		managed(a, "POST /api/v1/keys/{kind}/retire", identity.KeysChange, "Drop the retired keys of a kind whose last token has expired", a.retireKeys),
+	}
+}
+
 // Keys are the provider's signing keys: keys.Ring.
 type Keys interface {
 	Kinds() []keys.Kind

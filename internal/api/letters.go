@@ -11,6 +11,16 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// letterOperations are on letters that wait or were given up.
+func (a *API) letterOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/letters", identity.LettersSee, "Letters that were given up (state=dead, the newest first) or that wait (state=waiting), 50 a page; never what they say", a.letters),
+		managed(a, "POST /api/v1/letters/retry", identity.LettersRetry, "Try all letters again that were given up and are still of use", a.retryLetters),
+		managed(a, "POST /api/v1/letters/{letter}/retry", identity.LettersRetry, "Try a letter at once", a.retryLetter),
+		managed(a, "POST /api/v1/letters/{letter}/discard", identity.LettersRetry, "Delete a letter that was given up", a.discardLetter),
+	}
+}
+
 // Letters is the outbox as operators see it: store.Store.
 type Letters interface {
 	Letters(ctx context.Context, w mail.Which) ([]mail.Kept, error)

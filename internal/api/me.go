@@ -14,6 +14,25 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// meOperations are those of a person on her own account.
+func (a *API) meOperations() []operation {
+	return []operation{
+		self(a, "GET /api/v1/me", "The person's own account", a.me),
+		self(a, "POST /api/v1/me/authenticator", "Make the key of an authenticator; a former one that was not confirmed is void", a.beginAuthenticator),
+		self(a, "POST /api/v1/me/authenticator/confirm", "Link the authenticator by a code of it", a.confirmAuthenticator),
+		self(a, "POST /api/v1/me/authenticator/trial", "Spend a code to see that the authenticator works", a.tryCode),
+		self(a, "POST /api/v1/me/card/attempt", "Open the card host for linking a card", a.beginCard),
+		self(a, "GET /api/v1/me/card/attempt", "How the newest card attempt of the session goes", a.cardProgress),
+		self(a, "GET /api/v1/me/card/outcome", "What became of it, for a person who has come back without its result", a.cardOutcome),
+		self(a, "POST /api/v1/me/card/seen", "Redeem the code that the browser came back with from the card host", a.seenCard),
+		self(a, "POST /api/v1/me/card/link", "Link the card that was seen", a.linkCard),
+		self(a, "POST /api/v1/me/password", "Set a new password; the person's other sessions end", a.changePassword),
+		self(a, "POST /api/v1/me/order", "Order a new password because the card was replaced: the card link is removed, every session ends, a letter brings a temporary password", a.order),
+		self(a, "POST /api/v1/me/order/cancel", "Cancel a new password that somebody has asked for: the link in the letter is dead", a.cancelAsk),
+		self(a, "POST /api/v1/me/freeze", "Say of an Order of the last 24 hours that it was somebody else's: the account is frozen until user support has checked, every session ends", a.freeze),
+	}
+}
+
 func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, error) {
 	p, err := a.Directory.Store.Person(r.Context(), self.User)
 	if err != nil {
@@ -47,7 +66,10 @@ func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, err
 	if me.NewPassword, err = a.newPassword(r, self); err != nil {
 		return portti.Me{}, err
 	}
-	s, err := a.Sessions.Use(r.Context(), self.Session)
+	s, err := a.Sessions.ByID(r.Context(), self.Session)
+	if err == nil {
+		s, err = a.Sessions.Use(r.Context(), s, p.Organisation.Limits(s.Level))
+	}
 	if err != nil && !fault.Is(err, fault.Unauthenticated) {
 		return portti.Me{}, err
 	}

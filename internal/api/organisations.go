@@ -12,6 +12,22 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// organisationOperations are on employers and their policies.
+func (a *API) organisationOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/organisations", identity.OrganisationsSee, "Organisations that the caller may see, by name, 50 a page", a.listOrganisations),
+		managed(a, "POST /api/v1/organisations", identity.OrganisationsChange, "Add an organisation", a.createOrganisation),
+		managed(a, "GET /api/v1/organisations/{organisation}", identity.OrganisationsSee, "An organisation; the ETag is for If-Match", a.showOrganisation),
+		managed(a, "PUT /api/v1/organisations/{organisation}", identity.OrganisationsChange, "Give an organisation other settings; If-Match is needed", a.replaceOrganisation),
+		managed(a, "POST /api/v1/organisations/{organisation}/disable", identity.OrganisationsChange, "Close an organisation; every session of its people ends", a.disableOrganisation),
+		managed(a, "POST /api/v1/organisations/{organisation}/enable", identity.OrganisationsChange, "Open a closed organisation again", a.enableOrganisation),
+		managed(a, "GET /api/v1/organisations/{organisation}/policy", identity.OrganisationsSee, "What the employer decides, and the change of it that is to come", a.showPolicy),
+		managed(a, "POST /api/v1/organisations/{organisation}/policy", identity.PolicyChange, "Change it now or from a time on; those who will have no way in hear of it by letter. With dry_run=true: what that would come to", a.changePolicy),
+		managed(a, "DELETE /api/v1/organisations/{organisation}/policy/planned", identity.PolicyChange, "Withdraw a planned change", a.withdrawPolicy),
+		managed(a, "GET /api/v1/organisations/{organisation}/policy/stranded", identity.PolicyChange, "Whom a change to methods (card,app,token) from a time on would touch: group stranded, without or narrowed; 50 a page, by username", a.listAffected),
+	}
+}
+
 // perPage is how many rows of a list come at once.
 const perPage = 50
 
@@ -169,7 +185,7 @@ func organisationOf(r *http.Request) identity.OrganisationID {
 }
 
 func (a *API) employer(o identity.Organisation) portti.Employer {
-	e := portti.Employer{ID: string(o.ID), Name: o.Name, Policy: policyView(o.Policy()), Delivery: string(o.Delivery), Holder: string(o.HolderRule), CardNames: o.CardNames,
+	e := portti.Employer{ID: string(o.ID), Name: o.Name, Policy: policyView(o.Policy()), Delivery: string(o.Delivery), Holder: string(o.HolderRule), CardNames: o.CardNames, SecondPerson: o.SecondPerson,
 		Created: o.Created, Disabled: o.Disabled, Version: o.Version}
 	if o.Planned.Open(a.Now()) {
 		e.Planned = o.Planned.From
@@ -200,7 +216,7 @@ func methodsOf(set identity.Methods) (names []portti.Method) {
 
 func organisation(in portti.Employer) (identity.Organisation, error) {
 	p, err := policy(in.Policy)
-	o := identity.Organisation{ID: identity.OrganisationID(in.ID), Name: in.Name, Delivery: identity.Delivery(in.Delivery), HolderRule: identity.HolderRule(in.Holder), CardNames: in.CardNames}
+	o := identity.Organisation{ID: identity.OrganisationID(in.ID), Name: in.Name, Delivery: identity.Delivery(in.Delivery), HolderRule: identity.HolderRule(in.Holder), CardNames: in.CardNames, SecondPerson: in.SecondPerson}
 	return o.With(p), err
 }
 

@@ -11,6 +11,22 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// peopleOperations are on people's accounts, for those who look after them.
+func (a *API) peopleOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/people", identity.PeopleSee, "People by username, a page at a time: organisation, q (beginnings of names), view (unlinked, expiring, unused, blocked, frozen, disabled), after, limit", a.people),
+		managed(a, "POST /api/v1/people", identity.PeopleCreate, "Create an account; a temporary password to be handed over is in the answer, this once", a.createPerson),
+		managed(a, "GET /api/v1/people/counts", identity.PeopleSee, "How many people each view has: organisation", a.countPeople),
+		exported(a, "GET /api/v1/people.csv", identity.PeopleSee, "A list of people as a file: organisation, q, view; the trail tells who took it", a.exportPeople),
+		managed(a, "GET /api/v1/people/{user}", identity.PeopleSee, "An account and its links; the ETag is for If-Match", a.person),
+		managed(a, "PUT /api/v1/people/{user}", identity.PeopleChange, "Change names, e-mail, phone and language; If-Match is needed", a.changePerson),
+		managed(a, "POST /api/v1/people/{user}/disable", identity.PeopleDisable, "Close an account: its sessions, links and roles end", a.disablePerson),
+		managed(a, "POST /api/v1/people/{user}/enable", identity.PeopleEnable, "Open an account again, with a temporary password", a.enablePerson),
+		managed(a, "POST /api/v1/people/{user}/first-password", identity.PasswordFirst, "Another temporary password for somebody who has not begun to use the account", a.firstPassword),
+		managed(a, "POST /api/v1/people/{user}/roles", identity.PeopleRoles, "Give and take roles; the person's sessions end", a.changeRoles),
+	}
+}
+
 // searched reads whom a list is about; more are the members of the query that it
 // takes beside.
 func searched(r *http.Request, more ...string) (identity.Search, url.Values, error) {

@@ -11,6 +11,13 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// staffOperations tell the Console who uses it.
+func (a *API) staffOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/staff", identity.ConsoleUse, "Who is calling, and what the role allows", a.staff),
+	}
+}
+
 // managed is an operation of a person on others, by a right. The directory asks
 // again for the right on whom it touches: here it is only known that the role has it.
 func managed[In, Out any](a *API, pattern string, right identity.Right, summary string, f func(r *http.Request, by identity.Actor, in In) (answer[Out], error)) operation {

@@ -15,6 +15,15 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// traceOperations tell how sign-ins went.
+func (a *API) traceOperations() []operation {
+	return []operation{
+		self(a, "GET /api/v1/me/traces", "How the person's own sign-ins went, the newest first; after is the until of the last one seen", a.ownTraces),
+		managed(a, "GET /api/v1/traces/{reference}", identity.TraceSee, "How a sign-in went, by the reference that a page of it has shown; who looked is in the audit trail, with the ticket", a.showTrace),
+		managed(a, "GET /api/v1/people/{user}/traces", identity.TraceSee, "How a person's sign-ins went, the newest first; after is the until of the last one seen", a.tracesOf),
+	}
+}
+
 // traced keeps why a call of an app was refused, for the help desk: under the reference
 // that the answer gives, and the app's page shows. Where nobody is known by the token
 // there is nobody who could ask.

@@ -18,6 +18,15 @@ import (
 	"github.com/portti-id/portti/pkg/portti"
 )
 
+// trustOperations are on the CAs whose cards are accepted.
+func (a *API) trustOperations() []operation {
+	return []operation{
+		managed(a, "GET /api/v1/trust", identity.TrustSee, "Whose cards are accepted, and how fresh the lists of revoked certificates are", a.trust),
+		managed(a, "GET /api/v1/trust/strangers", identity.TrustSee, "CAs that are not accepted and whose cards were shown", a.strangers),
+		managed(a, "POST /api/v1/trust/strangers/{stranger}/forget", identity.TrustChange, "Delete such a CA from the list", a.forgetStranger),
+	}
+}
+
 // CardTrust is whose cards are accepted, and what is known of it.
 type CardTrust struct {
 	Trust     func() *card.Trust                               // nil: nobody signs in with a card

@@ -102,6 +102,9 @@ const (
 	AuthenticatorUnlocked Type = "authenticator.unlocked"
 	AuthenticatorResynced Type = "authenticator.resynced"
 	SessionsEnded         Type = "desk.sessions_ended"
+	SecondAsked           Type = "desk.second_asked" // for an act that needs another member of the help desk
+	SecondConfirmed       Type = "desk.second_confirmed"
+	PasswordUnlocked      Type = "password.unlocked" // of somebody without an authenticator
 )
 
 // Traces of sign-ins.

@@ -170,10 +170,11 @@ func (p *Pages) checked(w http.ResponseWriter, r *http.Request, v *visit, act st
 type workPage struct {
 	web.Page
 	standing
-	Check portti.Check
-	Path  string // of this page, which those of the acts are below
-	Done  string // the act that was just done; "" for none
-	Acts  []string
+	Check     portti.Check
+	Path      string // of this page, which those of the acts are below
+	Done      string // the act that was just done; "" for none
+	Acts      []string
+	Colleague map[string]string // of an act that needs a second person: how it stands with that
 }
 
 // work shows which acts make sense now.
@@ -182,13 +183,40 @@ func (p *Pages) work(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !ok {
 		return err
 	}
-	page := &workPage{standing: s, Check: check, Path: workPath(s.Case.User, check.ID), Done: knownAct(r.FormValue("done"))}
+	page := &workPage{standing: s, Check: check, Path: workPath(s.Case.User, check.ID), Done: knownAct(r.FormValue("done")), Colleague: map[string]string{}}
 	for _, a := range caseActs {
 		if v.may(a.right) && a.when(s) {
 			page.Acts = append(page.Acts, a.name)
+			if second, _ := secondOf(s, check, a); second != "" {
+				page.Colleague[a.name] = second
+			}
 		}
 	}
 	return p.show(w, r, http.StatusOK, "case_work", page)
+}
+
+// How it stands with the second person (S64) whom an act needs.
+const (
+	secondAsk       = "ask"       // nobody has been asked
+	secondWaits     = "waits"     // somebody has
+	secondConfirmed = "confirmed" // and has confirmed it
+)
+
+// secondOf tells how it stands for an act, "" where none is needed, and what was asked.
+func secondOf(s standing, check portti.Check, a caseAct) (string, portti.AskedConfirmation) {
+	if !slices.Contains(s.Case.Seconds, a.right) {
+		return "", portti.AskedConfirmation{}
+	}
+	for _, c := range check.Confirmations {
+		switch {
+		case c.Act != a.right:
+		case c.Confirmed.IsZero():
+			return secondWaits, c
+		default:
+			return secondConfirmed, c
+		}
+	}
+	return secondAsk, portti.AskedConfirmation{}
 }
 
 // lives are the minutes that a linking code can be good for (S61).
@@ -206,7 +234,7 @@ type caseAct struct {
 var caseActs = []caseAct{
 	{"unfreeze", "account.unfreeze", false, func(s standing) bool { return !s.Case.Frozen.IsZero() }},
 	{"order", "password.order", true, func(s standing) bool { return !s.Case.Disabled }},
-	{"unlock", "authenticator.unlock", false, func(s standing) bool { return s.Case.App != nil }},
+	{"unlock", "authenticator.unlock", false, func(s standing) bool { return !s.Case.Disabled }},
 	{"resync", "authenticator.resync", false, func(s standing) bool { return s.Case.App != nil }},
 	{"remove", "authenticator.remove", true, func(s standing) bool { return s.Case.App != nil }},
 	{"code", "linking_code.issue", false, func(s standing) bool { return s.Awaits() && !s.Case.Disabled && s.Case.Frozen.IsZero() }},
@@ -216,6 +244,16 @@ var caseActs = []caseAct{
 func caseActOf(name string) (caseAct, bool) {
 	for _, a := range caseActs {
 		if a.name == name {
+			return a, true
+		}
+	}
+	return caseAct{}, false
+}
+
+// caseActBy finds an act by the right that it takes.
+func caseActBy(right string) (caseAct, bool) {
+	for _, a := range caseActs {
+		if a.right == right {
 			return a, true
 		}
 	}
@@ -233,23 +271,27 @@ type caseActPage struct {
 	web.Page
 	standing
 	why
-	Check   portti.Check
-	Act     string
-	Path    string // of this page
-	Back    string // to the acts
-	Danger  bool
-	Sense   bool     // it helps as things stand
-	Minutes string   // code: how long it is good for
-	Lives   []string //
-	First   string   // resync: the codes
-	Second  string
+	Check     portti.Check
+	Act       string
+	Path      string // of this page
+	Back      string // to the acts
+	Danger    bool
+	Sense     bool   // it helps as things stand
+	Colleague string // how it stands with a second person; "" where none is needed
+	Asked     portti.AskedConfirmation
+	Minutes   string   // code: how long it is good for
+	Lives     []string //
+	First     string   // resync: the codes
+	Second    string
 }
 
 func caseActPageOf(s standing, check portti.Check, name string) *caseActPage {
 	a, _ := caseActOf(name)
 	back := workPath(s.Case.User, check.ID)
-	return &caseActPage{standing: s, Check: check, Act: name, Path: back + "/" + name, Back: back, Danger: a.danger, Sense: a.when(s),
+	page := &caseActPage{standing: s, Check: check, Act: name, Path: back + "/" + name, Back: back, Danger: a.danger, Sense: a.when(s),
 		why: why{Ticket: check.Ticket}, Minutes: "60", Lives: lives}
+	page.Colleague, page.Asked = secondOf(s, check, a)
+	return page
 }
 
 // beforeCaseAct says what the act will do.
@@ -292,15 +334,34 @@ func (p *Pages) doCaseAct(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err != nil {
 		return err
 	}
-	page := caseActPageOf(s, portti.Check{ID: r.PathValue("check")}, a.name)
+	check := portti.Check{ID: r.PathValue("check")}
+	if slices.Contains(s.Case.Seconds, a.right) {
+		if check, err = p.api.Check(r.Context(), v.token, s.Case.User, check.ID); checkEnded(err) {
+			check.ID = r.PathValue("check") // the act meets it, too
+		} else if err != nil {
+			return refused(err)
+		}
+	}
+	page := caseActPageOf(s, check, a.name)
 	page.why, page.Minutes = whyOf(r), r.PostFormValue("minutes")
 	page.First, page.Second = strings.TrimSpace(r.PostFormValue("first")), strings.TrimSpace(r.PostFormValue("second"))
 	issued := &caseIssuedPage{Case: s.Case, Act: a.name, Back: page.Back}
-	switch err := p.perform(r, v, page, issued); {
+	asks := r.PostFormValue("ask") != ""
+	if asks {
+		_, err = p.api.AskSecond(r.Context(), v.token, s.Case.User, page.Check.ID, portti.NewConfirmation{Act: a.right, Reason: page.Reason})
+	} else {
+		err = p.perform(r, v, page, issued)
+	}
+	switch {
 	case checkEnded(err):
 		return p.checkAnew(w, r, page, refused(err))
+	case portti.Code(err) == "check_needs_second":
+		page.Colleague = secondAsk // once more: it was spent, or whoever has confirmed it may not any longer
+		return p.again(w, r, "case_act", &page.Page, page, refused(err))
 	case err != nil:
 		return p.again(w, r, "case_act", &page.Page, page, ofAnother(refused(err)))
+	case asks:
+		return see(w, r, page.Path)
 	case issued.Secret == "":
 		return see(w, r, page.Back+"?done="+a.name)
 	}
@@ -327,7 +388,7 @@ func (p *Pages) perform(r *http.Request, v *visit, page *caseActPage, issued *ca
 	case "remove":
 		return p.api.RemoveAuthenticator(ctx, v.token, user, because)
 	case "unlock":
-		return p.api.UnlockAuthenticator(ctx, v.token, user, because)
+		return p.api.Unlock(ctx, v.token, user, because)
 	case "sessions":
 		return p.api.EndSessions(ctx, v.token, user, because)
 	}

@@ -103,7 +103,7 @@ func TestActsThatMakeSense(t *testing.T) {
 		offers string
 	}{
 		"linked": {liisasCase, "order unlock resync remove sessions"}, "frozen": {frozen, "unfreeze order unlock resync remove sessions"}, "closed": {closed, ""},
-		"never linked": {bare, "order sessions"}, "removed": {waiting, "order code sessions"}, "code given": {given, "order code sessions"},
+		"never linked": {bare, "order unlock sessions"}, "removed": {waiting, "order unlock code sessions"}, "code given": {given, "order unlock code sessions"},
 	} {
 		_, b := atTheDesk(t, c.state)
 		page := b.Get("/people/u2/case/C1").Want(200, "*", "work")

@@ -15,7 +15,7 @@
 //	people.go      lists of people      person.go   one of them, and what is done to them
 //	import.go      people from a file
 //	organisations.go   employers and their policies      organisation_edit.go   what operators change of them
-//	case.go        the help desk's workbench      approvals.go   cards that wait
+//	case.go        the help desk's workbench      approvals.go   cards that wait      confirmations.go   acts that do
 //	audit.go       the audit trail, statistics
 //	letters.go     letters that were given up      trust.go    whose cards are accepted      keys.go    signing keys
 //	clients.go     relying parties: the list
@@ -121,6 +121,7 @@ var sections = []section{
 	{peoplePath, "people.see", "con.people", "con.people.about"},
 	{organisationsPath, "organisations.see", "con.org", "con.org.about"},
 	{approvalsPath, "card.approve", "con.desk.approvals", "con.desk.approvals.about"},
+	{confirmationsPath, "identity.confirm", "con.second", "con.second.about"},
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
 	{statisticsPath, "statistics.see", "con.statistics", "con.statistics.about"},
 	{auditPath, "audit.see", "con.audit", "con.audit.about"},
@@ -178,6 +179,10 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /people/{user}/case/{check}":        p.work,
 		"GET /people/{user}/case/{check}/{act}":  p.beforeCaseAct,
 		"POST /people/{user}/case/{check}/{act}": p.doCaseAct,
+
+		"GET /confirmations":                 p.confirmations,
+		"GET /confirmations/{confirmation}":  p.confirmation,
+		"POST /confirmations/{confirmation}": p.confirm,
 
 		"GET /card-approvals":             p.approvals,
 		"GET /card-approvals/{approval}":  p.approval,

@@ -17,11 +17,12 @@ const newOrganisationPath = organisationsPath + "/_new"
 // organisationForm is what operators write of an organisation.
 type organisationForm struct {
 	Name, Delivery, Holder, CardNames string
+	SecondPerson                      bool
 }
 
 func typedOrganisation(r *http.Request) organisationForm {
 	text := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	return organisationForm{text("name"), text("delivery"), text("card_holder"), text("card_names")}
+	return organisationForm{text("name"), text("delivery"), text("card_holder"), text("card_names"), r.PostFormValue("second_person") != ""}
 }
 
 // choices are the values of what operators choose, in the reader's words.
@@ -59,7 +60,7 @@ func (p *Pages) createOrganisation(w http.ResponseWriter, r *http.Request, v *vi
 	}
 	f, q := typedOrganisation(r), typedPolicy(r)
 	page := &newOrganisationPage{choices: p.organisationChoices(v), organisationForm: f, ID: strings.TrimSpace(r.PostFormValue("id")), Card: q.Card, App: q.App, Token: q.Token, PersonalPhones: q.PersonalPhones}
-	made, err := p.api.CreateOrganisation(r.Context(), v.token, portti.Employer{ID: page.ID, Name: f.Name, Delivery: f.Delivery, Holder: f.Holder, CardNames: f.CardNames,
+	made, err := p.api.CreateOrganisation(r.Context(), v.token, portti.Employer{ID: page.ID, Name: f.Name, Delivery: f.Delivery, Holder: f.Holder, CardNames: f.CardNames, SecondPerson: f.SecondPerson,
 		Policy: portti.Policy{Methods: q.methods(), PersonalPhones: q.PersonalPhones}})
 	if err != nil {
 		err = refused(err)
@@ -86,7 +87,7 @@ func (p *Pages) editOrganisation(w http.ResponseWriter, r *http.Request, v *visi
 	if err != nil {
 		return err
 	}
-	page.organisationForm = organisationForm{o.Name, o.Delivery, o.Holder, o.CardNames}
+	page.organisationForm = organisationForm{o.Name, o.Delivery, o.Holder, o.CardNames, o.SecondPerson}
 	page.Version = strconv.FormatInt(o.Version, 10)
 	return p.show(w, r, http.StatusOK, "organisation_edit", page)
 }
@@ -113,7 +114,7 @@ func (p *Pages) changeOrganisation(w http.ResponseWriter, r *http.Request, v *vi
 	f := typedOrganisation(r)
 	page.organisationForm, page.Version = f, r.PostFormValue("version")
 	next := o
-	next.Name, next.Delivery, next.Holder, next.CardNames = f.Name, f.Delivery, f.Holder, f.CardNames
+	next.Name, next.Delivery, next.Holder, next.CardNames, next.SecondPerson = f.Name, f.Delivery, f.Holder, f.CardNames, f.SecondPerson
 	seen, _ := strconv.ParseInt(page.Version, 10, 64)
 	next.Version = cmp.Or(seen, -1) // a form that was tampered with has seen nothing
 	if _, err := p.api.ReplaceOrganisation(r.Context(), v.token, next); err != nil {

@@ -63,6 +63,7 @@ type organisationPage struct {
 	Disabled           bool
 	Delivery, Holder   string
 	CardNames          string
+	SecondPerson       bool
 	Policy             portti.Policy
 	Planned            *portti.PlannedPolicy
 	Change, Withdrawal string // addresses; "" where the role does not allow it
@@ -84,7 +85,7 @@ func (p *Pages) organisation(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return refused(err)
 	}
-	page := &organisationPage{ID: o.ID, Name: o.Name, Disabled: !o.Disabled.IsZero(), Delivery: o.Delivery, Holder: o.Holder, CardNames: o.CardNames, Policy: state.Policy, Planned: state.Planned}
+	page := &organisationPage{ID: o.ID, Name: o.Name, Disabled: !o.Disabled.IsZero(), Delivery: o.Delivery, Holder: o.Holder, CardNames: o.CardNames, SecondPerson: o.SecondPerson, Policy: state.Policy, Planned: state.Planned}
 	switch {
 	case !v.may("policy.change"):
 	case state.Planned == nil:

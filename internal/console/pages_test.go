@@ -16,6 +16,7 @@ var structs = map[string]web.Content{
 	"organisations": &organisationsPage{}, "organisation": &organisationPage{}, "organisation_new": &newOrganisationPage{}, "organisation_edit": &editOrganisationPage{},
 	"organisation_turn": &turnPage{}, "policy": &policyPage{}, "policy_confirm": &policyConfirmPage{}, "affected": &affectedPage{},
 	"case": &casePage{}, "case_work": &workPage{}, "case_act": &caseActPage{}, "case_issued": &caseIssuedPage{}, "card_approvals": &approvalsPage{}, "card_approval": &approvalPage{},
+	"confirmations": &confirmationsPage{}, "confirmation": &confirmationPage{},
 	"audit": &auditPage{}, "statistics": &statisticsPage{},
 	"letters": &lettersPage{}, "letter_discard": &discardPage{}, "trust": &trustPage{}, "keys": &keysPage{}, "key_change": &keyChangePage{},
 	"client": &clientPage{}, "client_doctor": &clientPage{}, "client_disable": &clientPage{}, "client_enable": &clientPage{}, "client_rotate": &clientPage{}, "client_test": &clientPage{},

@@ -41,7 +41,7 @@ var posts = map[string]string{
 	"console /people/new": byForm, "console /people/{user}/edit": byForm, "console /people/{user}/disable": byForm, "console /people/{user}/enable": byForm,
 	"console /people/{user}/first-password": byForm, "console /people/{user}/roles": byForm,
 	"console /people/import": byForm, "console /imports/{import}": byForm,
-	"console /people/{user}/case": byForm, "console /people/{user}/case/{check}/{act}": byForm, "console /card-approvals/{approval}": byForm,
+	"console /people/{user}/case": byForm, "console /people/{user}/case/{check}/{act}": byForm, "console /card-approvals/{approval}": byForm, "console /confirmations/{confirmation}": byForm,
 	"console /registration": byForm, "console /clients/{id}/edit": byForm, "console /clients/{id}/document": byForm, "console /clients/{id}/secret": byForm,
 	"console /clients/{id}/disable": byForm, "console /clients/{id}/enable": byForm, "console /clients/{id}/test": byForm,
 	"console /organisations/_new": byForm, "console /organisations/{organisation}/edit": byForm, "console /organisations/{organisation}/disable": byForm, "console /organisations/{organisation}/enable": byForm,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
@@ -130,7 +131,9 @@ func (d *Directory) OwnCheck(ctx context.Context, by Actor, id UserID, check Che
 // grounded refuses an act of the help desk that does not stand on an identity check
 // (S64), and gives what the trail keeps of why it was done. Whoever runs porttictl
 // needs none: there the people who may are few, and known to the machine.
-func (d *Directory) grounded(tx Tx, by Actor, p Person, why Why) (map[string]string, error) {
+//
+// Where the organisation wants a second person for it, her confirmation is spent.
+func (d *Directory) grounded(tx Tx, by Actor, r Right, p Person, why Why) (map[string]string, error) {
 	if why.Check == "" {
 		if !by.Operator {
 			return nil, errNoCheck
@@ -140,16 +143,27 @@ func (d *Directory) grounded(tx Tx, by Actor, p Person, why Why) (map[string]str
 		}
 		return map[string]string{"ticket": why.Ticket}, nil
 	}
-	c, err := tx.Check(why.Check)
-	if fault.Is(err, fault.NotFound) || err == nil && !c.holds(by, p.User.ID, d.now()) {
-		return nil, errCheckInvalid
-	}
+	c, err := d.holding(tx, by, p.User.ID, why.Check)
 	if err != nil {
 		return nil, err
 	}
 	kept := c.details()
 	kept["ticket"] = why.Ticket
-	return kept, nil
+	if by.Operator || !p.Organisation.SecondPerson || !slices.Contains(seconded, r) {
+		return kept, nil
+	}
+	second, err := d.second(tx, r, p, c.ID, why.Reason)
+	kept["confirmed_by"] = second.Name
+	return kept, err
+}
+
+// holding finds a check on which acts of an actor on a person may stand.
+func (d *Directory) holding(tx Tx, by Actor, id UserID, check CheckID) (Check, error) {
+	c, err := tx.Check(check)
+	if fault.Is(err, fault.NotFound) || err == nil && !c.holds(by, id, d.now()) {
+		return Check{}, errCheckInvalid
+	}
+	return c, err
 }
 
 // and adds to what the trail keeps.

@@ -6,7 +6,6 @@ import (
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/mail"
-	"github.com/portti-id/portti/internal/throttle"
 	"github.com/portti-id/portti/internal/totp"
 )
 
@@ -28,7 +27,7 @@ func (d *Directory) act(ctx context.Context, by Actor, r Right, id UserID, why W
 		if err := by.On(r, p.User); err != nil {
 			return err
 		}
-		details, err := d.grounded(tx, by, p, why)
+		details, err := d.grounded(tx, by, r, p, why)
 		if err != nil {
 			return err
 		}
@@ -70,38 +69,6 @@ func (d *Directory) RemoveAuthenticator(ctx context.Context, by Actor, id UserID
 
 func noAuthenticator(p Person) error {
 	return fault.New(fault.NotFound, "totp_not_linked", "No authenticator is linked to %s.", p.User.Username)
-}
-
-// UnlockAuthenticator lets codes be tried again after too many wrong ones, and
-// passwords with them. The key stays.
-func (d *Directory) UnlockAuthenticator(ctx context.Context, by Actor, id UserID, why Why) error {
-	var username string
-	err := d.act(ctx, by, AuthenticatorUnlock, id, why, func(tx Tx, p Person, details map[string]string) error {
-		if p.Authenticator == nil {
-			return noAuthenticator(p)
-		}
-		username = p.User.Username
-		if err := tx.UnblockCodes(p.Authenticator.ID); err != nil {
-			return err
-		}
-		if err := d.letter(tx, p, mail.AuthenticatorUnlocked); err != nil {
-			return err
-		}
-		return d.acted(tx, audit.AuthenticatorUnlocked, by, p, why, and(details, "failures", itoa(p.Authenticator.Failures)))
-	})
-	if err != nil {
-		return err
-	}
-	return d.forgive(ctx, throttle.Use{Limit: throttle.CodePerAccount, Subject: string(id)}, throttle.Use{Limit: throttle.PasswordPerAccount, Subject: FoldUsername(username)})
-}
-
-// forgive forgets what was counted against a person whom the help desk has spoken to.
-// porttictl does not reach the counters: there they run out by themselves.
-func (d *Directory) forgive(ctx context.Context, uses ...throttle.Use) error {
-	if d.Throttle == nil || d.DryRun {
-		return nil
-	}
-	return d.Throttle.Clear(ctx, uses...)
 }
 
 // ResyncAuthenticator learns the clock of an authenticator anew from two codes

@@ -50,7 +50,7 @@ func (h *house) acts() map[string]func(by identity.Actor, id identity.UserID, wh
 			return h.RemoveAuthenticator(ctx, by, id, why)
 		},
 		"unlock": func(by identity.Actor, id identity.UserID, why identity.Why) error {
-			return h.UnlockAuthenticator(ctx, by, id, why)
+			return h.Unlock(ctx, by, id, why)
 		},
 		"resync": func(by identity.Actor, id identity.UserID, why identity.Why) error {
 			key := h.key[id]
@@ -227,7 +227,7 @@ func TestActsAreCounted(t *testing.T) { // S64
 		if f, _ := fault.Of(err); f == nil || f.Kind != fault.Throttled || f.Args["n"] == "" {
 			t.Errorf("%v", err)
 		}
-		is(t, "another thing", h.UnlockAuthenticator(ctx, desk, id, why), "totp_not_linked")
+		h.must(h.Unlock(ctx, desk, id, why)) // another thing
 		h.must(h.EndSessions(ctx, operator, id, identity.Why{Reason: "fire"}))
 		for n := range throttle.DeskActPerActor.Max - throttle.DeskActPerPerson.Max - 1 {
 			is(t, "nobody", h.EndSessions(ctx, desk, identity.UserID(fmt.Sprint("nobody-", n)), why), "user_not_found")
@@ -519,7 +519,7 @@ func TestUnlock(t *testing.T) {
 		}
 		_, err := h.VerifyCode(ctx, h.person(id), identity.Proof{Code: h.code(key, 0), Purpose: identity.ForSignIn, From: here})
 		is(t, "the right one after five wrong ones", err, "throttled")
-		h.must(h.UnlockAuthenticator(ctx, desk, id, h.why(desk, id)))
+		h.must(h.Unlock(ctx, desk, id, h.why(desk, id)))
 		if a := h.person(id).Authenticator; a.Failures != 0 || !a.BlockedUntil.IsZero() {
 			t.Errorf("unlocked: %+v", a)
 		}

@@ -39,6 +39,10 @@ type Directory struct {
 	Links    string     // address of the page behind a letter's link, before the link's secret
 	Services []string   // names of the installation and its services, which a password may not lean on
 
+	// Ended is called after each change that has ended sessions: there are services
+	// to tell (openid.Provider.Kick). Nil: they hear of it at the next look.
+	Ended func()
+
 	// DryRun makes every change do all its work and checks, then roll back. The
 	// operator's tool sets it unless told otherwise.
 	DryRun bool
@@ -96,8 +100,10 @@ var errDryRun = errors.New("dry run")
 
 // change is Store.Change, or its rehearsal.
 func (d *Directory) change(ctx context.Context, f func(tx Tx) error) error {
+	var ends *ending
 	err := d.Store.Change(ctx, func(tx Tx) error {
-		if err := f(tx); err != nil {
+		ends = &ending{Tx: tx}
+		if err := f(ends); err != nil {
 			return err
 		}
 		if d.DryRun {
@@ -108,7 +114,21 @@ func (d *Directory) change(ctx context.Context, f func(tx Tx) error) error {
 	if errors.Is(err, errDryRun) {
 		return nil
 	}
+	if err == nil && ends.any && d.Ended != nil {
+		d.Ended()
+	}
 	return err
+}
+
+// ending is a transaction that knows whether it ends sessions.
+type ending struct {
+	Tx
+	any bool
+}
+
+func (e *ending) EndSessions(id UserID, keep string) error {
+	e.any = true
+	return e.Tx.EndSessions(id, keep)
 }
 
 func (d *Directory) now() time.Time { return d.Now().UTC() }

@@ -21,7 +21,8 @@
 //	told.go           what people hear of besides: their contacts and names changed (S59)
 //	authenticator.go  link, verify, try (S37–S47)
 //	check.go          how the help desk has recognised a caller (S64)
-//	desk.go           its acts: remove, unlock, resync an authenticator, end sessions (S47, S60)
+//	second.go         a second member of it, who confirms an act (S64)
+//	desk.go           its acts: remove, resync an authenticator, end sessions (S47, S60)      unlock.go  after too many wrong codes or passwords
 //	linkingcode.go    the code that linking asks for after a removal (S61)
 //	cardlink.go       link and look up (S25–S28)
 //	cardstatus.go     what their CA says of linked cards: revoked, suspended (S24)
@@ -76,6 +77,7 @@ type Organisation struct {
 	SupportPhone       string     // where it has user support of its own; "": the installation's
 	SupportHours       string     // of that phone, as people say it
 	HolderRule         HolderRule // what becomes of a card whose holder is nearly the person (S29); "": HolderApproved
+	SecondPerson       bool       // whatever opens an account needs two members of the help desk (S64)
 	CardNames          string     // what its cards call it besides Name, apart by semicolons; "": the organisation on a card is not compared
 	Planned            Plan       // the change of its policy that is to come; the zero value: none
 	Disabled           time.Time

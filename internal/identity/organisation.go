@@ -5,6 +5,7 @@ import (
 	"context"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func (d *Directory) CreateOrganisation(ctx context.Context, by Actor, o Organisa
 			return err
 		}
 		return tx.Record(audit.Event{At: o.Created, Type: audit.OrganisationCreated, Actor: by.Name, Organisation: string(o.ID), Address: by.Address,
-			Details: map[string]string{"methods": o.Methods.String(), "card_holder": string(o.HolderRule)}})
+			Details: o.details()})
 	})
 	return o, err
 }
@@ -85,9 +86,14 @@ func (d *Directory) changeOrganisation(ctx context.Context, by Actor, id Organis
 		after = o
 		after.Version++
 		return tx.Record(audit.Event{At: d.now(), Type: audit.OrganisationChanged, Actor: by.Name, Organisation: string(id), Address: by.Address,
-			Details: map[string]string{"methods_before": before.Methods.String(), "methods": o.Methods.String(), "card_holder": string(o.HolderRule)}})
+			Details: and(o.details(), "methods_before", before.Methods.String())})
 	})
 	return after, err
+}
+
+// details is what the trail keeps of an organisation.
+func (o Organisation) details() map[string]string {
+	return map[string]string{"methods": o.Methods.String(), "card_holder": string(o.HolderRule), "second_person": strconv.FormatBool(o.SecondPerson)}
 }
 
 // SetOrganisationDisabled closes an organisation, which ends every session of

@@ -29,11 +29,8 @@ func (d *Directory) VerifyPassword(ctx context.Context, name, pw string, from ne
 	if err := d.Throttle.Check(ctx, wholeAddress); err != nil {
 		return Person{}, err
 	}
-	attempts := []throttle.Use{
-		{Limit: throttle.PasswordPerAccountAndAddress, Subject: folded + "|" + throttle.AddressKey(from)},
-		{Limit: throttle.PasswordPerAccount, Subject: folded},
-	}
-	if err := d.Throttle.Attempt(ctx, attempts...); err != nil {
+	attempts, err := d.attempt(ctx, folded, from)
+	if err != nil {
 		return Person{}, err
 	}
 	p, err := d.Store.PersonByName(ctx, folded)
@@ -119,7 +116,7 @@ func (d *Directory) ChangePassword(ctx context.Context, self Self, current, pw s
 	if !self.Full {
 		return fault.New(fault.Denied, "full_signin_required", "Sign in with your card, or with your password and a code, to change the password.")
 	}
-	uses := []throttle.Use{{Limit: throttle.PasswordPerAccount, Subject: "change|" + string(self.User)}}
+	uses := []throttle.Use{{Limit: throttle.PasswordPerAccount, Subject: changeOf(self.User)}}
 	if err := d.Throttle.Attempt(ctx, uses...); err != nil {
 		return err
 	}
@@ -207,7 +204,7 @@ func (d *Directory) Order(ctx context.Context, by Actor, id UserID, why Why) (st
 		Still: func(p Person) error { return by.On(PasswordOrder, p.User) },
 		Stands: func(tx Tx, p Person) (map[string]string, error) {
 			carried = !d.HandedOver(p)
-			return d.grounded(tx, by, p, why)
+			return d.grounded(tx, by, PasswordOrder, p, why)
 		}})
 	if carried && !by.Operator {
 		return "", err // nobody need read out what a letter brings (S55)

@@ -85,6 +85,20 @@ func (o Organisation) Absolute() time.Duration {
 	return session.FullAbsolute
 }
 
+// Limits are those of its people's sessions of a level (S19, S72). Unused enrol
+// sessions last as long as used ones, unless whoever sits down next could link a
+// phone of his own in one.
+func (o Organisation) Limits(level session.Level) session.Limits {
+	l := session.Limits{Idle: o.Idle(), Absolute: o.Absolute()}
+	if level == session.Enrol {
+		l.Absolute = session.EnrolAbsolute
+		if l.Idle >= session.FullIdle {
+			l.Idle = 0
+		}
+	}
+	return l
+}
+
 func (p Policy) trimmed() Policy {
 	for _, s := range []*string{&p.ITContact, &p.ResponsibleContact, &p.SupportPhone, &p.SupportHours} {
 		*s = strings.TrimSpace(*s)

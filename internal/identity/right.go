@@ -26,9 +26,10 @@ const (
 	CardApprove   Right = "card.approve"   // decide on cards whose holder's name is nearly the person's (S29)
 
 	IdentityCheck       Right = "identity.check"       // record how a caller was recognised (S64)
+	IdentityConfirm     Right = "identity.confirm"     // be the second person of a colleague's act (S64)
 	PasswordOrder       Right = "password.order"       // for a caller (S63)
 	AuthenticatorRemove Right = "authenticator.remove" // S60
-	AuthenticatorUnlock Right = "authenticator.unlock" // after too many wrong codes
+	AuthenticatorUnlock Right = "authenticator.unlock" // after too many wrong codes or passwords
 	AuthenticatorResync Right = "authenticator.resync" // two consecutive codes (S47)
 	LinkingCodeIssue    Right = "linking_code.issue"   // S61
 	AccountUnfreeze     Right = "account.unfreeze"     // after "this was not me" (S59)
@@ -77,6 +78,7 @@ var rights = map[Right]map[Role]Reach{
 	CardApprove:   {RoleResponsible: OwnOrganisation, RoleHelpDesk: Everybody},
 
 	IdentityCheck:       {RoleHelpDesk: Everybody},
+	IdentityConfirm:     {RoleHelpDesk: Everybody},
 	PasswordOrder:       {RoleHelpDesk: Everybody},
 	AuthenticatorRemove: {RoleHelpDesk: Everybody},
 	AuthenticatorUnlock: {RoleHelpDesk: Everybody},

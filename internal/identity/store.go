@@ -61,7 +61,9 @@ type Store interface {
 	// longest first (S29).
 	CardApprovals(ctx context.Context, of ApprovalsOf, now time.Time) ([]CardApproval, error)
 
-	Check(ctx context.Context, id CheckID) (Check, error)              // fault.NotFound "identity_check_not_found"
+	Check(ctx context.Context, id CheckID) (Check, error) // fault.NotFound "identity_check_not_found"
+	// Confirmations lists those whose check holds at now, the longest asked for first.
+	Confirmations(ctx context.Context, of ConfirmationsOf, now time.Time) ([]Confirmation, error)
 	LinkingCode(ctx context.Context, user UserID) (LinkingCode, error) // fault.NotFound "linking_code_not_found"; one that has expired may be there
 
 	// ExpiringCards lists up to n active links of open accounts whose next notice
@@ -163,7 +165,16 @@ type Tx interface {
 	UnblockCodes(id AuthenticatorID) error
 
 	AddCheck(c Check) error
-	Check(id CheckID) (Check, error)                 // as Store.Check
+	Check(id CheckID) (Check, error) // as Store.Check
+	// AddConfirmation takes the place of the former one of the same check and act.
+	AddConfirmation(c Confirmation) error
+	Confirmation(id ConfirmationID) (Confirmation, error) // fault.NotFound "confirmation_not_found"; its check may have expired
+	// Confirm notes by whom, of one that waits. Of any number of parallel callers one
+	// gets true.
+	Confirm(id ConfirmationID, by UserID, at time.Time) (bool, error)
+	// SpendConfirmation deletes one that somebody has confirmed, of this reason, and
+	// gives who it was: fault.NotFound "confirmation_not_found" when there is none.
+	SpendConfirmation(check CheckID, act Right, reason string) (UserID, error)
 	CloseLinking(user UserID, since time.Time) error // sets LinkingClosed; zero opens
 	SetLinkingCode(c LinkingCode) error              // takes the place of the person's former one
 	// TakeLinkingCode deletes the person's code of that hash, or whichever there is

@@ -104,7 +104,7 @@ var telling = []struct {
 	}},
 	{event: audit.AuthenticatorUnlocked, letter: mail.AuthenticatorUnlocked, do: func(h *house, org identity.OrganisationID) identity.UserID {
 		id := withAppOf(h, org)
-		h.must(h.UnlockAuthenticator(h.t.Context(), operator, id, lost))
+		h.must(h.Unlock(h.t.Context(), operator, id, lost))
 		return id
 	}},
 	{event: audit.AuthenticatorResynced, letter: mail.AuthenticatorResynced, do: func(h *house, org identity.OrganisationID) identity.UserID {

@@ -88,13 +88,29 @@ func (s *Service) sooner(ctx context.Context, d Demand, f Flow, raw []byte, curr
 	return s.save(ctx, d, raw, g)
 }
 
+// Here is the person of the browser's session, if both stand, and notes that the
+// session is used, under the organisation's limits of now. fault.Unauthenticated
+// "session_expired".
+func (s *Service) Here(ctx context.Context, current *session.Session) (identity.Person, error) {
+	p, err := s.Directory.Standing(ctx, identity.UserID(current.User), current.Epoch, current.ID)
+	if err != nil {
+		return identity.Person{}, err
+	}
+	used, err := s.Sessions.Use(ctx, *current, p.Organisation.Limits(current.Level))
+	if err != nil {
+		return identity.Person{}, err
+	}
+	*current = used
+	return p, nil
+}
+
 // begin finds the first step.
 func (s *Service) begin(ctx context.Context, d Demand, current *session.Session) (Flow, error) {
 	f := Flow{TX: d.TX, Browser: d.Browser, Step: AskPassword, Username: d.Hint, Started: s.Now().UTC()}
 	if current == nil || d.User != "" && string(d.User) != current.User {
 		return f, nil
 	}
-	p, err := s.Directory.Standing(ctx, identity.UserID(current.User), current.Epoch, current.ID)
+	p, err := s.Here(ctx, current)
 	if fault.Is(err, fault.Unauthenticated) {
 		return f, nil
 	}
@@ -394,12 +410,9 @@ func (s *Service) Finish(ctx context.Context, d Demand, former *session.Session)
 func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, error) {
 	n := session.Session{User: string(p.User.ID), Organisation: string(p.Organisation.ID), Epoch: p.User.Epoch,
 		AuthTime: f.AuthTime, Link: string(f.Link), Method: methods[f.Method]}
-	idle := int64(p.Organisation.Idle() / time.Second)
 	if f.Step == Enrol {
-		if p.Organisation.Idle() < session.FullIdle { // whoever sits down next could link a phone of his own in an enrol session
-			n.Idle = idle
-		}
 		n.Level = session.Enrol
+		n.Idle = int64(p.Organisation.Limits(n.Level).Idle / time.Second)
 		if !d.EnrolOK {
 			n.Waiting, n.WaitingUntil = d.TX, s.Now().UTC().Add(waitingLasts)
 		}
@@ -411,7 +424,9 @@ func (s *Service) earned(p identity.Person, f Flow, d Demand) (session.Session, 
 	if !p.Permits(f.Method) {
 		return session.Session{}, fault.New(fault.Denied, "method_not_permitted_by_employer", "The organisation does not permit this login method.")
 	}
-	n.Level, n.Idle, n.Ends = session.Full, idle, s.Now().UTC().Add(p.Organisation.Absolute())
+	n.Level = session.Full
+	l := p.Organisation.Limits(n.Level)
+	n.Idle, n.Ends = int64(l.Idle/time.Second), s.Now().UTC().Add(l.Absolute)
 	return n, nil
 }
 

@@ -806,7 +806,7 @@ func TestSharedWorkstationsEndEnrolSessionsToo(t *testing.T) {
 		b.at(b.Password(ctx, d, "matti", ownPassword))(Enrol)
 		end := must[Ending](t)(b.Finish(ctx, d, nil))
 		b.add(session.SharedIdle - time.Second)
-		must[session.Session](t)(b.Sessions.Use(ctx, end.Session.ID))
+		must[identity.Person](t)(b.Here(ctx, &end.Session))
 		b.add(session.SharedIdle)
 		if _, err := b.Sessions.Find(ctx, end.Secret); fault.Code(err) != "session_expired" {
 			t.Errorf("a quarter of an hour later: %v", err)

@@ -56,6 +56,7 @@ const (
 	AuthenticatorUnlocked Template = "authenticator_unlocked" //
 	AuthenticatorResynced Template = "authenticator_resynced" //
 	SessionsEnded         Template = "sessions_ended"         // by user support
+	PasswordUnlocked      Template = "password_unlocked"      // of somebody without an authenticator
 )
 
 // Channel is by which way a letter leaves.
@@ -76,7 +77,7 @@ var Passwords = []Template{Welcome, PasswordOrdered, AccountEnabled}
 // Templates is every letter; a test holds the catalogues to it.
 var Templates = []Template{Welcome, PasswordOrdered, PasswordChanged, AuthenticatorLinked, AuthenticatorRemoved, CardLinked, CardRevoked, CardSuspended, CardWaits, CardNotApproved, CardExpires, AccountDisabled, PasswordAsked, PasswordAskedSupport, AccountFrozen, AccountUnfrozen,
 	AccountEnabled, RolesChanged, ContactChanged, NameChanged, AuthenticatorBlocked, CardReinstated, CardUntrusted, PolicyTightened, PolicyWithdrawn, ConsentGiven, DeviceAllowed,
-	LinkingCodeIssued, AuthenticatorUnlocked, AuthenticatorResynced, SessionsEnded}
+	LinkingCodeIssued, AuthenticatorUnlocked, AuthenticatorResynced, SessionsEnded, PasswordUnlocked}
 
 // Letter is one message to one person. Args are the placeholders of its text
 // ("username", "password", "organisation", "support"…); they may hold a

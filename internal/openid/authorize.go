@@ -253,11 +253,27 @@ func (p *Provider) visitor(ctx context.Context, r *http.Request) (*session.Sessi
 	if err != nil {
 		return nil, identity.Person{}, gone{}, err
 	}
-	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
+	person, err := p.personOf(ctx, &s)
 	if fault.Is(err, fault.Unauthenticated) {
 		return nil, identity.Person{}, gone{"ended", s.User}, nil
 	}
 	return &s, person, gone{}, err
+}
+
+// personOf is the person of a browser's session, if both stand, and notes that the
+// session is used, under the organisation's limits of now. fault.Unauthenticated
+// "session_expired".
+func (p *Provider) personOf(ctx context.Context, s *session.Session) (identity.Person, error) {
+	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
+	if err != nil {
+		return identity.Person{}, err
+	}
+	used, err := p.Sessions.Use(ctx, *s, person.Organisation.Limits(s.Level))
+	if err != nil {
+		return identity.Person{}, err
+	}
+	*s = used
+	return person, nil
 }
 
 // known is every parameter that means something to us, once each; resource may

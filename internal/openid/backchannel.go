@@ -19,11 +19,10 @@ import (
 
 // Rhythm of the logout notices.
 const (
-	noticesAtOnce  = 8                // workers
-	noticesLeased  = 32               // taken from the store at once
-	noticeLease    = 2 * time.Minute  // longer than a batch can take: 32 ÷ 8 × 5 s, with room
-	noticeInterval = 15 * time.Second // looks for due ones without being kicked
-	tokenLasts     = 2 * time.Minute  // of a logout token (OpenID Connect Back-Channel Logout 1.0 §4)
+	noticesAtOnce = 8               // workers
+	noticesLeased = 32              // taken from the store at once
+	noticeLease   = 2 * time.Minute // longer than a batch can take: 32 ÷ 8 × 5 s, with room
+	tokenLasts    = 2 * time.Minute // of a logout token (OpenID Connect Back-Channel Logout 1.0 §4)
 )
 
 // noticeRetries is how long to wait after each failed attempt; after the last
@@ -50,7 +49,7 @@ func (p *Provider) Run(ctx context.Context) {
 }
 
 // Kick makes Run look for notices now. Whoever ends sessions behind this
-// package's back calls it; EndSession does by itself.
+// package's back calls it (identity.Directory.Ended); EndSession does by itself.
 func (p *Provider) Kick() { p.backchannel.kick() }
 
 func (b *backchannel) kick() {
@@ -61,7 +60,7 @@ func (b *backchannel) kick() {
 }
 
 func (b *backchannel) run(ctx context.Context) {
-	tick := time.NewTicker(noticeInterval)
+	tick := time.NewTicker(b.p.NoticesEvery)
 	defer tick.Stop()
 	for {
 		for b.batch(ctx) == noticesLeased {

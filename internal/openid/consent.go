@@ -104,7 +104,7 @@ func (p *Provider) Asks(w http.ResponseWriter, r *http.Request, id string, s ses
 	if err != nil {
 		return nil, err
 	}
-	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
+	person, err := p.personOf(ctx, &s)
 	if err != nil {
 		return nil, err
 	}

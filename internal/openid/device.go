@@ -398,7 +398,7 @@ func (p *Provider) Device(w http.ResponseWriter, r *http.Request, id string, s *
 	if s == nil || v.Outcome != "" {
 		return out, nil
 	}
-	_, enough, err := p.mayAllow(ctx, c, d, *s)
+	_, enough, err := p.mayAllow(ctx, c, d, s)
 	if enough {
 		out.Token = out.Wish.token(id, s.User)
 	}
@@ -407,8 +407,8 @@ func (p *Provider) Device(w http.ResponseWriter, r *http.Request, id string, s *
 
 // mayAllow tells whether a session may let a device of this client in, by the same
 // rules by which it would get a code, and whose session it is.
-func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s session.Session) (identity.Person, bool, error) {
-	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
+func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s *session.Session) (identity.Person, bool, error) {
+	person, err := p.personOf(ctx, s)
 	if fault.Is(err, fault.Unauthenticated) {
 		return person, false, nil
 	}
@@ -417,7 +417,7 @@ func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s ses
 	}
 	q := pending{Client: c.ID, Scopes: d.Scopes, MaxAge: -1, Created: p.Now().UTC()}
 	wish := wishOf(d.Scopes, "")
-	v, err := p.decide(ctx, p.demand(q, c, false), q, c, &s, person, &wish)
+	v, err := p.decide(ctx, p.demand(q, c, false), q, c, s, person, &wish)
 	return person, err == nil && v.Verdict == issueCode && s.Level == session.Full, err
 }
 
@@ -434,7 +434,7 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	if v.Outcome != "" {
 		return errDeviceDone
 	}
-	person, enough, err := p.mayAllow(ctx, c, d, s)
+	person, enough, err := p.mayAllow(ctx, c, d, &s)
 	wish := wishOf(d.Scopes, "")
 	switch {
 	case err != nil:

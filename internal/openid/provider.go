@@ -70,6 +70,7 @@ type Config struct {
 	IDTokenTTL     time.Duration     // 5 min
 	RequestTTL     time.Duration     // 75 min: an employee's first day takes up to an hour (S20)
 	OfflineTTL     time.Duration     // 30 days: absolute end of refresh tokens that outlive the session
+	NoticesEvery   time.Duration     // 15 s: how often to look for logout notices without a Kick
 	Locales        []string          // of the pages, best first
 	RequirePAR     bool              // of every client but EnrolClient (RFC 9126 §5)
 	House          map[string]string // what sign-in pages call the provider itself, by language; for SignInFor
@@ -252,6 +253,7 @@ func (c Config) withDefaults() Config {
 	or(&c.IDTokenTTL, 5*time.Minute)
 	or(&c.RequestTTL, 75*time.Minute)
 	or(&c.OfflineTTL, 30*24*time.Hour)
+	or(&c.NoticesEvery, 15*time.Second)
 	if c.EnrolScope == "" {
 		c.EnrolScope = "us.enrol"
 	}

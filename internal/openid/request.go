@@ -186,7 +186,7 @@ func (p *Provider) complete(w http.ResponseWriter, r *http.Request, id string, s
 	if err != nil {
 		return err
 	}
-	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
+	person, err := p.personOf(ctx, &s)
 	if err != nil {
 		return err
 	}

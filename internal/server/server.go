@@ -78,6 +78,7 @@ type Config struct {
 	DPoPNonces       bool            // ask for a nonce in every DPoP proof
 	Keys             keys.Options    // signing keys and their rotation; the zero value: all kinds, rotated by hand
 	LettersEvery     time.Duration   // how often the outbox looks for letters; 0: 10 s
+	NoticesEvery     time.Duration   // how often logout notices are looked for that another replica has queued; 0: 15 s
 	AuditFile        string          // where checkpoints of the trail are appended; "": to the log alone
 	AuditRetention   time.Duration   // how long events are kept; 0: for ever
 }
@@ -203,7 +204,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	acr.Aliases = c.ACRAliases
 	s.Provider, err = openid.New(openid.Config{
 		Issuer: c.Issuer, SignIn: func(id string) string { return c.Issuer + "/signin/" + url.PathEscape(id) }, ACR: acr,
-		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, Locales: []string{"fi", "sv", "en"}, House: map[string]string{"en": c.Brand}, Outgoing: c.Outgoing,
+		EnrolClient: c.UserServices.ClientID, AccessTokenTTL: c.AccessTokens, NoticesEvery: c.NoticesEvery, Locales: []string{"fi", "sv", "en"}, House: map[string]string{"en": c.Brand}, Outgoing: c.Outgoing,
 		RequirePAR: c.RequirePAR, SelfRegistration: c.SelfRegistration, MTLS: c.MTLS, DPoPNonces: c.DPoPNonces,
 	}, openid.Deps{
 		Store: d.Store, Ephemeral: d.Ephemeral, Throttle: s.Directory.Throttle, Keys: s.ring, Sessions: sessions, People: identity.Accounts{Directory: s.Directory}, Audit: d.Store, Traces: s.traces, Sealer: d.Master, Now: d.Now, Log: d.Log, PairwiseSecret: pairwise,
@@ -212,7 +213,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages.Provider = s.Provider
+	pages.Provider, s.Directory.Ended = s.Provider, s.Provider.Kick
 	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Consents: s.Provider, Issuer: c.Issuer,
 		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Checkups: s.Provider, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON, HandleLarge: s.Site.HandleLargeJSON}

@@ -68,6 +68,14 @@ type Session struct {
 	Ends         time.Time `json:"ends"`              // absolute end
 	Waiting      string    `json:"waiting,omitempty"` // the sign-in transaction that waits while the person enrols (S20)
 	WaitingUntil time.Time `json:"waiting_until,omitzero"`
+
+	key, raw string // where it was found, and as what; "" for one that was not
+}
+
+// Limits are those that an organisation has for sessions of one level at the moment.
+type Limits struct {
+	Idle     time.Duration // 0: absolute limit only
+	Absolute time.Duration
 }
 
 // Sessions starts, finds and ends them.
@@ -99,12 +107,17 @@ func (s *Sessions) start(ctx context.Context, id string, n Session) (secret stri
 	}
 	secret = newSecret()
 	key := ephemeral.Key("session", secret)
-	if err := s.put(ctx, key, n); err != nil {
+	value, ttl, err := encode(n, now)
+	if err != nil {
+		return "", Session{}, err
+	}
+	if err := s.Store.Put(ctx, key, value, ttl); err != nil {
 		return "", Session{}, err
 	}
 	if err := s.Store.Put(ctx, "sid:"+n.ID, []byte(key), n.Ends.Sub(now)); err != nil {
 		return "", Session{}, err
 	}
+	n.key, n.raw = key, string(value)
 	return secret, n, nil
 }
 
@@ -122,54 +135,20 @@ func (s *Sessions) Renew(ctx context.Context, former, n Session) (secret string,
 	return s.start(ctx, former.ID, n)
 }
 
-// Find returns the session of a cookie's secret and notes that it was used, at
-// most once a minute. fault.Unauthenticated "session_expired" when there is none.
+// Find returns the session of a cookie's secret, if it stands under the limits that
+// it began with. What the limits are now is known with its person: whoever lets
+// somebody do anything calls Use as well. fault.Unauthenticated "session_expired"
+// when there is none.
 func (s *Sessions) Find(ctx context.Context, secret string) (Session, error) {
 	if secret == "" {
 		return Session{}, errNone
 	}
-	return s.use(ctx, ephemeral.Key("session", secret))
+	return s.get(ctx, ephemeral.Key("session", secret))
 }
 
-// Use is Find by the public ID: what a person does at a relying party of ours,
-// which asks us in her name, is use of the session too (S72).
-func (s *Sessions) Use(ctx context.Context, id string) (Session, error) {
-	key, err := s.Store.Get(ctx, "sid:"+id)
-	if fault.Is(err, fault.NotFound) {
-		return Session{}, errNone
-	}
-	if err != nil {
-		return Session{}, err
-	}
-	return s.use(ctx, string(key))
-}
-
-func (s *Sessions) use(ctx context.Context, key string) (Session, error) {
-	n, raw, err := s.get(ctx, key)
-	if err != nil {
-		return Session{}, err
-	}
-	now := s.Now().UTC()
-	if now.Sub(n.Seen) >= touchNoOftener {
-		n.Seen = now
-		// A parallel request that touched or ended the session first is right:
-		// its value stands.
-		value, ttl, err := encode(n, now)
-		if err != nil {
-			return Session{}, err
-		}
-		if err := s.Store.Replace(ctx, key, raw, value, ttl); err != nil && !fault.Is(err, fault.Conflict) {
-			if fault.Is(err, fault.NotFound) {
-				return Session{}, errNone
-			}
-			return Session{}, err
-		}
-	}
-	return n, nil
-}
-
-// ByID returns the session of a sid, without counting as use. It serves logout
-// with an id_token_hint from a browser that lost its cookie.
+// ByID is Find by the public ID, for what a person does at a relying party of ours,
+// which asks us in her name, and for logout with an id_token_hint from a browser
+// that lost its cookie.
 func (s *Sessions) ByID(ctx context.Context, id string) (Session, error) {
 	key, err := s.Store.Get(ctx, "sid:"+id)
 	if fault.Is(err, fault.NotFound) {
@@ -178,8 +157,50 @@ func (s *Sessions) ByID(ctx context.Context, id string) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	n, _, err := s.get(ctx, string(key))
-	return n, err
+	return s.get(ctx, string(key))
+}
+
+// Use notes, at most once a minute, that a session is used which Start, Find or ByID
+// has just given (S72). Where the organisation's limits have become tighter since it
+// began, it takes them over: fault.Unauthenticated "session_expired" when it is over
+// under them. They never prolong it.
+func (s *Sessions) Use(ctx context.Context, n Session, l Limits) (Session, error) {
+	now, held := s.Now().UTC(), n.within(l)
+	if held.ttl(now) <= 0 {
+		if err := s.End(ctx, n.ID); err != nil {
+			return Session{}, err
+		}
+		return Session{}, errNone
+	}
+	if held == n && now.Sub(n.Seen) < touchNoOftener {
+		return n, nil
+	}
+	held.Seen = now
+	value, ttl, err := encode(held, now)
+	if err != nil {
+		return Session{}, err
+	}
+	// A parallel request that used or ended the session first is right: its value
+	// stands.
+	switch err := s.Store.Replace(ctx, n.key, []byte(n.raw), value, ttl); {
+	case fault.Is(err, fault.NotFound):
+		return Session{}, errNone
+	case err != nil && !fault.Is(err, fault.Conflict):
+		return Session{}, err
+	}
+	held.raw = string(value)
+	return held, nil
+}
+
+// within is the session under limits, where they are tighter than its own.
+func (n Session) within(l Limits) Session {
+	if idle := int64(l.Idle / time.Second); idle > 0 && (n.Idle == 0 || idle < n.Idle) {
+		n.Idle = idle
+	}
+	if ends := n.Started.Add(l.Absolute); l.Absolute > 0 && ends.Before(n.Ends) {
+		n.Ends = ends
+	}
+	return n
 }
 
 // Wait notes the sign-in transaction that waits while the person enrols (S20),
@@ -193,7 +214,7 @@ func (s *Sessions) Wait(ctx context.Context, id, tx string, until time.Time) err
 		return err
 	}
 	for range 10 {
-		n, raw, err := s.get(ctx, string(key))
+		n, err := s.get(ctx, string(key))
 		if err != nil {
 			return err
 		}
@@ -202,7 +223,7 @@ func (s *Sessions) Wait(ctx context.Context, id, tx string, until time.Time) err
 		if err != nil {
 			return err
 		}
-		if err = s.Store.Replace(ctx, string(key), raw, value, ttl); !fault.Is(err, fault.Conflict) {
+		if err = s.Store.Replace(ctx, string(key), []byte(n.raw), value, ttl); !fault.Is(err, fault.Conflict) {
 			return err
 		}
 	}
@@ -223,30 +244,23 @@ func (s *Sessions) End(ctx context.Context, id string) error {
 
 var errNone = fault.New(fault.Unauthenticated, "session_expired", "The session has expired. Sign in again.")
 
-func (s *Sessions) get(ctx context.Context, key string) (Session, []byte, error) {
+func (s *Sessions) get(ctx context.Context, key string) (Session, error) {
 	raw, err := s.Store.Get(ctx, key)
 	if fault.Is(err, fault.NotFound) {
-		return Session{}, nil, errNone
+		return Session{}, errNone
 	}
 	if err != nil {
-		return Session{}, nil, err
+		return Session{}, err
 	}
 	var n Session
 	if err := json.Unmarshal(raw, &n); err != nil {
-		return Session{}, nil, fmt.Errorf("decode session: %w", err)
+		return Session{}, fmt.Errorf("decode session: %w", err)
 	}
 	if n.ttl(s.Now().UTC()) <= 0 {
-		return Session{}, nil, errNone
+		return Session{}, errNone
 	}
-	return n, raw, nil
-}
-
-func (s *Sessions) put(ctx context.Context, key string, n Session) error {
-	value, ttl, err := encode(n, s.Now().UTC())
-	if err != nil {
-		return err
-	}
-	return s.Store.Put(ctx, key, value, ttl)
+	n.key, n.raw = key, string(raw)
+	return n, nil
 }
 
 func encode(n Session, now time.Time) ([]byte, time.Duration, error) {

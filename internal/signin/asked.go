@@ -47,7 +47,7 @@ func (p *Pages) cancelAsked(w http.ResponseWriter, r *http.Request, in *waiting)
 	if s == nil {
 		return see(w, in.path())
 	}
-	_, err := p.Login.Directory.Standing(r.Context(), identity.UserID(s.User), s.Epoch, s.ID)
+	_, err := p.Login.Here(r.Context(), s)
 	if err == nil {
 		err = p.Login.Directory.CancelOwnAsk(r.Context(), identity.Self{User: identity.UserID(s.User), Session: s.ID, Full: s.Level == session.Full, Address: in.demand.From.String()})
 	}

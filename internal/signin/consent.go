@@ -42,6 +42,7 @@ func (p *Pages) askConsent(w http.ResponseWriter, r *http.Request, in *waiting, 
 	if err != nil {
 		return err
 	}
+	contact(r, person.Organisation)
 	page := &consentPage{servicePage: in.page(), Allow: in.path("consent"), Deny: in.path("deny"), Token: asks.Token, Person: person.User.Name(),
 		Scopes: asks.Scopes, Claims: asks.Claims, Leads: in.RedirectTo}
 	page.Here = in.path("consent")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/templates"
@@ -186,4 +187,26 @@ func TestConsentToAClaim(t *testing.T) {
 	}
 	b.visit("third", "claims", `{"id_token":{"family_name":null}}`).claims("third")
 	b.visit("third", "claims", `{"id_token":{"given_name":null}}`).is(200, "consent-allow")
+}
+
+// S71: who is signed in reads there, too, whom of their own employer to ask.
+func TestConsentTellsWhomToAsk(t *testing.T) {
+	k := newKit(t)
+	k.third()
+	id := k.linkApp(k.settled("Matti"))
+	_, err := k.pages.Login.Directory.ChangeOrganisation(t.Context(), identity.Actor{Name: "operator:test", Operator: true}, must(k.store.Person(t.Context(), id))(t).Organisation.ID,
+		func(o *identity.Organisation) { o.ITContact = "IT 09 310 1000" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := k.browser()
+	if page := b.signIn("third", "matti", id).is(200, "consent-allow", "contacts"); !strings.Contains(page.body, "IT 09 310 1000") {
+		t.Error("the contacts of the person's organisation are not there")
+	}
+	if page := b.get(openid.VerifyPath).press("device-submit", "user-code", "XXXX-XXXX").is(404, "user-code", "contacts"); !strings.Contains(page.body, "IT 09 310 1000") {
+		t.Error("nor on the page of a device whose code is wrong")
+	}
+	if page := k.browser().get(openid.VerifyPath).press("device-submit", "user-code", "XXXX-XXXX").is(404, "user-code"); strings.Contains(page.body, "IT 09 310 1000") {
+		t.Error("strangers read them")
+	}
 }

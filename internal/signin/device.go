@@ -63,12 +63,26 @@ func (p *Pages) deviceCode(w http.ResponseWriter, r *http.Request) error {
 	return see(w, visitPath(id))
 }
 
-// noDevice shows the first page again, with why.
+// noDevice shows the first page again, with why, and with whoever can help the person
+// who is signed in here (S71).
 func (p *Pages) noDevice(w http.ResponseWriter, r *http.Request, code string, err error) error {
-	if why, ok := fault.Of(err); ok && why.Kind != fault.Unavailable {
-		return p.showDevice(w, r, code, why)
+	why, ok := fault.Of(err)
+	if !ok || why.Kind == fault.Unavailable {
+		return err
 	}
-	return err
+	s, err := p.current(r)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		person, err := p.Login.Here(r.Context(), s)
+		if err == nil {
+			contact(r, person.Organisation)
+		} else if !fault.Is(err, fault.Unauthenticated) {
+			return err
+		}
+	}
+	return p.showDevice(w, r, code, why)
 }
 
 func visitPath(id string, form ...string) string {
@@ -124,6 +138,7 @@ func (p *Pages) askDevice(w http.ResponseWriter, r *http.Request, wrong ...*faul
 		if err != nil {
 			return err
 		}
+		contact(r, person.Organisation)
 		page.Person = person.User.Name()
 	}
 	page.Wrong(wrong...)

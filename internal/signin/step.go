@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/trace"
@@ -100,9 +101,12 @@ func (p *Pages) contacts(r *http.Request, f login.Flow, wrong []*fault.Fault) er
 	if err != nil {
 		return err
 	}
-	o := person.Organisation
-	web.Contact(r, web.Contacts{IT: o.ITContact, Responsible: o.ResponsibleContact, Phone: o.SupportPhone, Hours: o.SupportHours})
+	contact(r, person.Organisation)
 	return nil
+}
+
+func contact(r *http.Request, o identity.Organisation) {
+	web.Contact(r, web.Contacts{IT: o.ITContact, Responsible: o.ResponsibleContact, Phone: o.SupportPhone, Hours: o.SupportHours})
 }
 
 // told is what a flow's Problem says to the person.

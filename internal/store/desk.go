@@ -44,8 +44,12 @@ func findCheck(db *gorm.DB, id identity.CheckID) (identity.Check, error) {
 	if r.Error == nil && r.RowsAffected == 0 {
 		return identity.Check{}, errNoCheck
 	}
-	return identity.Check{ID: identity.CheckID(row.ID), User: identity.UserID(row.UserID), By: row.Actor, Method: identity.CheckMethod(row.Method),
-		Ticket: row.Ticket, Note: row.Note, At: row.At.t, Expires: row.Expires.t}, r.Error
+	return row.check(), r.Error
+}
+
+func (r checkRow) check() identity.Check {
+	return identity.Check{ID: identity.CheckID(r.ID), User: identity.UserID(r.UserID), By: r.Actor, Method: identity.CheckMethod(r.Method),
+		Ticket: r.Ticket, Note: r.Note, At: r.At.t, Expires: r.Expires.t}
 }
 
 // Check finds an identity check (identity.Store).

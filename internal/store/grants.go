@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -59,6 +60,18 @@ const (
 	permitted = `(` + methodsNow + ` & case when g.level = 'enrol' then 7 when g.method = 'card' then 1
 		when g.method = 'app' then 2 when g.method = 'token' then 4 else 0 end) <> 0`
 )
+
+// lasting is what a refresh asks of a grant besides: that a session of its age may
+// still last under the organisation's limit of now (S72). Offline access outlives
+// sessions.
+func (s *Store) lasting() string {
+	limit, over := `json_extract(o.planned, '$.policy.session_absolute')`, `g.auth_time + %s * 1000000`
+	if s.postgres {
+		limit, over = `(o.planned #>> '{policy,session_absolute}')::bigint`, `g.auth_time + make_interval(secs => %s)`
+	}
+	limit = `(case when o.planned_from <= @now then ` + limit + ` / 1000000000 else o.session_absolute end)`
+	return `(` + limit + ` = 0 or ` + fmt.Sprintf(over, limit) + ` > @now or ' ' || g.scopes || ' ' like '% offline_access %')`
+}
 
 // methodMask is what permitted asks of the organisation's methods, for a grant
 // that is not stored yet.
@@ -187,7 +200,7 @@ func (s *Store) Rotate(ctx context.Context, r openid.Rotation, t openid.AccessTo
 		where g.id = @id and g.client = @client and g.user_id is not null and g.revoked is null and g.expires > @now
 			and g.refresh_binding in ('', @key)
 			and (coalesce(g.refresh_hash, '') <> @old or exists (select 1 from users u join organisations o on o.id = u.organisation
-				where u.id = g.user_id and ` + alive + ` and ` + permitted + `))
+				where u.id = g.user_id and ` + alive + ` and ` + permitted + ` and ` + s.lasting() + `))
 		returning ` + grantColumns
 	var row grantRow
 	const what = "rotate refresh token"

@@ -26,6 +26,7 @@ type organisationRow struct {
 	SupportHours       string
 	HolderRule         string
 	CardNames          string
+	SecondPerson       bool
 	Planned            maybe[identity.Plan]
 	PlannedFrom        moment // of Planned, for statements that ask what is permitted
 	PlannedMethods     *int64
@@ -38,7 +39,7 @@ func (organisationRow) TableName() string { return "organisations" }
 
 func rowOfOrganisation(o identity.Organisation) organisationRow {
 	row := organisationRow{ID: string(o.ID), Name: o.Name, Methods: int64(o.Methods), PersonalPhones: o.PersonalPhones,
-		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(o.HolderRule), CardNames: o.CardNames,
+		SharedWorkstations: o.SharedWorkstations, Delivery: string(o.Delivery), ITContact: o.ITContact, HolderRule: string(o.HolderRule), CardNames: o.CardNames, SecondPerson: o.SecondPerson,
 		SessionIdle: int64(o.SessionIdle / time.Second), SessionAbsolute: int64(o.SessionAbsolute / time.Second),
 		ResponsibleContact: o.ResponsibleContact, SupportPhone: o.SupportPhone, SupportHours: o.SupportHours,
 		Planned: maybe[identity.Plan]{o.Planned}, PlannedFrom: at(o.Planned.From), Disabled: at(o.Disabled), Created: at(o.Created), Version: o.Version}
@@ -51,7 +52,7 @@ func rowOfOrganisation(o identity.Organisation) organisationRow {
 // organisation is the row as it counts at a time: under a plan that has begun.
 func (r organisationRow) organisation(now time.Time) identity.Organisation {
 	return identity.Organisation{ID: identity.OrganisationID(r.ID), Name: r.Name, Methods: identity.Methods(r.Methods), PersonalPhones: r.PersonalPhones,
-		SharedWorkstations: r.SharedWorkstations, Delivery: identity.Delivery(r.Delivery), ITContact: r.ITContact, HolderRule: cmp.Or(identity.HolderRule(r.HolderRule), identity.HolderApproved), CardNames: r.CardNames,
+		SharedWorkstations: r.SharedWorkstations, Delivery: identity.Delivery(r.Delivery), ITContact: r.ITContact, HolderRule: cmp.Or(identity.HolderRule(r.HolderRule), identity.HolderApproved), CardNames: r.CardNames, SecondPerson: r.SecondPerson,
 		SessionIdle: time.Duration(r.SessionIdle) * time.Second, SessionAbsolute: time.Duration(r.SessionAbsolute) * time.Second,
 		ResponsibleContact: r.ResponsibleContact, SupportPhone: r.SupportPhone, SupportHours: r.SupportHours,
 		Planned: r.Planned.v, Disabled: r.Disabled.t, Created: r.Created.t, Version: r.Version}.At(now)

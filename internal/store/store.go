@@ -11,7 +11,7 @@
 //	columns.go    column types that the two databases share
 //	change.go     Change and the inside of it: identity.Tx
 //	organisations.go users.go cardlinks.go cardapprovals.go authenticators.go
-//	desk.go      identity checks, linking codes
+//	desk.go      identity checks, linking codes      confirmations.go  acts that wait for a second person
 //	clients.go grants.go tokens.go logouts.go sweep.go signingkeys.go secrets.go letters.go trail.go
 //	mailedlinks.go links that letters carry      passwordasks.go who asked for a new password, until it is decided
 //	keptletters.go  letters that wait or were given up, as operators see them

@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/portti-id/portti/internal/card"
+	"github.com/portti-id/portti/internal/identity"
 )
 
 const (
@@ -38,6 +39,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		{"mailed_links", "hash", "expires < @before", now},
 		{"password_asks", "id", "dead < @before", now.Add(-noticesKept)},
 		{"identity_checks", "id", "at < @before", now.Add(-checksKept)},
+		{"confirmations", "id", "asked < @before", now.Add(-identity.CheckLasts)},
 		{"imports", "id", "expires < @before", now}, // with their rows; nobody has more than one
 		{"linking_codes", "user_id", "expires < @before", now},
 		{"registration_tokens", "id", "expires < @before", now.Add(-noticesKept)},

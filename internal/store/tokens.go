@@ -49,13 +49,13 @@ func (s *Store) Token(ctx context.Context, hash string, now time.Time) (openid.G
 }
 
 var selectGrant = `select ` + columns(&grantRow{}, "g", "") + ` from grants g
-	` + standing + ` and g.id = @id and g.expires > @now and g.refresh_hash is not null`
+	` + standing + ` and g.id = @id and g.expires > @now and g.refresh_hash is not null and `
 
 // Grant returns a grant that a refresh token still works for.
 func (s *Store) Grant(ctx context.Context, id string, now time.Time) (openid.Grant, error) {
 	var row grantRow
 	err := s.ask(ctx, "find grant", func(db *gorm.DB) error {
-		r := db.Raw(selectGrant, args{"id": id, "now": at(now)}).Find(&row)
+		r := db.Raw(selectGrant+s.lasting(), args{"id": id, "now": at(now)}).Find(&row)
 		if r.Error == nil && r.RowsAffected == 0 {
 			return errToken
 		}

@@ -33,6 +33,7 @@ type workPage struct {
 	Check      portti.Check
 	Path, Done string
 	Acts       []string
+	Colleague  map[string]string
 }
 
 type caseActPage struct {
@@ -42,6 +43,8 @@ type caseActPage struct {
 	Act, Path, Back, Reason, Ticket, Minutes, First, Second string
 	Danger, Sense                                           bool
 	Lives                                                   []string
+	Colleague                                               string
+	Asked                                                   portti.AskedConfirmation
 }
 
 type caseIssuedPage struct {

@@ -28,13 +28,17 @@ type organisationPage struct {
 	ID, Name                       string
 	Disabled                       bool
 	Delivery, Holder, CardNames    string
+	SecondPerson                   bool
 	Policy                         portti.Policy
 	Planned                        *portti.PlannedPolicy
 	Change, Withdrawal, Edit, Turn string
 	Done                           string
 }
 
-type organisationForm struct{ Name, Delivery, Holder, CardNames string }
+type organisationForm struct {
+	Name, Delivery, Holder, CardNames string
+	SecondPerson                      bool
+}
 
 type organisationChoices struct{ Deliveries, Holders []web.Option }
 
@@ -108,7 +112,7 @@ func organisationSamples() []sample {
 			ITContact: "IT" + w, ResponsibleContact: "Viivi" + w, SupportPhone: "09 123 45", SupportHours: "8–16" + w}
 	}
 	form := func(w string) organisationForm {
-		return organisationForm{"Kuntala" + w, "handover", "approve", "Kuntala kommun" + w}
+		return organisationForm{"Kuntala" + w, "handover", "approve", "Kuntala kommun" + w, true}
 	}
 	chosen := organisationChoices{[]web.Option{{Value: "letter", Label: "By e-mail"}, {Value: "handover", Label: "Handed over"}}, []web.Option{{Value: "approve", Label: "Waits"}}}
 	typed := func(w string) policyForm {
@@ -128,7 +132,7 @@ func organisationSamples() []sample {
 		}},
 		{"console/organisations", "none", []string{"organisations", "none"}, func(string) web.Content { return &organisationsPage{Page: inConsole()} }},
 		{"console/organisation", "", []string{"organisation", "planned", "withdraw", "edit", "turn"}, func(w string) web.Content {
-			return &organisationPage{Page: inConsole(), ID: "a" + w, Name: "A" + w, Disabled: true, Delivery: "letter", Holder: "refuse", CardNames: "AA" + w, Policy: decided(w),
+			return &organisationPage{Page: inConsole(), ID: "a" + w, Name: "A" + w, Disabled: true, Delivery: "letter", Holder: "refuse", CardNames: "AA" + w, SecondPerson: true, Policy: decided(w),
 				Planned: &portti.PlannedPolicy{Policy: decided(w), From: at}, Withdrawal: "/organisations/a/policy/withdraw", Edit: "/organisations/a/edit", Turn: "/organisations/a/enable", Done: "planned"}
 		}},
 		{"console/organisation", "plain", []string{"organisation", "change-policy"}, func(string) web.Content {

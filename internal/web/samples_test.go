@@ -540,6 +540,7 @@ func samples() []sample {
 	list = append(list, peopleSamples()...)
 	list = append(list, importSamples()...)
 	list = append(list, deskSamples()...)
+	list = append(list, secondSamples()...)
 	list = append(list, auditSamples()...)
 	list = append(list, organisationSamples()...)
 	for _, reason := range []string{"", "account", "stepup", "linked"} {

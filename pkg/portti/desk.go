@@ -25,6 +25,8 @@ type Check struct {
 	Note    string    `json:"note,omitempty"`
 	At      time.Time `json:"at"`
 	Expires time.Time `json:"expires"`
+
+	Confirmations []AskedConfirmation `json:"confirmations,omitempty"` // asked for on it, to whoever has made it
 }
 
 // Why is what the trail keeps of an act of the help desk.
@@ -49,6 +51,7 @@ type Case struct {
 	App          *CaseAuthenticator `json:"authenticator,omitempty"`
 	Closed       time.Time          `json:"linking_closed,omitzero"` // since then linking asks for a code
 	LinkingCode  *OpenLinkingCode   `json:"linking_code,omitempty"`  // one is open
+	Seconds      []string           `json:"second_person,omitempty"` // acts that a second person confirms first, as the rights that they take
 	May          string             `json:"may"`                     // why the caller may do nothing to this person, as a fault code; "" when she may
 }
 
@@ -143,8 +146,8 @@ func (c *Client) RemoveAuthenticator(ctx context.Context, token, user string, w 
 	return c.do(ctx, token, "POST", person(user, "/authenticator/remove"), w, nil)
 }
 
-// UnlockAuthenticator lets codes be tried again after too many wrong ones.
-func (c *Client) UnlockAuthenticator(ctx context.Context, token, user string, w Why) error {
+// Unlock lets codes and passwords be tried again after too many wrong ones.
+func (c *Client) Unlock(ctx context.Context, token, user string, w Why) error {
 	return c.do(ctx, token, "POST", person(user, "/authenticator/unlock"), w, nil)
 }
 

@@ -23,16 +23,17 @@ type Policy struct {
 // Employer is an organisation as those see it who look after it. The operator
 // decides what is beside Policy.
 type Employer struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Policy    Policy    `json:"policy"`
-	Delivery  string    `json:"delivery"`             // how temporary passwords reach people: letter, sms or handover
-	Holder    string    `json:"card_holder"`          // a card whose holder is nearly the person: approve, refuse or accept
-	CardNames string    `json:"card_names,omitempty"` // what its cards call it besides Name, apart by semicolons
-	Planned   time.Time `json:"planned,omitzero"`     // when a planned change of its policy takes effect
-	Created   time.Time `json:"created,omitzero"`
-	Disabled  time.Time `json:"disabled,omitzero"` // absent: open
-	Version   int64     `json:"version"`
+	ID           string    `json:"id"`
+	Name         string    `json:"name"`
+	Policy       Policy    `json:"policy"`
+	Delivery     string    `json:"delivery"`             // how temporary passwords reach people: letter, sms or handover
+	Holder       string    `json:"card_holder"`          // a card whose holder is nearly the person: approve, refuse or accept
+	CardNames    string    `json:"card_names,omitempty"` // what its cards call it besides Name, apart by semicolons
+	SecondPerson bool      `json:"second_person"`        // two members of the help desk for whatever opens an account
+	Planned      time.Time `json:"planned,omitzero"`     // when a planned change of its policy takes effect
+	Created      time.Time `json:"created,omitzero"`
+	Disabled     time.Time `json:"disabled,omitzero"` // absent: open
+	Version      int64     `json:"version"`
 }
 
 // Employers is a page of organisations, by name.

@@ -182,7 +182,7 @@ func TestWhoIsNoSecondPerson(t *testing.T) {
 		is(t, "by whom the role was taken", h.Confirm(ctx, identity.ActorOf(h.person(two.User), ""), h.secondAsked(one, id, identity.PasswordOrder, why)), "not_allowed")
 		three := h.staff(desk, "three", identity.RoleHelpDesk)
 		h.must(h.Confirm(ctx, three, h.secondAsked(one, id, identity.PasswordOrder, why)))
-		h.must(h.DisableUser(ctx, operator, three.User, "left"))
+		h.must(h.DisableUser(ctx, operator, three.User, identity.Why{Reason: "left"}))
 		_, err = h.Order(ctx, one, id, why)
 		is(t, "by somebody whose account is closed", err, "check_needs_second")
 	})

@@ -107,6 +107,11 @@ var telling = []struct {
 		h.must(h.Unlock(h.t.Context(), operator, id, lost))
 		return id
 	}},
+	{event: audit.PasswordUnlocked, letter: mail.PasswordUnlocked, do: func(h *house, org identity.OrganisationID) identity.UserID {
+		id := h.somebody(org, "unlocked", true)
+		h.must(h.Unlock(h.t.Context(), operator, id, lost))
+		return id
+	}},
 	{event: audit.AuthenticatorResynced, letter: mail.AuthenticatorResynced, do: func(h *house, org identity.OrganisationID) identity.UserID {
 		id := h.somebody(org, "resynced", true)
 		key := h.withApp(id)
@@ -135,6 +140,8 @@ var telling = []struct {
 	{event: audit.CardIssuerForgotten, none: "of a CA, of nobody's card"},
 
 	{event: audit.IdentityChecked, none: "it changes nothing; every act that stands on it has a letter"},
+	{event: audit.SecondAsked, none: "it changes nothing yet; the act that waits has a letter when it is done"},
+	{event: audit.SecondConfirmed, none: "the same"},
 	{event: audit.LinkingCodeIssued, letter: mail.LinkingCodeIssued, do: func(h *house, org identity.OrganisationID) identity.UserID {
 		id := removed(h, org)
 		_, _, err := h.IssueLinkingCode(h.t.Context(), operator, id, time.Hour, lost)

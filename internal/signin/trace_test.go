@@ -321,3 +321,33 @@ func failing(t *testing.T, site *web.Site, lang string, err error) string {
 }
 
 func trailOf(id identity.UserID) store.Trail { return store.Trail{User: string(id), Limit: 1} }
+
+// ADR 0143: operators read at the doctor how a request went that was in order; whoever
+// is none sees no more than before.
+func TestTheDoctorTellsHowARequestWent(t *testing.T) {
+	k := newKit(t)
+	matti, maija := k.linkApp(k.settled("Matti")), k.linkApp(k.settled("Maija"))
+	must(k.dir.ChangeRoles(t.Context(), operator, matti, identity.RolesOf(identity.RoleOperator), 0))(t)
+	b, other := k.browser(), k.browser()
+	b.signIn("service", "matti", matti).sentTo(serviceBack)
+	other.signIn("service", "maija", maija).sentTo(serviceBack)
+	back := other.visit("cards", "prompt", "none")
+	reference, ok := strings.CutPrefix(back.to.Query().Get("error_uri"), k.url+"/doctor/")
+	if !ok || back.to.Query().Get("error") != "login_required" {
+		t.Fatal(back.to)
+	}
+	k.rest()
+	page := b.get("/doctor/"+strings.ToLower(reference)).is(200, "doctor-course", "reference").says("doctor.why.session_full").says("doctor.why.minimum_acr")
+	for _, not := range []string{"Maija", "maija", string(maija), "127.0.0"} {
+		if strings.Contains(page.body, not) {
+			t.Errorf("the page says %s", not)
+		}
+	}
+	b.get("/doctor/AAAAAAAA").is(404, "reference-problem")
+	if page := other.get("/doctor/" + reference); page.status != http.StatusNotFound || page.has("doctor-course") || page.has("doctor-find") {
+		t.Errorf("no operator sees %d %s", page.status, page.body)
+	}
+	if page := k.browser().get("/doctor/"+reference).is(200, "doctor-signin").says("doctor.door.makers"); page.has("doctor-course") {
+		t.Error("a stranger sees how a request went")
+	}
+}

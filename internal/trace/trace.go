@@ -198,8 +198,8 @@ func (t Trace) Last() Entry {
 }
 
 // Join puts legs together, by trace, the newest first. Of each it takes what is
-// about a person; "" is whoever proved to be somebody last. What another person did
-// in the same browser is left out.
+// about a person; "" is whoever proved to be somebody last, or else nobody, where there
+// is something of nobody's. What another person did in the same browser is left out.
 func Join(legs []Leg, about string) []Trace {
 	var ids []string
 	of := map[string][]Leg{}
@@ -219,8 +219,8 @@ func Join(legs []Leg, about string) []Trace {
 				user = l.User
 			}
 		}
-		for _, l := range slices.Backward(legs) {
-			user = cmp.Or(user, l.User)
+		if !slices.ContainsFunc(legs, func(l Leg) bool { return l.User == "" }) {
+			user = cmp.Or(user, legs[len(legs)-1].User)
 		}
 		if t, ok := join(legs, user); ok {
 			all = append(all, t)

@@ -143,6 +143,17 @@ func TestATraceIsOfOnePerson(t *testing.T) {
 			t.Errorf("%q reads %v, want %s", about, got, want)
 		}
 	}
+	// Where nobody has proved anything, what is nobody's is: a name that was tried before is
+	// not who cancels.
+	tried := []Leg{of("maija", false, "wrong_password"), of("", false, "cancelled")}
+	for about, want := range map[string]string{"": "cancelled", "maija": "wrong_password"} {
+		if all := Join(tried, about); len(all) != 1 || all[0].Entries[0].Code != want || len(all[0].Entries) != 1 || all[0].User != about {
+			t.Errorf("%q reads %+v", about, all)
+		}
+	}
+	if all := Join(tried[:1], ""); len(all) != 1 || all[0].User != "maija" {
+		t.Errorf("%+v", all)
+	}
 	// Whoever starts over may be somebody else.
 	at = time.Now().Add(-time.Minute)
 	b, s := newBook(t)

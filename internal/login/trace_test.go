@@ -5,8 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -95,13 +95,12 @@ func readable(t *testing.T, texts *templates.Texts, e trace.Entry, to Step) {
 
 // Nothing moves a flow but step: what it does not note cannot happen.
 func TestNothingMovesAFlowUnseen(t *testing.T) {
-	set := token.NewFileSet()
-	packages, err := parser.ParseDir(set, ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	moves := 0
-	for _, file := range packages["login"].Files {
+	for _, name := range must[[]string](t)(filepath.Glob("*.go")) {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file := must[*ast.File](t)(parser.ParseFile(token.NewFileSet(), name, nil, 0))
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok {

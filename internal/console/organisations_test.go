@@ -179,7 +179,7 @@ func TestAPlannedChangeIsWithdrawn(t *testing.T) {
 	k.api.Answer("GET /api/v1/organisations/kuntala/policy", planned)
 	k.api.Answer("DELETE /api/v1/organisations/kuntala/policy/planned", nil)
 	b := k.Browser()
-	page := b.Get("/organisations/kuntala").Want(200, "*", "planned", "withdraw").Without("change-policy").Says("Programmable token")
+	page := b.Get("/organisations/kuntala").Want(200, "*", "planned", "withdraw").Without("change-policy").Says("Software token")
 	b.Get("/organisations/kuntala/policy/withdraw").Want(200, "/organisations/kuntala")
 	b.Post("/organisations/kuntala/policy/withdraw", nil).Want(403, "*", "error")
 	if got := k.api.Changes(); len(got) > 0 {

@@ -4,13 +4,14 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/pkg/portti"
 )
 
 // located finds the grant behind the access token of a call, and gives the call the
-// address that the trail and the limits know it by: the peer's, as everywhere, or
+// sign-in and the address that the trail and the limits know it by: the peer's, as everywhere, or
 // the one that the app tells of the browser that it calls for. The app is believed
 // if an operator has registered its client so (openid.Client.Forwards), which the
 // token says, and no address or network: whoever else sends the header is passed
@@ -21,7 +22,11 @@ func (a *API) located(w http.ResponseWriter, r *http.Request) (openid.Grant, *ht
 		return openid.Grant{}, nil, err
 	}
 	address, err := a.addressOf(r, g)
-	return g, r.WithContext(openid.From(r.Context(), address)), err
+	ctx := openid.From(r.Context(), address)
+	if g.User != "" {
+		ctx = audit.WithSignIn(ctx, audit.SignIn{Actor: "user:" + g.User, Session: g.Session, Method: string(g.Method)})
+	}
+	return g, r.WithContext(ctx), err
 }
 
 func (a *API) addressOf(r *http.Request, g openid.Grant) (netip.Addr, error) {

@@ -118,6 +118,9 @@ func TestEveryOperationKnowsTheVisitor(t *testing.T) {
 	h.mark(func(c *openid.Client) { c.ForwardsAddresses = true })
 	const visitor = "2001:db8::7"
 	const as = "west/operator"
+	g := h.grants[as]
+	g.Session = "sid-of-the-operator"
+	h.grants[as] = g
 	self := h.grants["west/employee"]
 	self.Scopes = []string{"openid", "us"}
 	h.grants["self"] = self
@@ -134,7 +137,7 @@ func TestEveryOperationKnowsTheVisitor(t *testing.T) {
 			t.Errorf("%s: %d %s", c.path, status, code)
 			continue
 		}
-		if events := h.recorded(c.event); len(events) == 0 || events[0].Address != visitor {
+		if events := h.recorded(c.event); len(events) == 0 || events[0].Address != visitor || events[0].Session != g.Session || events[0].Method != "app" {
 			t.Errorf("%s: %+v", c.path, events)
 		}
 	}

@@ -120,8 +120,8 @@ type Event struct {
 	User         string            // the user it happened to, "" when unknown
 	Organisation string            //
 	Client       string            // OAuth client_id, when one was involved
-	Session      string            // the session's public id (sid)
-	Method       string            // card, app, token, password
+	Session      string            // the session's public id (sid): the one that it is about, or in which the actor acts
+	Method       string            // card, app, token, password: as Session
 	Reason       string            // one of Reasons, "" when there is none
 	Address      string            // the browser's address
 	Details      map[string]string // few, short, no secrets

@@ -108,7 +108,7 @@ func (s *Store) ChangeClient(ctx context.Context, c openid.Client, e audit.Event
 		if r.RowsAffected == 0 {
 			return missed
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }
 

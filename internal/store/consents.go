@@ -86,6 +86,6 @@ func (s *Store) RevokeConsent(ctx context.Context, user, client string, when tim
 		if err := db.Exec("update grants set revoked = @at where user_id = @user and client = @client and revoked is null", a).Error; err != nil {
 			return err
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }

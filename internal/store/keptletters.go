@@ -110,7 +110,7 @@ func (s *Store) RetryLetters(ctx context.Context, e audit.Event) (n int64, err e
 			return r.Error
 		}
 		e.Details = map[string]string{"letters": strconv.FormatInt(n, 10)}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 	return n, err
 }
@@ -141,7 +141,7 @@ func (s *Store) decide(ctx context.Context, id string, e audit.Event, do func(db
 		}
 		e.Organisation = rows[0].Organisation
 		e.Details = map[string]string{"letter": id, "template": string(rows[0].Template), "channel": string(rows[0].Channel)}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }
 

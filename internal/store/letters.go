@@ -60,7 +60,7 @@ func (s *Store) told(db *gorm.DB, e audit.Event, letters []mail.Letter) error {
 			return err
 		}
 	}
-	return db.Exec(addEvent, s.eventArgs(e)).Error
+	return db.Exec(addEvent, s.eventArgs(db.Statement.Context, e)).Error
 }
 
 // LeaseLetters hands out letters that are due.

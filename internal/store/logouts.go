@@ -48,7 +48,7 @@ func (s *Store) endGrants(db *gorm.DB, which string, a args) error {
 // EndSession ends a session's grants and marks the session (openid.Store).
 func (s *Store) EndSession(ctx context.Context, sid string, when time.Time, e audit.Event) error {
 	const which = "session_id = @session"
-	a := with(s.eventArgs(e), args{"session": sid, "now": at(when)})
+	a := with(s.eventArgs(ctx, e), args{"session": sid, "now": at(when)})
 	if s.postgres {
 		return s.tell(ctx, "end session", func(db *gorm.DB) error {
 			return db.Exec(`with `+s.ending(which)+`, noted as (`+noteEnding+`), revoked as (`+revokeEnding+`), marked as (`+markEnded+`) `+addEvent, a).Error

@@ -65,7 +65,7 @@ func (s *Store) AddRegistrationToken(ctx context.Context, t openid.RegistrationT
 		if err := db.Create(&row).Error; err != nil {
 			return err
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }
 
@@ -79,7 +79,7 @@ func (s *Store) RevokeRegistrationToken(ctx context.Context, id string, when tim
 		if r.RowsAffected == 0 {
 			return errNoRegistrationToken
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }
 
@@ -103,6 +103,6 @@ func (s *Store) RegisterClient(ctx context.Context, c openid.Client, hash string
 		if r.RowsAffected == 0 {
 			return errClientIs
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }

@@ -68,7 +68,7 @@ func insertKey(db *gorm.DB, key keys.Stored) (bool, error) {
 // tell writes the events of a change.
 func (k signingKeys) tell(db *gorm.DB, events ...audit.Event) error {
 	for _, e := range events {
-		if err := db.Exec(addEvent, k.s.eventArgs(e)).Error; err != nil {
+		if err := db.Exec(addEvent, k.s.eventArgs(db.Statement.Context, e)).Error; err != nil {
 			return err
 		}
 	}

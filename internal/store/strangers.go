@@ -100,6 +100,6 @@ func (s *Store) ForgetStranger(ctx context.Context, id string, e audit.Event) er
 		if r.RowsAffected == 0 {
 			return errNoStranger
 		}
-		return db.Exec(addEvent, s.eventArgs(e)).Error
+		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
 	})
 }

@@ -34,11 +34,12 @@ func (r eventRow) event() audit.Event {
 const addEvent = `insert into audit_events (at, type, actor, user_id, organisation, client, session_id, method, reason, address, details, nonce, mac)
 	values (@e_at, @e_type, @e_actor, @e_user, @e_organisation, @e_client, @e_session, @e_method, @e_reason, @e_address, @e_details, @e_nonce, @e_mac)`
 
-func (s *Store) eventArgs(e audit.Event) args {
+// eventArgs is an event with the sign-in that the context tells of.
+func (s *Store) eventArgs(ctx context.Context, e audit.Event) args {
 	if e.At.IsZero() {
 		e.At = s.now()
 	}
-	e = e.Clean()
+	e = e.In(ctx).Clean()
 	nonce := rand.Text()
 	return args{"e_at": at(e.At), "e_type": string(e.Type), "e_actor": e.Actor, "e_user": e.User, "e_organisation": e.Organisation,
 		"e_client": e.Client, "e_session": e.Session, "e_method": e.Method, "e_reason": e.Reason, "e_address": e.Address,
@@ -56,11 +57,11 @@ func with(all ...args) args {
 
 // Record writes an event outside a change (audit.Recorder).
 func (s *Store) Record(ctx context.Context, e audit.Event) error {
-	return s.tell(ctx, "record event", func(db *gorm.DB) error { return db.Exec(addEvent, s.eventArgs(e)).Error })
+	return s.tell(ctx, "record event", func(db *gorm.DB) error { return db.Exec(addEvent, s.eventArgs(ctx, e)).Error })
 }
 
 func (c *change) Record(e audit.Event) error {
-	_, err := c.exec("record event", addEvent, c.s.eventArgs(e))
+	_, err := c.exec("record event", addEvent, c.s.eventArgs(c.db.Statement.Context, e))
 	return err
 }
 

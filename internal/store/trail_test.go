@@ -9,6 +9,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/storetest"
 )
@@ -39,6 +41,30 @@ func TestEventsComeBackNewestFirst(t *testing.T) {
 			if got, err := s.AuditEvents(t.Context(), c.trail); err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%s: got %+v, %v\nwant %+v", name, got, err, c.want)
 			}
+		}
+	})
+}
+
+// What somebody does in a sign-in is kept with its session and method, by whichever
+// way it is written; what others do meanwhile, and what says so itself, is not touched.
+func TestEventsKnowTheSignInOfTheirActor(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		ctx := audit.WithSignIn(t.Context(), audit.SignIn{Actor: "user:1", Session: "sid", Method: "app"})
+		for _, e := range []audit.Event{{Type: audit.UserChanged, Actor: "user:1"}, {Type: audit.CardLinked, Actor: "user:1", Method: "card"}, {Type: audit.CardRevoked, Actor: "system"}, {Type: audit.SignedOut, Actor: "user:1", Session: "another"}} {
+			must(t, s.Record(ctx, e))
+		}
+		must(t, s.Change(ctx, func(tx identity.Tx) error { return tx.Record(audit.Event{Type: audit.UserEnabled, Actor: "user:1"}) }))
+		must(t, s.AddRegistrationToken(ctx, openid.RegistrationToken{ID: "t", Hash: "h", Uses: 1, Created: noon, Expires: noon.Add(time.Hour)}, audit.Event{Type: audit.RegisterTokenMade, Actor: "user:1"}))
+		events, err := s.AuditEvents(t.Context(), store.Trail{})
+		must(t, err)
+		for _, e := range events {
+			want := map[audit.Type][2]string{audit.UserChanged: {"sid", "app"}, audit.UserEnabled: {"sid", "app"}, audit.RegisterTokenMade: {"sid", "app"}, audit.CardLinked: {"sid", "card"}, audit.CardRevoked: {"", ""}, audit.SignedOut: {"another", "app"}}[e.Type]
+			if e.Session != want[0] || e.Method != want[1] {
+				t.Errorf("%s: %q %q, want %v", e.Type, e.Session, e.Method, want)
+			}
+		}
+		if len(events) != 6 {
+			t.Errorf("%d events", len(events))
 		}
 	})
 }

@@ -50,6 +50,9 @@ var families = []string{
 	"con.letters.by.",     // templates: a channel
 	"con.keys.",           // templates: a state, what is done
 	"con.client.method.",  // templates: print "con.client.method." with a method
+	"con.preview.reason.", // console: why a service would not accept a login
+	"con.gone.",           // templates: print "con.gone." .What
+	"con.trust.warning.",  // console: what is to be known of a CA
 	"con.weight.",         // templates: of a finding of the client doctor
 	"con.symptom.",
 	"con.org.method.",   // templates: a method
@@ -268,6 +271,25 @@ func TestEverySymptomHasItsText(t *testing.T) {
 			if v, ok := strings.CutPrefix(k, family); ok && !slices.Contains(values, v) {
 				t.Errorf("%s is of nothing", k)
 			}
+		}
+	}
+}
+
+// What a trust warns of has a text, and each text is of something.
+func TestEveryConcernHasItsText(t *testing.T) {
+	texts := load(t)
+	concerns := constants(t, "internal/card/warning.go", "Concern")
+	if len(concerns) < 5 {
+		t.Errorf("only %v", concerns)
+	}
+	for _, c := range concerns {
+		if !texts.Has("con.trust.warning." + c) {
+			t.Errorf("there is no con.trust.warning.%s", c)
+		}
+	}
+	for _, k := range texts.Keys() {
+		if c, ok := strings.CutPrefix(k, "con.trust.warning."); ok && !slices.Contains(concerns, strings.TrimSuffix(c, ".one")) {
+			t.Errorf("%s is of nothing", k)
 		}
 	}
 }

@@ -113,7 +113,7 @@ func warnings(s *settings.Settings, f *files, now time.Time) []string {
 	}
 	if f.trust != nil {
 		for _, w := range f.trust.Trust().Warnings(now) {
-			all = append(all, "card.trust: "+w)
+			all = append(all, "card.trust: "+w.String())
 		}
 	}
 	when(s.Redis == nil && s.Database.Driver == store.Postgres, "redis: there is no such section, so sign-ins and sessions live in this process: "+

@@ -75,7 +75,9 @@ func (t *tool) verify(folder string, testCAs bool, certs []*x509.Certificate) er
 	if s.Problem != nil {
 		v.Problems = strings.Split(s.Problem.Error(), "\n")
 	} else {
-		v.Warnings = s.Trust.Warnings(now)
+		for _, w := range s.Trust.Warnings(now) {
+			v.Warnings = append(v.Warnings, w.String())
+		}
 		v.Certificate = judge(s.Trust, certs, now)
 	}
 	if err := (&desk{tool: t}).show(v); err != nil {

@@ -51,7 +51,10 @@ func (a *API) trust(r *http.Request, _ identity.Actor, _ nothing) (answer[portti
 		return answer[portti.Trust]{}, err
 	}
 	now, trust := a.Now(), a.CardTrust.Trust()
-	t.Cards, t.Warnings = true, trust.Warnings(now)
+	t.Cards = true
+	for _, w := range trust.Warnings(now) {
+		t.Warnings = append(t.Warnings, portti.TrustWarning{Concern: string(w.Concern), Authority: w.CA, Until: w.Until, Days: w.Days, Policy: w.Policy, By: w.By, Only: w.Only, Text: w.String()})
+	}
 	if a.CardTrust.State != nil {
 		s := a.CardTrust.State()
 		t.Loaded, t.Fingerprint, t.Problem, t.Since = s.Loaded, s.Fingerprint, s.Problem, s.Since

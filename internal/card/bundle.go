@@ -153,7 +153,7 @@ func (b *Bundle) warn(ctx context.Context, now time.Time) {
 	}
 	b.warned = now
 	for _, w := range b.Trust().Warnings(now) {
-		b.log.WarnContext(ctx, "card trust", "note", w)
+		b.log.WarnContext(ctx, "card trust", "note", w.String())
 	}
 }
 

@@ -370,7 +370,7 @@ func TestTheExampleIsUnderstood(t *testing.T) {
 	}
 	s = card.SurveyBundle(dir, false, now)
 	mustOK(t, s.Problem)
-	if w := s.Trust.Warnings(now); len(w) != 1 || !strings.Contains(w[0], "G3 ECC: no configured CA whose cards") {
+	if w := s.Trust.Warnings(now); len(w) != 1 || !strings.Contains(w[0].String(), "G3 ECC: no configured CA whose cards") {
 		t.Errorf("warnings %q", w)
 	}
 }

@@ -342,7 +342,7 @@ func TestExplicitPoliciesOfACA(t *testing.T) {
 			t.Errorf("%s: %s (%s), want %s", policy, r.Verdict, r.Reason, want)
 		}
 	}
-	if all := strings.Join(trust.Warnings(f.now), "\n"); !strings.Contains(all, "the policy "+cardtest.OrganisationPolicy+" is accepted") || !strings.Contains(all, "may issue only 2.999.77") ||
+	if all := sentences(trust.Warnings(f.now)); !strings.Contains(all, "the policy "+cardtest.OrganisationPolicy+" is accepted") || !strings.Contains(all, "may issue only 2.999.77") ||
 		strings.Contains(all, "the policy 2.999.77") {
 		t.Errorf("warnings %s", all)
 	}
@@ -402,17 +402,25 @@ func TestWarnings(t *testing.T) {
 				now = ca.Cert.NotAfter.Add(c.after)
 			}
 			all := f.trust().Warnings(now)
-			text := strings.Join(all, "\n")
+			text := sentences(all)
 			for _, want := range c.want {
 				if !strings.Contains(text, want) {
 					t.Errorf("no %q in\n%s", want, text)
 				}
 			}
-			if sentences := slices.DeleteFunc(slices.Clone(c.want), func(w string) bool { return !strings.HasPrefix(w, "Portti") }); len(all) != len(sentences) {
-				t.Errorf("%d warnings, want %d:\n%s", len(all), len(sentences), text)
+			if wanted := slices.DeleteFunc(slices.Clone(c.want), func(w string) bool { return !strings.HasPrefix(w, "Portti") }); len(all) != len(wanted) {
+				t.Errorf("%d warnings, want %d:\n%s", len(all), len(wanted), text)
 			}
 		})
 	}
+}
+
+func sentences(warnings []card.Warning) string {
+	var all []string
+	for _, w := range warnings {
+		all = append(all, w.String())
+	}
+	return strings.Join(all, "\n")
 }
 
 func inCertificate(address string) func(*x509.Certificate) {

@@ -11,31 +11,66 @@ import (
 // announces successors months ahead.
 const expiresSoon = 90 * 24 * time.Hour
 
-// Warnings are what an operator should know of the trust although it is in
-// order, each a sentence that begins with the CA's name.
-func (t *Trust) Warnings(now time.Time) []string {
-	var all []string
-	warn := func(ca *x509.Certificate, format string, a ...any) {
-		all = append(all, AuthorityName(ca)+": "+fmt.Sprintf(format, a...))
+// Concern is why somebody should look at a trust that is in order. The Console has
+// the texts of those who read its pages, as "con.trust.warning." and the word.
+type Concern string
+
+const (
+	ConcernExpired Concern = "expired"
+	ConcernExpires Concern = "expires"
+	ConcernIdle    Concern = "idle"    // a root above no CA whose cards are accepted
+	ConcernNowhere Concern = "nowhere" // there is no address where revocation could be asked
+	ConcernPolicy  Concern = "policy"  // a CA above may not issue under a policy that is accepted
+)
+
+// Warning is what an operator should know of a CA of the trust.
+type Warning struct {
+	Concern Concern
+	CA      string    // its name
+	Until   time.Time // expired, expires: the CA's end
+	Days    int       // expires: until then
+	Policy  string    // policy: the one that is accepted
+	By      string    // policy: the CA that may not
+	Only    string    // policy: what it may
+}
+
+// String says it in English, beginning with the CA's name.
+func (w Warning) String() string {
+	switch until := w.Until.UTC().Format(time.DateOnly); w.Concern {
+	case ConcernExpired:
+		return fmt.Sprintf("%s: expired on %s: everything that it issued is refused", w.CA, until)
+	case ConcernExpires:
+		return fmt.Sprintf("%s: expires on %s, in %d days: everything that it issued is refused from then on", w.CA, until, w.Days)
+	case ConcernIdle:
+		return w.CA + ": no configured CA whose cards are accepted stands below this root"
+	case ConcernNowhere:
+		return w.CA + ": nothing says where to ask whether what it issued was revoked (ocsp, crl, or revocation_hosts for the responders that certificates name): " +
+			"unless its list is imported, every card below it is refused while card.revocation.mode is require"
 	}
+	return fmt.Sprintf("%s: the policy %s is accepted, but %q may issue only %s: cards with it break RFC 5280 §6.1", w.CA, w.Policy, w.By, w.Only)
+}
+
+// Warnings are what an operator should know of the trust although it is in order.
+func (t *Trust) Warnings(now time.Time) []Warning {
+	var all []Warning
 	for _, s := range t.sources {
+		name := AuthorityName(s.CA)
 		if left := s.CA.NotAfter.Sub(now); left < 0 {
-			warn(s.CA, "expired on %s: everything that it issued is refused", s.CA.NotAfter.UTC().Format(time.DateOnly))
+			all = append(all, Warning{Concern: ConcernExpired, CA: name, Until: s.CA.NotAfter})
 		} else if left < expiresSoon {
-			warn(s.CA, "expires on %s, in %d days: everything that it issued is refused from then on", s.CA.NotAfter.UTC().Format(time.DateOnly), int(left/(24*time.Hour)))
+			all = append(all, Warning{Concern: ConcernExpires, CA: name, Until: s.CA.NotAfter, Days: int(left / (24 * time.Hour))})
 		}
 		below := t.accepted(s.CA)
 		if len(below) == 0 && s.Kind == "" {
-			warn(s.CA, "no configured CA whose cards are accepted stands below this root")
+			all = append(all, Warning{Concern: ConcernIdle, CA: name})
 		}
 		if len(below) > 0 && !t.canAsk(s, below) {
-			warn(s.CA, "nothing says where to ask whether what it issued was revoked (ocsp, crl, or revocation_hosts for the responders that certificates name): "+
-				"unless its list is imported, every card below it is refused while card.revocation.mode is require")
+			all = append(all, Warning{Concern: ConcernNowhere, CA: name})
 		}
 		if s.Kind != "" && s.Kind != CitizenCard {
 			for _, oid := range t.issuers[string(s.CA.Raw)].policies {
 				if by := t.forbids(s, oid); by != nil {
-					warn(s.CA, "the policy %s is accepted, but %q may issue only %s: cards with it break RFC 5280 §6.1", oid, AuthorityName(by), listed(by.Policies))
+					all = append(all, Warning{Concern: ConcernPolicy, CA: name, Policy: oid.String(), By: AuthorityName(by), Only: listed(by.Policies)})
 				}
 			}
 		}

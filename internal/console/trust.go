@@ -16,6 +16,7 @@ const (
 type trustPage struct {
 	web.Page
 	Trust       portti.Trust
+	Warnings    []warningRow
 	Authorities []authorityRow
 	Strangers   []portti.UnknownIssuer
 	May         bool // forget
@@ -24,6 +25,13 @@ type trustPage struct {
 type authorityRow struct {
 	portti.Authority
 	Ended, EndsSoon bool
+}
+
+// warningRow has a text of ours where Known; what a newer provider warns of is in
+// English.
+type warningRow struct {
+	portti.TrustWarning
+	Known bool
 }
 
 // trust tells whose cards are accepted, and whose were shown and are not.
@@ -41,6 +49,9 @@ func (p *Pages) showTrust(w http.ResponseWriter, r *http.Request, v *visit, wron
 		return refused(err)
 	}
 	page := &trustPage{Trust: trust, Strangers: met.Issuers, May: v.may("trust.change")}
+	for _, w := range trust.Warnings {
+		page.Warnings = append(page.Warnings, warningRow{w, p.site.Texts().Has("con.trust.warning." + w.Concern)})
+	}
 	for _, a := range trust.Authorities {
 		left := a.NotAfter.Sub(p.now())
 		page.Authorities = append(page.Authorities, authorityRow{a, left <= 0, left > 0 && left < endsSoon})

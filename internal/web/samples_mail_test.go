@@ -28,9 +28,15 @@ type authorityRow struct {
 	Ended, EndsSoon bool
 }
 
+type warningRow struct {
+	portti.TrustWarning
+	Known bool
+}
+
 type trustPage struct {
 	web.Page
 	Trust       portti.Trust
+	Warnings    []warningRow
 	Authorities []authorityRow
 	Strangers   []portti.UnknownIssuer
 	May         bool
@@ -72,7 +78,8 @@ func mailSamples() []sample {
 			list := portti.Revocation{CA: "CA" + w, NextUpdate: at, Entries: 7}
 			stale := list
 			stale.Stale = true
-			return &trustPage{Page: inConsole(), May: true, Trust: portti.Trust{Cards: true, Loaded: at, Fingerprint: "ab" + w, Problem: "x.pem: gone" + w, Warnings: []string{"CA: expires" + w}},
+			return &trustPage{Page: inConsole(), May: true, Trust: portti.Trust{Cards: true, Loaded: at, Fingerprint: "ab" + w, Problem: "x.pem: gone" + w},
+				Warnings: []warningRow{{TrustWarning: portti.TrustWarning{Concern: "expires", Authority: "CA" + w, Until: at, Days: 1}, Known: true}, {TrustWarning: portti.TrustWarning{Concern: "new", Text: "CA: new" + w}}},
 				Authorities: []authorityRow{
 					{Authority: portti.Authority{Name: "Root" + w, Kind: "root", NotAfter: at, SHA256: "ab", Key: "RSA 4096"}, EndsSoon: true},
 					{Authority: portti.Authority{Name: "CA" + w, Kind: "organisation", NotAfter: at, SHA256: "cd", Key: "P-384", Lists: []portti.Revocation{list, stale}}, Ended: true},

@@ -8,14 +8,26 @@ import (
 
 // Trust is whose cards are accepted.
 type Trust struct {
-	Cards       bool         `json:"cards"`                 // false: nobody signs in with a card, and the rest is empty
-	Loaded      time.Time    `json:"loaded,omitzero"`       // when the bundle in force was read
-	Fingerprint string       `json:"fingerprint,omitempty"` // of its files, SHA-256; the same on every replica that has the same
-	Problem     string       `json:"problem,omitempty"`     // why what the folder holds now is not in force, a line for each reason, in English
-	Since       time.Time    `json:"since,omitzero"`        // of the problem
-	Warnings    []string     `json:"warnings,omitempty"`    // in English, each beginning with a CA's name
-	Authorities []Authority  `json:"authorities"`
-	Strays      []Revocation `json:"strays,omitempty"` // lists of CAs that are not in the bundle
+	Cards       bool           `json:"cards"`                 // false: nobody signs in with a card, and the rest is empty
+	Loaded      time.Time      `json:"loaded,omitzero"`       // when the bundle in force was read
+	Fingerprint string         `json:"fingerprint,omitempty"` // of its files, SHA-256; the same on every replica that has the same
+	Problem     string         `json:"problem,omitempty"`     // why what the folder holds now is not in force, a line for each reason, in English
+	Since       time.Time      `json:"since,omitzero"`        // of the problem
+	Warnings    []TrustWarning `json:"warnings,omitempty"`
+	Authorities []Authority    `json:"authorities"`
+	Strays      []Revocation   `json:"strays,omitempty"` // lists of CAs that are not in the bundle
+}
+
+// TrustWarning is what an operator should know of a CA although the bundle is in order.
+type TrustWarning struct {
+	Concern   string    `json:"concern"`          // expired, expires, idle, nowhere or policy
+	Authority string    `json:"authority"`        // the CA's name
+	Until     time.Time `json:"until,omitzero"`   // expired, expires: the CA's end
+	Days      int       `json:"days,omitempty"`   // expires: until then
+	Policy    string    `json:"policy,omitempty"` // policy: that is accepted
+	By        string    `json:"by,omitempty"`     // policy: the CA that may not issue under it
+	Only      string    `json:"only,omitempty"`   // policy: what it may issue under
+	Text      string    `json:"text"`             // all of it, in English
 }
 
 // Authority is a CA of the bundle.

@@ -42,7 +42,7 @@ func (a *API) showCase(r *http.Request, by identity.Actor, _ nothing) (answer[po
 	}
 	now := a.Now()
 	out := portti.Case{User: string(c.User.ID), Username: c.User.Username, Name: c.User.Name(), Organisation: portti.OrganisationName{ID: string(c.Organisation.ID), Name: c.Organisation.Name},
-		Disabled: !c.Enabled(), Frozen: c.User.Frozen, Handover: a.Directory.HandedOver(c.Person), Closed: c.User.LinkingClosed, May: fault.Code(by.On(identity.IdentityCheck, c.User))}
+		Disabled: !c.Enabled(), Frozen: c.User.Frozen, Handover: a.Directory.HandedOver(c.Person), PasswordHours: int(identity.OrderedPasswordLasts.Hours()), Closed: c.User.LinkingClosed, May: fault.Code(by.On(identity.IdentityCheck, c.User))}
 	for _, act := range c.Organisation.Seconds() {
 		out.Seconds = append(out.Seconds, string(act))
 	}
@@ -100,7 +100,14 @@ func act(do func(ctx context.Context, by identity.Actor, id identity.UserID, why
 
 func (a *API) orderFor(r *http.Request, by identity.Actor, in portti.Why) (answer[portti.Ordered], error) {
 	pw, err := a.Directory.Order(r.Context(), by, userOf(r), because(in))
-	return answer[portti.Ordered]{Body: portti.Ordered{Password: pw}}, err
+	if err != nil {
+		return answer[portti.Ordered]{}, err
+	}
+	out := portti.Ordered{Password: pw, Expires: a.Now().Add(identity.OrderedPasswordLasts)}
+	if p, err := a.Directory.Store.Person(r.Context(), userOf(r)); err == nil { // it is ordered, and must be told in any case
+		out.Expires = p.Password.Expires
+	}
+	return answer[portti.Ordered]{Body: out}, nil
 }
 
 type twoCodes struct {

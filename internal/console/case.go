@@ -312,16 +312,16 @@ func (p *Pages) beforeCaseAct(w http.ResponseWriter, r *http.Request, v *visit) 
 
 // caseIssuedPage shows what is to be read out, this once.
 type caseIssuedPage struct {
-	web.Page
-	Case    portti.Case
-	Act     string // order or code
-	Secret  string
-	Expires time.Time // zero: as a temporary password, a day
-	Back    string
+	web.Page `json:"-"`
+	Case     portti.Case
+	Act      string // order or code
+	Secret   string
+	Expires  time.Time
+	Back     string
 }
 
-// doCaseAct does it. What is to be read out is in this answer alone; after anything
-// else the page of the acts says what to tell the caller.
+// doCaseAct does it. What is to be read out has a page that shows it once; after
+// anything else the page of the acts says what to tell the caller.
 func (p *Pages) doCaseAct(w http.ResponseWriter, r *http.Request, v *visit) error {
 	a, known := caseActOf(r.PathValue("act"))
 	if !known {
@@ -365,8 +365,7 @@ func (p *Pages) doCaseAct(w http.ResponseWriter, r *http.Request, v *visit) erro
 	case issued.Secret == "":
 		return see(w, r, page.Back+"?done="+a.name)
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	return p.show(w, r, http.StatusOK, "case_issued", issued)
+	return p.once(w, r, v, page.Back, "case_issued", issued)
 }
 
 // perform asks the API for the act; a secret that comes of it is in issued.
@@ -376,7 +375,7 @@ func (p *Pages) perform(r *http.Request, v *visit, page *caseActPage, issued *ca
 	switch page.Act {
 	case "order":
 		ordered, err := p.api.OrderFor(ctx, v.token, user, because)
-		issued.Secret = ordered.Password
+		issued.Secret, issued.Expires = ordered.Password, ordered.Expires
 		return err
 	case "code":
 		code, err := p.api.IssueLinkingCode(ctx, v.token, user, minutesOf(page.Minutes), because)

@@ -174,7 +174,7 @@ func (p *Pages) createClient(w http.ResponseWriter, r *http.Request, v *visit) e
 	if c.Secret == "" {
 		return see(w, r, clientPath(c.Client.ID, ""))
 	}
-	return p.show(w, r, http.StatusOK, "client_secret", &secretPage{ID: c.Client.ID, Name: clientName(v.lang, c.Client), Secret: c.Secret, New: true})
+	return p.once(w, r, v, clientPath(c.Client.ID, ""), "client_secret", &secretPage{ID: c.Client.ID, Name: clientName(v.lang, c.Client), Secret: c.Secret, New: true})
 }
 
 // edited reads the service that is to be changed, for those who may.

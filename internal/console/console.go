@@ -11,6 +11,7 @@
 //	visit.go       who is asking, and what their role allows
 //	home.go        what there is for this person
 //	list.go        pages of long lists       why.go     reason and ticket of an act
+//	once.go        what is shown once
 //	chart.go       charts without script
 //	people.go      lists of people      person.go   one of them, and what is done to them
 //	import.go      people from a file
@@ -122,14 +123,14 @@ var sections = []section{
 	{organisationsPath, "organisations.see", "con.org", "con.org.about"},
 	{approvalsPath, "card.approve", "con.desk.approvals", "con.desk.approvals.about"},
 	{confirmationsPath, "identity.confirm", "con.second", "con.second.about"},
+	{tracesPath, "trace.see", "con.trace.find", "con.trace.find.lead"},
 	{clientsPath, "clients.see", "con.clients", "con.clients.about"},
+	{refusalsPath, "refusals.see", "con.refusals", "con.refusals.about"},
 	{statisticsPath, "statistics.see", "con.statistics", "con.statistics.about"},
 	{auditPath, "audit.see", "con.audit", "con.audit.about"},
 	{lettersPath, "letters.see", "con.letters", "con.letters.about"},
 	{trustPath, "trust.see", "con.trust", "con.trust.about"},
 	{keysPath, "keys.see", "con.keys", "con.keys.about"},
-	{refusalsPath, "refusals.see", "con.refusals", "con.refusals.about"},
-	{tracesPath, "trace.see", "con.trace.find", "con.trace.find.lead"},
 }
 
 // Routes adds the pages. What answers a POST is there by GET at the same path,
@@ -157,6 +158,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"POST /people/{user}/first-password": p.doAct("first-password"),
 		"GET /people/{user}/roles":           p.personRoles,
 		"POST /people/{user}/roles":          p.changeRoles,
+		"GET /people/{user}/once/{ticket}":   p.issuedOnce,
 
 		"GET /organisations":                                 p.organisations,
 		"GET " + newOrganisationPath:                         p.newOrganisation,
@@ -174,11 +176,12 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET /organisations/{organisation}/policy/withdraw":  p.toOrganisation,
 		"POST /organisations/{organisation}/policy/withdraw": p.withdrawPolicy,
 
-		"GET /people/{user}/case":                p.caseOf,
-		"POST /people/{user}/case":               p.recordCheck,
-		"GET /people/{user}/case/{check}":        p.work,
-		"GET /people/{user}/case/{check}/{act}":  p.beforeCaseAct,
-		"POST /people/{user}/case/{check}/{act}": p.doCaseAct,
+		"GET /people/{user}/case":                       p.caseOf,
+		"POST /people/{user}/case":                      p.recordCheck,
+		"GET /people/{user}/case/{check}":               p.work,
+		"GET /people/{user}/case/{check}/{act}":         p.beforeCaseAct,
+		"POST /people/{user}/case/{check}/{act}":        p.doCaseAct,
+		"GET /people/{user}/case/{check}/once/{ticket}": p.caseIssuedOnce,
 
 		"GET /confirmations":                 p.confirmations,
 		"GET /confirmations/{confirmation}":  p.confirmation,
@@ -223,6 +226,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 		"GET " + refusalsPath:         p.refusal,
 		"GET " + tracesPath:           p.traces,
 		"GET /people/{user}/traces":   p.personTraces,
+
+		"GET /clients/{id}/once/{ticket}": p.secretOnce,
 	} {
 		mux.Handle(pattern, p.signedIn(h))
 	}

@@ -63,7 +63,7 @@ func (p *Pages) personOf(r *http.Request, v *visit) (portti.Person, error) {
 }
 
 // done are the acts after which the person's page says so.
-var done = map[string]bool{"changed": true, "disabled": true, "roles": true}
+var done = map[string]bool{"changed": true, "created": true, "enabled": true, "first": true, "disabled": true, "roles": true}
 
 func (p *Pages) person(w http.ResponseWriter, r *http.Request, v *visit) error {
 	person, err := p.personOf(r, v)
@@ -135,20 +135,23 @@ func (p *Pages) createPerson(w http.ResponseWriter, r *http.Request, v *visit) e
 		}
 		return p.again(w, r, "person_new", &page.Page, page, err)
 	}
-	return p.handOver(w, r, made, "created")
+	return p.handOver(w, r, v, made, "created")
 }
 
 // issuedPage shows a temporary password this once, as a sheet to print.
 type issuedPage struct {
-	web.Page
-	Issued portti.Issued
-	Why    string // created, enabled or first
-	Site   string // where the person signs in
+	web.Page `json:"-"`
+	Issued   portti.Issued
+	Why      string // created, enabled or first
+	Site     string // where the person signs in
 }
 
-func (p *Pages) handOver(w http.ResponseWriter, r *http.Request, i portti.Issued, why string) error {
-	w.Header().Set("Cache-Control", "no-store")
-	return p.show(w, r, http.StatusOK, "person_issued", &issuedPage{Issued: i, Why: why, Site: p.issuer})
+// handOver shows the password, or tells that a letter carries it.
+func (p *Pages) handOver(w http.ResponseWriter, r *http.Request, v *visit, i portti.Issued, why string) error {
+	if i.Password == "" {
+		return see(w, r, personPath(i.Person.ID)+"?done="+why)
+	}
+	return p.once(w, r, v, personPath(i.Person.ID), "person_issued", &issuedPage{Issued: i, Why: why, Site: p.issuer})
 }
 
 type editPersonPage struct {
@@ -272,9 +275,9 @@ func (p *Pages) doAct(name string) page {
 		case name == "disable":
 			return see(w, r, personPath(page.ID)+"?done=disabled")
 		case name == "enable":
-			return p.handOver(w, r, issued, "enabled")
+			return p.handOver(w, r, v, issued, "enabled")
 		}
-		return p.handOver(w, r, issued, "first")
+		return p.handOver(w, r, v, issued, "first")
 	}
 }
 

@@ -116,8 +116,8 @@ func peopleSamples() []sample {
 		{"console/person_act", "begun", []string{"act", "begun"}, func(w string) web.Content {
 			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Act: "first_password", Danger: true, Begun: true}
 		}},
-		{"console/person_issued", "sent", []string{"issued", "sent", "to-person"}, func(w string) web.Content {
-			return &issuedPage{Page: inConsole(), Issued: portti.Issued{Person: full(w), Expires: at}, Why: "enabled"}
+		{"console/person_issued", "enabled", []string{"issued", "sheet", "to-person"}, func(w string) web.Content {
+			return &issuedPage{Page: inConsole(), Issued: portti.Issued{Person: full(w), Password: "abcd-efgh", Expires: at}, Why: "enabled"}
 		}},
 		{"console/person_issued", "first", []string{"issued", "sheet", "password"}, func(w string) web.Content {
 			return &issuedPage{Page: inConsole(), Issued: portti.Issued{Person: full(w), Password: "abcd-efgh", Expires: at}, Why: "first", Site: "https://id.example.test"}

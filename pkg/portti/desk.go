@@ -39,20 +39,21 @@ type Why struct {
 // Case is what the help desk sees of a person's account: what tells which act
 // helps. Nothing of it opens anything.
 type Case struct {
-	User         string             `json:"user"`
-	Username     string             `json:"username"`
-	Name         string             `json:"name"`
-	Organisation OrganisationName   `json:"organisation"`
-	Phone        string             `json:"phone,omitempty"` // registered and not new, to call back
-	Disabled     bool               `json:"disabled"`        // the account or its organisation
-	Frozen       time.Time          `json:"frozen,omitzero"`
-	Handover     bool               `json:"handover"` // an Order's temporary password is read out, not sent
-	Card         *LinkedCard        `json:"card,omitempty"`
-	App          *CaseAuthenticator `json:"authenticator,omitempty"`
-	Closed       time.Time          `json:"linking_closed,omitzero"` // since then linking asks for a code
-	LinkingCode  *OpenLinkingCode   `json:"linking_code,omitempty"`  // one is open
-	Seconds      []string           `json:"second_person,omitempty"` // acts that a second person confirms first, as the rights that they take
-	May          string             `json:"may"`                     // why the caller may do nothing to this person, as a fault code; "" when she may
+	User          string             `json:"user"`
+	Username      string             `json:"username"`
+	Name          string             `json:"name"`
+	Organisation  OrganisationName   `json:"organisation"`
+	Phone         string             `json:"phone,omitempty"` // registered and not new, to call back
+	Disabled      bool               `json:"disabled"`        // the account or its organisation
+	Frozen        time.Time          `json:"frozen,omitzero"`
+	Handover      bool               `json:"handover"`       // an Order's temporary password is read out, not sent
+	PasswordHours int                `json:"password_hours"` // that it is good for
+	Card          *LinkedCard        `json:"card,omitempty"`
+	App           *CaseAuthenticator `json:"authenticator,omitempty"`
+	Closed        time.Time          `json:"linking_closed,omitzero"` // since then linking asks for a code
+	LinkingCode   *OpenLinkingCode   `json:"linking_code,omitempty"`  // one is open
+	Seconds       []string           `json:"second_person,omitempty"` // acts that a second person confirms first, as the rights that they take
+	May           string             `json:"may"`                     // why the caller may do nothing to this person, as a fault code; "" when she may
 }
 
 // CaseAuthenticator is a person's authenticator, seen by the help desk.
@@ -72,7 +73,8 @@ type OpenLinkingCode struct {
 
 // Ordered is what came of an Order.
 type Ordered struct {
-	Password string `json:"temporary_password,omitempty"` // to be read out, this once; "" when a letter brings it
+	Password string    `json:"temporary_password,omitempty"` // to be read out, this once; "" when a letter brings it
+	Expires  time.Time `json:"expires,omitzero"`             // of the temporary password
 }
 
 // LinkingCode is a code to be read out, this once.

@@ -70,6 +70,7 @@ type API struct {
 	Traces      *trace.Book                  // nil: nothing is kept of calls that were refused
 	Reference   func(r *http.Request) string // the request's, as its answer gives it; nil: none
 	Checkups    Checkups
+	Previews    Previews
 	Issuer      string                           // for the address that resumes a waiting sign-in
 	Origins     []string                         // origins of the apps that may have a browser return from the card host
 	MinPassword int                              // the least length of a new password, for pages to tell
@@ -115,6 +116,11 @@ type Refusals interface {
 // Checkups looks at registrations for what will hurt: openid.Provider.
 type Checkups interface {
 	Checkup(ctx context.Context, c openid.Client) []openid.Finding
+}
+
+// Previews tells what clients would be told: openid.Provider.
+type Previews interface {
+	Preview(ctx context.Context, c openid.Client, g openid.Grant) (openid.Preview, error)
 }
 
 // Registered reads registrations: store.Store.

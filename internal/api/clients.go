@@ -24,6 +24,7 @@ func (a *API) clientOperations() []operation {
 		operator(a, "POST /api/v1/clients/{id}/disable", identity.ClientsChange, "Stop a client and its tokens", a.disableClient),
 		operator(a, "POST /api/v1/clients/{id}/enable", identity.ClientsChange, "Open a disabled client again", a.enableClient),
 		operator(a, "POST /api/v1/clients/{id}/secret", identity.ClientsChange, "Give a client another secret; the one before works on for keep seconds", a.rotateSecret),
+		operator(a, "GET /api/v1/clients/{id}/preview", identity.ClientsSee, "What a client would be told of the caller at a login by the caller's session, if it asked for all that it is registered for: claims, and no token", a.previewClient),
 	}
 }
 
@@ -175,4 +176,17 @@ func (a *API) rotateSecret(r *http.Request, by caller, in rotation) (answer[regi
 	out := shown(c)
 	out.Body.Secret = secret
 	return out, nil
+}
+
+// previewClient tells callers of themselves alone: nobody looks at others this way.
+func (a *API) previewClient(r *http.Request, by caller, _ nothing) (answer[openid.Preview], error) {
+	if by.grant.User == "" {
+		return answer[openid.Preview]{}, errNotAllowed // a program logs in nowhere
+	}
+	c, err := a.Registered.Client(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return answer[openid.Preview]{}, err
+	}
+	p, err := a.Previews.Preview(r.Context(), c, by.grant)
+	return answer[openid.Preview]{Body: p}, err
 }

@@ -14,8 +14,9 @@ import (
 
 // caller is who does what operators do.
 type caller struct {
-	actor  string // for the audit trail: "user:ID" or "client:ID"
-	dryRun bool   // everything is checked and nothing is written
+	actor  string       // for the audit trail: "user:ID" or "client:ID"
+	grant  openid.Grant // behind the token
+	dryRun bool         // everything is checked and nothing is written
 }
 
 var errNotAllowed = fault.New(fault.Denied, "not_allowed", "Your role does not allow this.")
@@ -33,10 +34,10 @@ func (a *API) operator(w http.ResponseWriter, r *http.Request, right identity.Ri
 	case err != nil:
 		return caller{}, nil, err
 	case g.Kind == openid.GrantClient && g.User == "":
-		return caller{actor: "client:" + g.Client}, r, nil
+		return caller{actor: "client:" + g.Client, grant: g}, r, nil
 	}
 	by, err := a.actor(r, g, right)
-	return caller{actor: by.Name}, r, err
+	return caller{actor: by.Name, grant: g}, r, err
 }
 
 // entrusted finds the grant behind a token with a scope, of a client that an

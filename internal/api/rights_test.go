@@ -57,7 +57,7 @@ func newHouse(t *testing.T) *house {
 	site, err := web.New(web.Settings{Brand: "Portti", PublicURL: "http://id.localhost", Pages: []string{"signin"}})
 	h.must(err)
 	h.API = &API{Directory: directoryOver(t, h.db), Tokens: h, Registered: h.db, Clients: &openid.Clients{Store: h.db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now},
-		Refusals: noRefusals{}, Checkups: noCheckups{}, Issuer: "https://id.example", Now: time.Now, MinPassword: 15}
+		Refusals: noRefusals{}, Checkups: noCheckups{}, Previews: noPreviews{}, Issuer: "https://id.example", Now: time.Now, MinPassword: 15}
 	h.Letters, h.CardTrust.Strangers, h.Texts = h.db, h.db, site.Texts()
 	master, err := keys.ReadMaster(strings.NewReader(keys.GenerateMaster() + "\n"))
 	h.must(err)
@@ -254,6 +254,12 @@ func (noRefusals) Courses(context.Context, string) ([]openid.Course, error) {
 
 func (noRefusals) Refusal(context.Context, string) (openid.Refusal, error) {
 	return openid.Refusal{}, fault.New(fault.NotFound, "refusal_unknown", "Unknown.")
+}
+
+type noPreviews struct{}
+
+func (noPreviews) Preview(context.Context, openid.Client, openid.Grant) (openid.Preview, error) {
+	return openid.Preview{}, nil
 }
 
 type noCheckups struct{}

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,9 +31,6 @@ type clientPage struct {
 	Requests       bool             // the role may see how its requests went
 	Findings       []portti.Finding // of the doctor
 	Keep           string           // hours, as typed
-	Session        *rp.Session      // of a test
-	Fits           string           // key of what the test says
-	Level          string           // the level that is asked for in a test; "" for any
 }
 
 func clientPath(id, page string) string { return clientsPath + "/" + url.PathEscape(id) + page }
@@ -121,9 +120,9 @@ func (p *Pages) askRotation(w http.ResponseWriter, r *http.Request, v *visit) er
 	return p.show(w, r, http.StatusOK, "client_rotate", page)
 }
 
-// secretPage shows a secret, once: the page is the answer itself.
+// secretPage shows a secret, once.
 type secretPage struct {
-	web.Page
+	web.Page         `json:"-"`
 	ID, Name, Secret string
 	Until            time.Time // the one before works until then; zero for none
 	New              bool      // the service was registered just now
@@ -143,45 +142,76 @@ func (p *Pages) rotate(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return p.again(w, r, "client_rotate", &page.Page, page, registrationProblem(err))
 	}
-	return p.show(w, r, http.StatusOK, "client_secret", &secretPage{ID: page.ID, Name: page.Name, Secret: c.Secret, Until: c.OldSecretUntil})
+	return p.once(w, r, v, clientPath(page.ID, ""), "client_secret", &secretPage{ID: page.ID, Name: page.Name, Secret: c.Secret, Until: c.OldSecretUntil})
 }
 
 // try shows what a sign-in at the level of the service came to: one of the person
-// who asks, to the Console itself. See docs/adr/0141.
+// who asks, to the Console itself, and what the service would be told of them then.
+// See docs/adr/0141.
 func (p *Pages) try(w http.ResponseWriter, r *http.Request, v *visit) error {
-	page, _, err := p.client(r, v)
+	page, err := p.previewed(r, v)
 	if err != nil {
 		return err
 	}
-	page.Level = page.Registered.MinimumACR
 	if r.URL.Query().Has("seen") {
-		page.Session, page.Fits = v.session, "con.test.fits"
-		card := slices.Contains(v.session.AMR, "sc")
-		methods := page.Registered.Methods
-		switch {
-		case page.Level == p.app.Card && v.session.ACR != p.app.Card:
-			page.Fits = "con.test.weak"
-		case len(methods) == 0:
-		case card && !slices.Contains(methods, "card"), !card && !slices.Contains(methods, "app") && !slices.Contains(methods, "token"):
-			page.Fits = "con.test.method"
-		case !card && !(slices.Contains(methods, "app") && slices.Contains(methods, "token")):
-			page.Fits = "con.test.perhaps"
-		}
+		page.Session = v.session
 	}
 	return p.show(w, r, http.StatusOK, "client_test", page)
 }
 
 func (p *Pages) beginTest(w http.ResponseWriter, r *http.Request, v *visit) error {
-	page, _, err := p.client(r, v)
+	page, err := p.previewed(r, v)
 	if err != nil {
 		return err
 	}
 	o := rp.LoginOptions{ReturnTo: clientPath(page.ID, "/test?seen=yes"), Prompt: "login"}
-	if page.Registered.MinimumACR == p.app.Card {
+	if page.Demand == p.app.Card {
 		o.ACRValues = []string{p.app.Card}
 	}
 	p.rp.Login(w, r, o)
 	return nil
+}
+
+// clientTestPage is what comes of a login.
+type clientTestPage struct {
+	web.Page
+	ID, Name   string
+	Registered portti.Registration
+	Demand     string      // the level that the service demands; "" for any
+	Scope      string      // what a login to it can be granted
+	Session    *rp.Session // what came; nil before
+	Fits       string      // key of what that is to the service
+	Good       bool        // the service would get what follows
+	IDToken    string      // claims, as JSON with a line for each; "" for none
+	Userinfo   string
+}
+
+func (p *Pages) previewed(r *http.Request, v *visit) (*clientTestPage, error) {
+	c, _, err := p.client(r, v)
+	if err != nil {
+		return nil, err
+	}
+	told, err := p.api.ClientPreview(r.Context(), v.token, c.ID)
+	if err != nil {
+		return nil, refused(err)
+	}
+	page := &clientTestPage{ID: c.ID, Name: c.Name, Registered: c.Registered, Demand: told.Demand, Scope: told.Scope, Fits: "con.preview.fits", Good: told.Reason == "" || told.Reason == "consent_required",
+		IDToken: laidOut(told.IDToken), Userinfo: laidOut(told.Userinfo)}
+	if told.Reason != "" {
+		if page.Fits = "con.preview.reason." + told.Reason; !p.site.Texts().Has(page.Fits) {
+			page.Fits = "con.preview.reason.other"
+		}
+	}
+	return page, nil
+}
+
+// laidOut is JSON for people to read.
+func laidOut(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if len(raw) == 0 || json.Indent(&b, raw, "", "  ") != nil {
+		return ""
+	}
+	return b.String()
 }
 
 // refusalPage is a refused request of a service, or how one went that was in order,

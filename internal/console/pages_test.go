@@ -19,7 +19,7 @@ var structs = map[string]web.Content{
 	"confirmations": &confirmationsPage{}, "confirmation": &confirmationPage{},
 	"audit": &auditPage{}, "statistics": &statisticsPage{},
 	"letters": &lettersPage{}, "letter_discard": &discardPage{}, "trust": &trustPage{}, "keys": &keysPage{}, "key_change": &keyChangePage{},
-	"client": &clientPage{}, "client_doctor": &clientPage{}, "client_disable": &clientPage{}, "client_enable": &clientPage{}, "client_rotate": &clientPage{}, "client_test": &clientPage{},
+	"client": &clientPage{}, "client_doctor": &clientPage{}, "client_disable": &clientPage{}, "client_enable": &clientPage{}, "client_rotate": &clientPage{}, "client_test": &clientTestPage{}, "gone": &gonePage{},
 	"client_secret": &secretPage{}, "client_form": &formPage{}, "client_document": &formPage{}, "refusal": &refusalPage{}, "client_requests": &coursesPage{},
 	"trace_find": &traceFindPage{}, "trace": &tracePage{}, "traces": &tracesPage{},
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,48 +13,115 @@ import (
 	"github.com/portti-id/portti/internal/identity"
 )
 
-// Every page of the Console to which a link leads from another, as an operator sees
-// it, in each language, on a wide and on a narrow screen: without faults of axe,
-// without holes in a text, nothing wider than the screen, and nobody is refused a
-// page that is linked.
+// Every page of the Console to which a link leads from another, as each role sees it:
+// without faults of axe, without holes in a text or an id twice, nothing wider than the
+// screen, on a wide one or on a telephone's, and nobody is refused a page that is
+// linked. A page that another role has, and this one has not, is refused, on a page
+// without faults.
 func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 	t.Parallel()
 	w := NewWorld(t, Options{Pair: SQLiteMemory})
-	people := w.peopled()
-	for _, m := range manners {
-		t.Run(m.name, func(t *testing.T) {
-			olli := w.Settled("olli."+m.lang, "tietoapu", identity.MethodApp).With(identity.RoleOperator)
-			s := m.screen(t, w, w.chromium(t, m.lang))
-			console := w.Origin("console")
-			s.Open(console)
-			s.signIn(olli)
-			s.WaitFor("#console")
-			seen := map[string]bool{"/": true, kindOf(people[0]): true}
-			for queue := append([]string{"/"}, people...); len(queue) > 0; queue = queue[1:] {
-				s.Open(console + queue[0])
-				s.look("Console"+strings.ReplaceAll(kindOf(queue[0]), "/", " "), "h1")
-				if s.Has("#error") || !s.Has("nav.sections") {
-					t.Errorf("%s is linked and is no page: %s", queue[0], s.Text("main"))
-				}
-				var links []string
-				s.Eval(`[...document.querySelectorAll("nav.sections a, main a")].filter(a => a.origin === location.origin && !a.hash).map(a => a.pathname + a.search)`, &links)
-				for _, to := range links {
-					if kind := kindOf(to); !seen[kind] && !isFile(to) {
-						seen[kind] = true
-						queue = append(queue, to)
-					}
-				}
+	people, b, console := w.peopled(), w.chromium(t, "fi"), w.Origin("console")
+	var crawls []*crawl
+	somewhere := map[string]string{} // an address of each kind of page, whoever found it
+	for _, c := range []struct {
+		role   identity.Role
+		org    identity.OrganisationID
+		manner manner
+		least  int // pages
+	}{
+		{identity.RoleOperator, "tietoapu", manner{lang: "fi"}, 25},
+		{identity.RoleHelpDesk, "tietoapu", manner{lang: "sv", phone: true}, 15},
+		{identity.RoleResponsible, "kuntala", manner{lang: "en", noScript: true}, 15},
+		{identity.RoleAuditor, "tietoapu", manner{lang: "fi", phone: true}, 12},
+	} {
+		role := c.role.String()
+		s := c.manner.screen(t, w, b)
+		s.Open(console + "/?lang=" + c.manner.lang)
+		s.signIn(w.Settled("oma."+role, c.org, identity.MethodApp).With(c.role))
+		s.WaitFor("#console")
+		crawl := &crawl{screen: s, role: role, phone: c.manner.phone, seen: map[string]bool{}}
+		crawl.add("/")
+		for _, e := range people {
+			if c.role != identity.RoleResponsible || strings.HasSuffix(e.Email, "@"+string(c.org)+".example") {
+				crawl.queue = append(crawl.queue, "/people/"+string(e.ID))
 			}
-			if len(seen) < 15 {
-				t.Errorf("only %d pages were found", len(seen))
+		}
+		if c.role == identity.RoleHelpDesk {
+			crawl.add(s.checked(people[0]))
+		}
+		crawl.walk(console, somewhere)
+		if len(crawl.seen) < c.least {
+			t.Errorf("only %d kinds of pages were found as %s", len(crawl.seen), role)
+		}
+		crawls = append(crawls, crawl)
+	}
+	for _, c := range crawls {
+		for kind, path := range somewhere {
+			if c.seen[kind] {
+				continue
 			}
-		})
+			c.Open(console + path)
+			status := c.Status()
+			if status != 403 && status != 404 {
+				t.Errorf("%s is not for %s, and came with %d", path, c.role, status)
+			}
+			c.look(fmt.Sprintf("Console, %d", status), "#error")
+		}
 	}
 }
 
-// peopled has somebody in every state that the Console tells of, and returns their
-// pages.
-func (w *World) peopled() (pages []string) {
+// checked records an identity check, and returns where the acts on it are.
+func (s *screen) checked(e *Employee) string {
+	s.t.Helper()
+	s.Open(s.w.Origin("console") + "/people/" + string(e.ID) + "/case")
+	s.Click("#method-employer_confirmed")
+	s.Fill("#ticket", "T-1")
+	s.Click("#record")
+	s.WaitFor("#work")
+	return strings.TrimPrefix(s.URL(), s.w.Origin("console"))
+}
+
+// crawl is somebody of a role who opens every page once that is linked.
+type crawl struct {
+	*screen
+	role  string
+	phone bool
+	seen  map[string]bool // kinds of pages
+	queue []string        // paths
+}
+
+func (c *crawl) add(path string) {
+	if kind := kindOf(path); !c.seen[kind] && !isFile(path) {
+		c.seen[kind] = true
+		c.queue = append(c.queue, path)
+	}
+}
+
+func (c *crawl) walk(console string, somewhere map[string]string) {
+	c.t.Helper()
+	for ; len(c.queue) > 0; c.queue = c.queue[1:] {
+		path := c.queue[0]
+		c.seen[kindOf(path)], somewhere[kindOf(path)] = true, path
+		c.Open(console + path)
+		name := "Console as " + c.role + strings.ReplaceAll(kindOf(path), "/", " ")
+		c.look(name, "h1")
+		if !c.phone {
+			c.narrow(name)
+		}
+		if status := c.Status(); status != 200 || !c.Has("nav.sections") {
+			c.t.Errorf("%s is linked for %s, and came with %d: %s", path, c.role, status, c.Text("main"))
+		}
+		var links []string
+		c.Eval(`[...document.querySelectorAll("nav.sections a, main a")].filter(a => a.origin === location.origin && !a.hash).map(a => a.pathname + a.search)`, &links)
+		for _, to := range links {
+			c.add(to)
+		}
+	}
+}
+
+// peopled has somebody in every state that the Console tells of.
+func (w *World) peopled() []*Employee {
 	w.T.Helper()
 	ctx, d, now := w.T.Context(), w.Replicas[0].Directory, w.Clock.Now()
 	people := []*Employee{
@@ -70,10 +138,7 @@ func (w *World) peopled() (pages []string) {
 	must(0, d.FreezeOwn(ctx, identity.Self{User: people[3].ID, Session: "seed", AuthTime: now, Full: true, Proved: identity.MethodApp}))(w.T)
 	link := must(d.Store.Person(ctx, people[4].ID))(w.T).Card
 	must(d.NoteCardStatus(ctx, *link, card.Status{State: card.WasRevoked, Source: "crl"}))(w.T)
-	for _, e := range people {
-		pages = append(pages, "/people/"+string(e.ID))
-	}
-	return pages
+	return people
 }
 
 var (

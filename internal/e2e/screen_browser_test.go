@@ -79,7 +79,7 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 var checked sync.Map
 
 // look waits for a page and examines it: a screenshot, its language, no hole in a
-// text, nothing that sticks out to the right, and once for each name axe.
+// text, no id twice, nothing that sticks out to the right, and once for each name axe.
 func (s *screen) look(name, selector string) {
 	s.t.Helper()
 	s.WaitFor(selector)
@@ -87,9 +87,11 @@ func (s *screen) look(name, selector string) {
 	var page struct {
 		Lang        string
 		Text        string
+		Twice       []string
 		Wide, Shown int
 	}
 	s.Eval(`({Lang: document.documentElement.lang, Text: document.title + "\n" + document.body.innerText,
+		Twice: [...document.querySelectorAll("[id]")].map(e => e.id).filter((id, i, all) => all.indexOf(id) < i),
 		Wide: document.documentElement.scrollWidth, Shown: document.documentElement.clientWidth})`, &page)
 	if page.Lang != s.lang {
 		s.t.Errorf("%s: the page is in %q, not in %q", name, page.Lang, s.lang)
@@ -97,12 +99,37 @@ func (s *screen) look(name, selector string) {
 	if strings.ContainsAny(page.Text, "⟦⟧{}") {
 		s.t.Errorf("%s: a text has a hole:\n%s", name, page.Text)
 	}
+	if len(page.Twice) > 0 {
+		s.t.Errorf("%s: more than one element has the id %v", name, page.Twice)
+	}
 	if page.Wide > page.Shown {
 		s.t.Errorf("%s: the page is %d pixels wide on a screen of %d", name, page.Wide, page.Shown)
 	}
 	if _, before := checked.LoadOrStore([2]any{name, s.dark}, true); !before {
 		s.MustBeAccessible()
 	}
+}
+
+// narrow looks at the open page on a telephone's screen: nothing sticks out to the right.
+func (s *screen) narrow(name string) {
+	s.t.Helper()
+	s.Viewport(360, 740)
+	s.Screenshot(name + ", narrow")
+	var page struct{ Wide, Shown int }
+	s.Eval(`({Wide: document.documentElement.scrollWidth, Shown: document.documentElement.clientWidth})`, &page)
+	if page.Wide > page.Shown {
+		s.t.Errorf("%s: the page is %d pixels wide on a screen of %d", name, page.Wide, page.Shown)
+	}
+	s.Viewport(1280, 900)
+}
+
+// section goes to a section of the Console, by its menu where the screen is narrow.
+func (s *screen) section(path string) {
+	s.t.Helper()
+	if s.Has(".menu summary") {
+		s.Click(".menu summary")
+	}
+	s.Click(fmt.Sprintf(`nav.sections a[href=%q]`, path))
 }
 
 // another is a second tab of the same person.

@@ -39,7 +39,7 @@
 //	bearer.go        access tokens that requests show, and the proof of their key
 //	doctor.go        what is kept of refused requests, for operators
 //	diagnose.go      what is probably wrong with them (pure)
-//	userinfo.go      claims by scope and by name
+//	userinfo.go      claims by scope and by name      preview.go  what a client would be told
 //	dynamic.go       dynamic registration: what software that registers itself may choose
 //	register.go      the registration endpoint (RFC 7591) and its management (RFC 7592)
 //	logout.go        RP-initiated logout, the end of a session

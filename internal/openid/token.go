@@ -453,7 +453,7 @@ type idToken struct {
 	ACR      string   `json:"acr"`
 	AMR      []string `json:"amr"`
 	Party    string   `json:"azp"`
-	AtHash   string   `json:"at_hash"`
+	AtHash   string   `json:"at_hash,omitempty"` // only a Preview has none
 	Session  string   `json:"sid"`
 }
 
@@ -461,8 +461,21 @@ func (p *Provider) newIDToken(ctx context.Context, out *tokens, c Client, g Gran
 	if !slices.Contains(g.Scopes, "openid") {
 		return nil
 	}
-	alg := c.algorithm()
-	payload, err := json.Marshal(idToken{
+	payload, err := p.idTokenPayload(ctx, c, g, out.AccessToken, now)
+	if err != nil {
+		return err
+	}
+	signed, err := p.Keys.Sign(c.algorithm(), "JWT", payload)
+	if err != nil {
+		return fmt.Errorf("sign ID token: %w", err)
+	}
+	out.IDToken, err = p.encrypted(ctx, c, c.IDTokenEncAlg, c.IDTokenEnc, []byte(signed), "JWT")
+	return err
+}
+
+// idTokenPayload is what an ID token says that comes with an access token; "" for none.
+func (p *Provider) idTokenPayload(ctx context.Context, c Client, g Grant, accessToken string, now time.Time) ([]byte, error) {
+	claims := idToken{
 		Issuer:   p.Issuer,
 		Subject:  p.subject(c, g.User),
 		Audience: c.ID,
@@ -473,23 +486,19 @@ func (p *Provider) newIDToken(ctx context.Context, out *tokens, c Client, g Gran
 		ACR:      g.ACR,
 		AMR:      g.AMR,
 		Party:    c.ID,
-		AtHash:   halfHash(alg, out.AccessToken),
 		Session:  g.Session,
-	})
+	}
+	if accessToken != "" {
+		claims.AtHash = halfHash(c.algorithm(), accessToken)
+	}
+	payload, err := json.Marshal(claims)
 	if err != nil {
-		return fmt.Errorf("encode ID token: %w", err)
+		return nil, fmt.Errorf("encode ID token: %w", err)
 	}
 	if asked := askedClaims(g).IDToken; len(asked) > 0 {
-		if payload, err = p.withClaims(ctx, payload, c, g, asked); err != nil {
-			return err
-		}
+		return p.withClaims(ctx, payload, c, g, asked)
 	}
-	signed, err := p.Keys.Sign(alg, "JWT", payload)
-	if err != nil {
-		return fmt.Errorf("sign ID token: %w", err)
-	}
-	out.IDToken, err = p.encrypted(ctx, c, c.IDTokenEncAlg, c.IDTokenEnc, []byte(signed), "JWT")
-	return err
+	return payload, nil
 }
 
 // withClaims adds what is known of the asked claims to an ID token's payload. The

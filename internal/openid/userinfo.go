@@ -55,13 +55,7 @@ func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind
 	if err != nil {
 		return nil, "", err
 	}
-	claims := userinfoClaims(c, g, &person)
-	claims.add("sub", p.subject(c, g.User))
-	if c.UserinfoAlg != "" {
-		claims.add("iss", p.Issuer)
-		claims.add("aud", c.ID)
-	}
-	if body, err = claims.bytes(); err != nil {
+	if body, err = p.userinfoBody(c, g, &person); err != nil {
 		return nil, "", err
 	}
 	if c.UserinfoAlg == "" && c.UserinfoEncAlg == "" {
@@ -77,6 +71,17 @@ func (p *Provider) aboutPerson(ctx context.Context, a access) (body []byte, kind
 	}
 	answer, err := p.encrypted(ctx, c, c.UserinfoEncAlg, c.UserinfoEnc, body, cty)
 	return []byte(answer), "application/jwt", err
+}
+
+// userinfoBody is what the userinfo endpoint says of a person.
+func (p *Provider) userinfoBody(c Client, g Grant, person *identity.Person) ([]byte, error) {
+	claims := userinfoClaims(c, g, person)
+	claims.add("sub", p.subject(c, g.User))
+	if c.UserinfoAlg != "" {
+		claims.add("iss", p.Issuer)
+		claims.add("aud", c.ID)
+	}
+	return claims.bytes()
 }
 
 // refuseBearer answers by RFC 6750 §3: the status belongs to the error, and the

@@ -215,7 +215,7 @@ func New(ctx context.Context, c Config, d Deps) (*Server, error) {
 	}
 	pages.Provider, s.Directory.Ended = s.Provider, s.Provider.Kick
 	resources := &api.API{Directory: s.Directory, Login: signIn, Sessions: sessions, Tokens: s.Provider, Requests: s.Provider, Consents: s.Provider, Issuer: c.Issuer,
-		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Checkups: s.Provider, Address: browser.Address,
+		Clients: &openid.Clients{Store: d.Store, ACR: acr, Now: d.Now}, Registered: d.Store, Refusals: s.Provider, Checkups: s.Provider, Previews: s.Provider, Address: browser.Address,
 		Origins: origins(c.UserServices.URL), MinPassword: s.Directory.Rules.Min(), Support: c.SupportPhone, Now: d.Now, Handle: s.Site.HandleJSON, HandleLarge: s.Site.HandleLargeJSON}
 	resources.Letters, resources.Keys, resources.Texts = d.Store, s.ring, s.Site.Texts()
 	resources.Traces, resources.Reference = s.traces, web.Reference

@@ -45,8 +45,20 @@ type clientPage struct {
 	Created, Disabled, OldSecretUntil time.Time
 	Self, Secret, Change, Requests    bool
 	Findings                          []portti.Finding
-	Keep, Fits, Level, Reason, Ticket string
-	Session                           *rp.Session
+	Keep, Reason, Ticket              string
+}
+
+type clientTestPage struct {
+	web.Page
+	ID, Name, Demand, Scope, Fits, IDToken, Userinfo string
+	Registered                                       portti.Registration
+	Session                                          *rp.Session
+	Good                                             bool
+}
+
+type gonePage struct {
+	web.Page
+	What, Back string
 }
 
 type secretPage struct {
@@ -84,7 +96,7 @@ func aCourse(w string) portti.Course {
 }
 
 func aClient(w string) *clientPage {
-	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Requests: true, Keep: "24" + w, Reason: w, Ticket: w, Level: "urn:portti:acr:card" + w,
+	return &clientPage{Page: inConsole(), ID: "records", Name: "Rekisteri" + w, Created: day, OldSecretUntil: day, Self: true, Secret: true, Change: true, Requests: true, Keep: "24" + w, Reason: w, Ticket: w,
 		Registered: portti.Registration{HomeURI: w + "x", RedirectURIs: []string{w + "x", "b"}, PostLogoutRedirectURIs: []string{w + "x", "b"}, BackChannelLogoutURI: w + "x", Scope: w, GrantTypes: []string{"a", w + "b"}, AuthMethod: w,
 			MinimumACR: w + "x", Methods: []string{"card", "app", "token"}},
 		Findings: []portti.Finding{{Symptom: "no_pkce", Weight: "warning", Member: "require_pkce" + w, Value: w + "x"}, {Symptom: "disabled", Weight: "problem", Value: w + "x"}, {Symptom: "rs256", Weight: "note", Member: w + "x"}}}
@@ -151,11 +163,18 @@ func consoleSamples() []sample {
 		{"console/client_secret", "new", []string{"made", "secret"}, func(w string) web.Content {
 			return &secretPage{Page: inConsole(), ID: "records", Name: w + "x", Secret: "s3cret" + w, New: true}
 		}},
-		{"console/client_test", "", []string{"try", "begin"}, func(w string) web.Content { return aClient(w) }},
-		{"console/client_test", "seen", []string{"try", "begin", "acr", "amr", "fits"}, func(w string) web.Content {
-			p := aClient(w)
-			p.Session, p.Fits = &rp.Session{ACR: "urn:portti:acr:card" + w, AMR: []string{"sc", w + "x"}, AuthTime: day}, "con.test.fits"
-			return p
+		{"console/client_test", "", []string{"try", "begin"}, func(w string) web.Content {
+			return &clientTestPage{Page: inConsole(), ID: "records", Name: w + "x", Demand: "urn:portti:acr:card" + w, Scope: "openid" + w, Registered: portti.Registration{Methods: []string{"card", "app"}}, Fits: "con.preview.fits"}
+		}},
+		{"console/client_test", "seen", []string{"try", "begin", "acr", "amr", "fits", "id-token", "userinfo"}, func(w string) web.Content {
+			return &clientTestPage{Page: inConsole(), ID: "records", Name: w + "x", Scope: "openid" + w, Session: &rp.Session{ACR: "urn:portti:acr:card" + w, AMR: []string{"sc", w + "x"}, AuthTime: day},
+				Fits: "con.preview.reason.consent_required", Good: true, IDToken: "{" + w + "}", Userinfo: "{" + w + "}"}
+		}},
+		{"console/client_test", "not enough", []string{"try", "begin", "fits"}, func(w string) web.Content {
+			return &clientTestPage{Page: inConsole(), ID: "records", Name: w + "x", Session: &rp.Session{ACR: w, AuthTime: day}, Fits: "con.preview.reason.step_up"}
+		}},
+		{"console/gone", "", []string{"gone", "back"}, func(w string) web.Content {
+			return &gonePage{Page: inConsole(), What: "password", Back: "/people/" + w}
 		}},
 		{"console/client_form", "new", []string{"form", "client_id", "redirect_uris", "minimum_acr", "save", "problems"}, func(w string) web.Content { return aForm(w) }},
 		{"console/client_form", "edit", []string{"form", "redirect_uris", "minimum_acr", "save"}, func(w string) web.Content {

@@ -2,6 +2,7 @@ package portti
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"time"
 )
@@ -104,4 +105,22 @@ func (c *Client) ClientDoctor(ctx context.Context, token, id string) ([]Finding,
 	var f Findings
 	err := c.do(ctx, token, "GET", clientPath(id)+"/doctor", nil, &f)
 	return f.Findings, err
+}
+
+// ClientPreview is what would come of the caller's own login to a client by the session
+// of now, if the client asked for everything that it is registered for. It is claims and
+// no token: nothing was signed or issued.
+type ClientPreview struct {
+	Demand   string          `json:"demand,omitempty"` // the level that the registration demands; "" for any
+	Reason   string          `json:"reason,omitempty"` // why the session is not enough: step_up, method_not_permitted_by_employer, consent_required, client_disabled, no_logins …; "" when it is
+	Scope    string          `json:"scope"`            // what a login can be granted
+	IDToken  json.RawMessage `json:"id_token,omitempty"`
+	Userinfo json.RawMessage `json:"userinfo,omitempty"` // both only where nothing but consent is missing
+}
+
+// ClientPreview tells what a client would be told of the caller.
+func (c *Client) ClientPreview(ctx context.Context, token, id string) (ClientPreview, error) {
+	var p ClientPreview
+	err := c.do(ctx, token, "GET", clientPath(id)+"/preview", nil, &p)
+	return p, err
 }

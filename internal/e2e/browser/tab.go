@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -135,6 +137,29 @@ func (t *Tab) Fill(selector, value string) {
 		}
 		return nil
 	})
+}
+
+// Attach chooses a file for a file field, as the dialog that it opens would.
+func (t *Tab) Attach(selector, path string) {
+	t.tb.Helper()
+	t.must(fmt.Sprintf("attach %s to %s", path, selector), func(ctx context.Context) error {
+		if err := t.find(ctx, "focus", nil, selector); err != nil {
+			return err
+		}
+		field, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "document.activeElement"})
+		if err != nil {
+			return err
+		}
+		_, err = chromedp.Call(ctx, dom.SetFileInputFiles, dom.SetFileInputFilesParams{Files: []string{path}, ObjectID: field.Result.ObjectID})
+		return err
+	})
+}
+
+// Status is that of the server's answer which is the page.
+func (t *Tab) Status() (status int) {
+	t.tb.Helper()
+	t.Eval(`performance.getEntriesByType("navigation")[0].responseStatus`, &status)
+	return status
 }
 
 // Submit presses Enter in a field, which submits its form, and waits as Click does.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/portti-id/portti/internal/web"
@@ -27,8 +28,8 @@ type authorityRow struct {
 	Ended, EndsSoon bool
 }
 
-// warningRow has a text of ours where Known; what a newer provider warns of is in
-// English.
+// warningRow has a text of ours where Known, and one of what several CAs have in
+// common; what a newer provider warns of is in English.
 type warningRow struct {
 	portti.TrustWarning
 	Known bool
@@ -50,7 +51,14 @@ func (p *Pages) showTrust(w http.ResponseWriter, r *http.Request, v *visit, wron
 	}
 	page := &trustPage{Trust: trust, Strangers: met.Issuers, May: v.may("trust.change")}
 	for _, w := range trust.Warnings {
-		page.Warnings = append(page.Warnings, warningRow{w, p.site.Texts().Has("con.trust.warning." + w.Concern)})
+		row := warningRow{w, p.site.Texts().Has("con.trust.warning." + w.Concern)}
+		alone := portti.TrustWarning{Concern: w.Concern, Authority: w.Authority, Text: w.Text} // it tells nothing but the name
+		i := slices.IndexFunc(page.Warnings, func(r warningRow) bool { return r.Known && r.Concern == w.Concern && w == alone })
+		if i < 0 {
+			page.Warnings = append(page.Warnings, row)
+			continue
+		}
+		page.Warnings[i].Authority += ", " + w.Authority
 	}
 	for _, a := range trust.Authorities {
 		left := a.NotAfter.Sub(p.now())

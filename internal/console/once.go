@@ -30,6 +30,7 @@ func (p *Pages) once(w http.ResponseWriter, r *http.Request, v *visit, below, na
 	ticket, err := v.session.PutOnce(r.Context(), content, onceKept)
 	if err != nil {
 		p.app.Log.WarnContext(r.Context(), "what is shown once was not kept", "error", err)
+		w.Header().Set("Cache-Control", "no-store")
 		return p.show(w, r, http.StatusOK, name, content)
 	}
 	return see(w, r, below+"/once/"+ticket)
@@ -47,7 +48,7 @@ func (p *Pages) shown(w http.ResponseWriter, r *http.Request, v *visit, name str
 	}
 	if !found {
 		gone.Here = gone.Back
-		return p.show(w, r, http.StatusGone, "gone", gone)
+		return p.show(w, r, http.StatusOK, "gone", gone) // no failure: nobody need be asked for help
 	}
 	return p.show(w, r, http.StatusOK, name, content)
 }

@@ -82,7 +82,6 @@ virhe.ORG;Virhe;Rivi;no address at all;sv
 				s.follow("con.people.first")
 				s.Click("#do")
 				temporary = s.sheet("uno." + word)
-				s.Allow("410")
 				s.Reload()
 				s.look("Console, a password that was shown already", "#gone")
 				if strings.Contains(s.Text("body"), temporary) {

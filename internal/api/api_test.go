@@ -145,7 +145,7 @@ func newWorldOver(t *testing.T, db *store.Store, memory ephemeral.Store) *world 
 	w.must(err)
 	mux := http.NewServeMux()
 	(&api.API{Directory: w.directory, Login: w.sign, Sessions: w.sessions, Tokens: w.tokens, Requests: requests{}, Consents: w.consents, Issuer: "https://id.example",
-		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON, HandleLarge: site.HandleLargeJSON, Registered: db, Refusals: refusals{}, Checkups: checkups{},
+		Origins: []string{"https://us.example"}, MinPassword: 15, Support: "020", Now: time.Now, Handle: site.HandleJSON, HandleLarge: site.HandleLargeJSON, Registered: db, Refusals: refusals{}, Checkups: checkups{}, Previews: previews{},
 		Clients: &openid.Clients{Store: db, ACR: openid.NewACRs("urn:portti:acr:"), Now: time.Now}, Address: site.ClientAddr}).Routes(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

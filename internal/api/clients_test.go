@@ -423,3 +423,25 @@ func TestTheClientDoctor(t *testing.T) {
 		t.Errorf("without the scope: %v", err)
 	}
 }
+
+// previews tells whom it was asked about.
+type previews struct{}
+
+func (previews) Preview(_ context.Context, c openid.Client, g openid.Grant) (openid.Preview, error) {
+	return openid.Preview{Scope: c.ID, IDToken: json.RawMessage(`{"sub":"` + g.User + `"}`)}, nil
+}
+
+// What a client would be told is told of the caller, and of nobody where a program asks.
+func TestAPreviewIsOfTheCaller(t *testing.T) {
+	w, ctx := operators(t), t.Context()
+	p, err := w.ClientPreview(ctx, w.person(), "robot")
+	if err != nil || p.Scope != "robot" || string(p.IDToken) != `{"sub":"`+string(w.user)+`"}` {
+		t.Errorf("%+v %v", p, err)
+	}
+	if p, err := w.ClientPreview(ctx, w.robot(), "console"); portti.Code(err) != "not_allowed" || p.IDToken != nil {
+		t.Errorf("a program is told %+v %v", p, err)
+	}
+	if _, err := w.ClientPreview(ctx, w.person(), "nobody"); portti.Code(err) != "client_not_found" {
+		t.Errorf("no such client: %v", err)
+	}
+}

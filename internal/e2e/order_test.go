@@ -3,15 +3,11 @@ package e2e
 import (
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/identity"
@@ -290,45 +286,5 @@ func TestFiftyConfirmsOverHTTP(t *testing.T) {
 		if after := must(w.Replicas[0].Store.Person(t.Context(), e.ID))(t); done.Load() != 1 || after.User.Epoch != epoch+1 {
 			t.Errorf("%d orders, epoch %d after %d", done.Load(), after.User.Epoch, epoch)
 		}
-	})
-}
-
-// S51: the answer to an ask is the same for every name; the times are printed, as for
-// sign-ins. PORTTI_TEST_TIMING=500 takes as many of each.
-func TestAsksAreAlike(t *testing.T) {
-	n := 20
-	if more, err := strconv.Atoi(os.Getenv("PORTTI_TEST_TIMING")); err == nil {
-		n = more
-	}
-	Each(t, func(t *testing.T, w *World) {
-		w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp)
-		w.Settled("kaisa.kortti", "saaristo", identity.MethodCard)
-		var known, unknown []float64
-		bodies := map[string]bool{}
-		for i := range 2 * n {
-			name := []string{"otto.ohjelma", "nobody.at-all", "kaisa.kortti", "nobody.either"}[i%4]
-			v := w.Visitor()
-			form := v.Open(w.Issuer()+"/order").Form("order-submit", "username", name)
-			began := time.Now()
-			page, err := v.try(form)
-			took := time.Since(began).Seconds() * 1000
-			if err != nil || page.Status != http.StatusOK || !page.Has("order-sent") {
-				t.Fatalf("%s: %v, %v", name, page, err)
-			}
-			bodies[nonces.ReplaceAllString(page.Body, "NONCE")] = true
-			if name[0] == 'n' {
-				unknown = append(unknown, took)
-			} else {
-				known = append(known, took)
-			}
-		}
-		if len(bodies) != 1 {
-			t.Errorf("the answers differ in more than nonces: %d kinds", len(bodies))
-		}
-		slices.Sort(known)
-		slices.Sort(unknown)
-		d, chance := kolmogorovSmirnov(known, unknown)
-		t.Logf("asks, %s: %d known, median %.2f ms; %d unknown, median %.2f ms; KS D=%.3f p=%.3f (S51: below 5 ms apart, p above 0.01)",
-			w.Pair, len(known), median(known), len(unknown), median(unknown), d, chance)
 	})
 }

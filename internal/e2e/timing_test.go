@@ -1,71 +1,128 @@
 package e2e
 
 import (
+	"fmt"
 	"math"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/portti-id/portti/internal/identity"
 )
 
+// question is something that anybody may ask in anybody's name, and that answers
+// the same whether the name exists.
+type question struct {
+	clause string
+
+	// ask asks in the name and tells how long the answer took. i is how many were
+	// asked before.
+	ask func(t testing.TB, w *World, i int, name string) (page *Page, took time.Duration)
+}
+
 // A wrong password for somebody who is there, and any for somebody who is not, look
-// and last the same (S7, S43). What is equal is tested; what the times were is printed:
-// a busy machine is no proof of anything. PORTTI_TEST_TIMING=500 takes as many of each.
-func TestUnknownNameAndWrongPasswordAreAlike(t *testing.T) {
-	n := 40
-	if more, err := strconv.Atoi(os.Getenv("PORTTI_TEST_TIMING")); err == nil {
-		n = more
+// and last the same (S7, S43).
+func wrongPassword() question {
+	var v *Visitor
+	return question{"S43", func(t testing.TB, w *World, i int, name string) (*Page, time.Duration) {
+		if i%9 == 0 { // below the limit of one address
+			v = w.Visitor()
+		}
+		page := v.Open(w.record("1"))
+		page, took := timed(t, v, page.Form("login-submit", "username", name, "password", "väärä salasana tällä kertaa"))
+		if page.Status != http.StatusUnauthorized || page.Has("code-submit") {
+			t.Fatalf("%s: %s", name, page)
+		}
+		return page, took
+	}}
+}
+
+// So do asks for a new password (S51).
+func newPassword() question {
+	return question{"S51", func(t testing.TB, w *World, _ int, name string) (*Page, time.Duration) {
+		v := w.Visitor()
+		page, took := timed(t, v, v.Open(w.Issuer()+"/order").Form("order-submit", "username", name))
+		if page.Status != http.StatusOK || !page.Has("order-sent") {
+			t.Fatalf("%s: %s", name, page)
+		}
+		return page, took
+	}}
+}
+
+func timed(t testing.TB, v *Visitor, r *http.Request) (*Page, time.Duration) {
+	t.Helper()
+	began := time.Now()
+	page, err := v.try(r)
+	took := time.Since(began)
+	if err != nil {
+		t.Fatal(err)
 	}
-	Each(t, func(t *testing.T, w *World) {
-		w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp)
-		w.Settled("kaisa.kortti", "saaristo", identity.MethodCard)
-		names := []string{"otto.ohjelma", "kaisa.kortti", "nobody.at-all", "nobody.either"}
-		p := w.Party("other")
-		var known, unknown []float64
-		bodies := map[string]bool{}
-		var v *Visitor
-		var form *http.Request
-		for i := range 2 * n {
-			if i%9 == 0 { // below the limits of one address and one account
-				v = w.Visitor()
-			}
-			name := names[(i/2+2*(i%2))%4]
-			page := v.Open(p.URL(nil))
-			form = page.Form("login-submit", "username", name, "password", "väärä salasana tällä kertaa")
-			began := time.Now()
-			page, err := v.try(form)
-			took := time.Since(began).Seconds() * 1000
-			if err != nil {
-				t.Fatal(err)
-			}
-			if page.Status == http.StatusTooManyRequests {
-				w.Clock.Advance(16 * time.Minute) // Redis keeps its own time
-				continue
-			}
-			if page.Status != http.StatusUnauthorized || page.Has("code-submit") {
-				t.Fatalf("%s: %s", name, page)
-			}
-			bodies[nonces.ReplaceAllString(regexp.MustCompile(regexp.QuoteMeta(name)).ReplaceAllString(page.Body, "NAME"), "NONCE")] = true
-			if name[0] == 'n' {
-				unknown = append(unknown, took)
+	return page, took
+}
+
+func TestUnknownNameAndWrongPasswordAreAlike(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) { wrongPassword().compare(t, w, 40) })
+}
+
+func TestAsksAreAlike(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) { newPassword().compare(t, w, 20) })
+}
+
+// BenchmarkAlike compares how long five hundred answers about names that exist and as
+// many about others take. The targets are medians that are less than 5 ms apart, and
+// distributions that Kolmogorov and Smirnov would not tell apart (p above 0.01).
+func BenchmarkAlike(b *testing.B) {
+	for _, pair := range []Pair{SQLiteMemory, PostgresRedis} {
+		for _, q := range []question{wrongPassword(), newPassword()} {
+			b.Run(q.clause+"/"+string(pair), func(b *testing.B) {
+				known, unknown := q.compare(b, NewWorld(b, Options{Pair: pair, Quiet: true}), 500)
+				_, p := kolmogorovSmirnov(known, unknown)
+				b.ReportMetric(median(known), "known-ms")
+				b.ReportMetric(median(unknown), "unknown-ms")
+				b.ReportMetric(p, "KS-p")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// compare asks n times about names that exist and n times about others, and gives
+// the sorted times in milliseconds. What is equal is tested; the times are for people
+// to read: a busy machine is no proof of anything.
+func (q question) compare(t testing.TB, w *World, n int) (known, unknown []float64) {
+	t.Helper()
+	const tries = 4 // of a name: below its limits
+	bodies := map[string]bool{}
+	var here, away string
+	for i := range 2 * n {
+		if i%(2*tries) == 0 {
+			here, away = fmt.Sprint("otto.ohjelma", i), fmt.Sprint("nobody.atall", i)
+			if org, m := identity.OrganisationID("tietoapu"), identity.MethodApp; i/(2*tries)%2 == 0 {
+				w.Settled(here, org, m)
 			} else {
-				known = append(known, took)
+				w.Settled(here, "saaristo", identity.MethodCard)
 			}
 		}
-		if len(bodies) != 1 {
-			t.Errorf("the answers differ in more than nonces: %d kinds", len(bodies))
+		// Two and two, so that neither kind is always the one that comes after the other.
+		name, times := here, &known
+		if i%4 == 1 || i%4 == 2 {
+			name, times = away, &unknown
 		}
-		slices.Sort(known)
-		slices.Sort(unknown)
-		d, chance := kolmogorovSmirnov(known, unknown)
-		t.Logf("%d known, median %.2f ms; %d unknown, median %.2f ms; KS D=%.3f p=%.3f (S43: below 5 ms apart, p above 0.01)",
-			len(known), median(known), len(unknown), median(unknown), d, chance)
-	})
+		page, took := q.ask(t, w, i, name)
+		bodies[nonces.ReplaceAllString(strings.ReplaceAll(page.Body, name, "NAME"), "NONCE")] = true
+		*times = append(*times, took.Seconds()*1000)
+	}
+	if len(bodies) != 1 {
+		t.Errorf("the answers differ in more than nonces: %d kinds", len(bodies))
+	}
+	slices.Sort(known)
+	slices.Sort(unknown)
+	d, p := kolmogorovSmirnov(known, unknown)
+	t.Logf("%s: %d known, median %.2f ms; %d unknown, median %.2f ms; KS D=%.3f p=%.3f (below 5 ms apart, p above 0.01)", q.clause, len(known), median(known), len(unknown), median(unknown), d, p)
+	return known, unknown
 }
 
 // What may differ from page to page: transactions, tokens, nonces, references.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/identity"

@@ -44,7 +44,7 @@ func confirmation(w identity.WaitingConfirmation) portti.WaitingConfirmation {
 	p := w.Person
 	return portti.WaitingConfirmation{AskedConfirmation: askedConfirmation(w.Confirmation), User: string(p.User.ID), Username: p.User.Username, Name: p.User.Name(),
 		Organisation: portti.OrganisationName{ID: string(p.Organisation.ID), Name: p.Organisation.Name},
-		Check:        checkOf(w.Check), Asker: w.Asker, May: fault.Code(w.May)}
+		Check:        checkOf(w.Check), Asker: w.Asker, PasswordHours: int(identity.OrderedPasswordLasts.Hours()), May: fault.Code(w.May)}
 }
 
 func confirmationID(r *http.Request) identity.ConfirmationID {

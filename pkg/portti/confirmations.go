@@ -31,7 +31,9 @@ type WaitingConfirmation struct {
 	Organisation OrganisationName `json:"organisation"`
 	Check        Check            `json:"check"`
 	Asker        string           `json:"asker"` // name of who asks
-	May          string           `json:"may"`   // why the caller may not confirm, as a fault code; "" when she may
+
+	PasswordHours int    `json:"password_hours"` // that an ordered password is good for
+	May           string `json:"may"`            // why the caller may not confirm, as a fault code; "" when she may
 }
 
 // WaitingConfirmations are those that wait.

@@ -38,8 +38,10 @@ var (
 	placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
 )
 
-// Load reads the embedded catalogues.
-func Load() (*Texts, error) { return Parse(files) }
+var embedded = sync.OnceValues(func() (*Texts, error) { return Parse(files) })
+
+// Load gives the embedded catalogues. They are read once in a process.
+func Load() (*Texts, error) { return embedded() }
 
 // Parse reads texts/LANGUAGE.yaml and texts/LANGUAGE/*.yaml of every language from a
 // folder. It refuses what would show up as a hole or a foreign sentence on a page: a

@@ -20,36 +20,73 @@ type pages map[string]*template.Template
 
 const layout = "layout"
 
-// parse reads every page in every language. What a template calls is bound to
-// its language here, so that a page says {{t "login.title"}} and no more.
-func (s *Site) parse(tree fs.FS) error {
-	read := make([]pages, len(templates.Languages))
-	errs := make([]error, len(templates.Languages))
-	var all sync.WaitGroup
-	for i, lang := range templates.Languages {
-		all.Go(func() { read[i], errs[i] = s.parseIn(lang, tree) })
-	}
-	all.Wait()
-	s.pages = make(map[string]pages, len(templates.Languages))
-	for i, lang := range templates.Languages {
-		s.pages[lang] = read[i]
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("web: templates: %w", err)
-	}
-	return nil
+// words are what the templates' functions take from: the same for every site with
+// the embedded texts.
+type words struct {
+	texts  *templates.Texts
+	assets map[string]string
 }
 
-func (s *Site) parseIn(lang string, tree fs.FS) (pages, error) {
-	frame, err := template.New(layout).Funcs(s.functions(lang)).ParseFS(tree, "layout.html", "partials.html", "partials_console.html", "partials_console_org.html")
-	if err != nil {
-		return nil, err
-	}
-	names := []string{"error.html"}
+// embedded are the pages of the embedded templates and texts, by folders: programs
+// that stand together in a process, as in the demo, share them.
+var embedded struct {
+	sync.Mutex
+	pages map[string]map[string]pages
+}
+
+// parse reads every page in every language.
+func (s *Site) parse(tree fs.FS) (err error) {
 	folders := s.settings.Pages
 	if folders == nil {
 		folders = []string{"signin", "userservices", "console"}
 	}
+	w := words{s.texts, s.assets}
+	if s.settings.Texts != nil {
+		s.pages, err = w.parse(tree, folders)
+		return err
+	}
+	embedded.Lock()
+	defer embedded.Unlock()
+	key := strings.Join(folders, " ")
+	if s.pages = embedded.pages[key]; s.pages != nil {
+		return nil
+	}
+	if s.pages, err = w.parse(tree, folders); err != nil {
+		return err
+	}
+	if embedded.pages == nil {
+		embedded.pages = map[string]map[string]pages{}
+	}
+	embedded.pages[key] = s.pages
+	return nil
+}
+
+// parse binds what a template calls to its language, so that a page says
+// {{t "login.title"}} and no more.
+func (w words) parse(tree fs.FS, folders []string) (map[string]pages, error) {
+	read := make([]pages, len(templates.Languages))
+	errs := make([]error, len(templates.Languages))
+	var all sync.WaitGroup
+	for i, lang := range templates.Languages {
+		all.Go(func() { read[i], errs[i] = w.parseIn(lang, tree, folders) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("web: templates: %w", err)
+	}
+	parsed := make(map[string]pages, len(templates.Languages))
+	for i, lang := range templates.Languages {
+		parsed[lang] = read[i]
+	}
+	return parsed, nil
+}
+
+func (w words) parseIn(lang string, tree fs.FS, folders []string) (pages, error) {
+	frame, err := w.frame(lang, tree)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{"error.html"}
 	for _, folder := range folders {
 		found, err := fs.Glob(tree, folder+"/*.html")
 		if err != nil || len(found) == 0 {
@@ -71,11 +108,22 @@ func (s *Site) parseIn(lang string, tree fs.FS) (pages, error) {
 	return parsed, nil
 }
 
-// Template is a page's template in the first language, for type checks. Do not
-// execute it.
-func (s *Site) Template(name string) (*template.Template, bool) {
-	t, ok := s.pages[templates.Languages[0]][name]
-	return t, ok
+// frame is what stands around every page.
+func (w words) frame(lang string, tree fs.FS) (*template.Template, error) {
+	return template.New(layout).Funcs(w.functions(lang)).ParseFS(tree, "layout.html", "partials.html", "partials_console.html", "partials_console_org.html")
+}
+
+// Template is a page's template in the first language as it was parsed, for type
+// checks: html/template rewrites those that have been executed.
+func (s *Site) Template(name string) (*template.Template, error) {
+	page, err := (words{s.texts, s.assets}).frame(templates.Languages[0], templates.Pages())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := page.ParseFS(templates.Pages(), name+".html"); err != nil {
+		return nil, err
+	}
+	return page.Lookup(layout), nil
 }
 
 // PageNames lists every page.
@@ -97,13 +145,13 @@ func (s *Site) PageNames() []string {
 //	claim NAME             what a claim tells a service
 //	happened WHAT CODE SERVICE DETAILS   an entry of a trace, in plain words
 //	clock TIME             a time of day with its day, in UTC
-func (s *Site) functions(lang string) template.FuncMap {
+func (w words) functions(lang string) template.FuncMap {
 	text := func(key string, pairs ...any) (string, error) {
-		words := make([]string, len(pairs))
+		said := make([]string, len(pairs))
 		for i, p := range pairs {
-			words[i] = fmt.Sprint(p)
+			said[i] = fmt.Sprint(p)
 		}
-		return s.texts.Lookup(lang, key, words...)
+		return w.texts.Lookup(lang, key, said...)
 	}
 	return template.FuncMap{
 		"t": text,
@@ -113,7 +161,7 @@ func (s *Site) functions(lang string) template.FuncMap {
 		},
 		"field": newField,
 		"asset": func(name string) (string, error) {
-			url, ok := s.assets[name]
+			url, ok := w.assets[name]
 			if !ok {
 				return "", fmt.Errorf("static file %s: there is none", name)
 			}
@@ -132,10 +180,10 @@ func (s *Site) functions(lang string) template.FuncMap {
 			return t.Local().Format("2.1.2006 15.04 MST")
 		},
 		"groups": groups,
-		"scope":  func(name string) (string, error) { return s.learns(lang, "scope."+name, "consent.scope", name) },
-		"claim":  func(name string) (string, error) { return s.learns(lang, "claim."+name, "consent.claim", name) },
+		"scope":  func(name string) (string, error) { return w.learns(lang, "scope."+name, "consent.scope", name) },
+		"claim":  func(name string) (string, error) { return w.learns(lang, "claim."+name, "consent.claim", name) },
 		"happened": func(what, code, service string, details map[string]string) (string, error) {
-			return s.happened(lang, what, code, service, details)
+			return w.happened(lang, what, code, service, details)
 		},
 		"clock": func(t time.Time) string {
 			if lang == "en" {
@@ -156,16 +204,16 @@ func (s *Site) functions(lang string) template.FuncMap {
 
 // learns is the catalogue's word for a scope or a claim; one that is of the
 // installation's own making goes by its name.
-func (s *Site) learns(lang, key, other, name string) (string, error) {
-	if s.texts.Has(key) {
-		return s.texts.Lookup(lang, key)
+func (w words) learns(lang, key, other, name string) (string, error) {
+	if w.texts.Has(key) {
+		return w.texts.Lookup(lang, key)
 	}
-	return s.texts.Lookup(lang, other, "name", name)
+	return w.texts.Lookup(lang, other, "name", name)
 }
 
 // happened says what an entry of a trace means (package trace). Cards and pages have
 // their words already.
-func (s *Site) happened(lang, what, code, service string, details map[string]string) (string, error) {
+func (w words) happened(lang, what, code, service string, details map[string]string) (string, error) {
 	pairs := []string{"code", code, "service", service}
 	for name, value := range details {
 		pairs = append(pairs, name, value)
@@ -178,7 +226,7 @@ func (s *Site) happened(lang, what, code, service string, details map[string]str
 		keys = append(keys, "trace.says."+code, "verdict."+code+".title", "fault."+code)
 	}
 	for _, key := range append(keys, "trace.says."+what+".other") {
-		if text, err := s.texts.Lookup(lang, key, pairs...); err == nil {
+		if text, err := w.texts.Lookup(lang, key, pairs...); err == nil {
 			return text, nil
 		}
 	}

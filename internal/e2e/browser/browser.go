@@ -112,7 +112,8 @@ func Start(tb testing.TB, o Options) *Browser {
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-features", "Translate,HttpsUpgrades"),
+		chromedp.Flag("disable-site-isolation-trials", true),
+		chromedp.Flag("disable-features", "Translate,HttpsUpgrades,IsolateOrigins,site-per-process,PreloadTopChromeWebUI,MediaRouter,OptimizationHints,InterestFeedContentSuggestions"),
 		chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), opts...)
 	tb.Cleanup(stop)

@@ -40,9 +40,9 @@ func NewSite(t testing.TB, edit ...func(s *web.Settings)) *web.Site {
 func TypeCheck(t testing.TB, site *web.Site, pages map[string]web.Content) {
 	t.Helper()
 	for name, content := range pages {
-		tmpl, ok := site.Template(name)
-		if !ok {
-			t.Errorf("page %s: there is no such template", name)
+		tmpl, err := site.Template(name)
+		if err != nil {
+			t.Errorf("page %s: %v", name, err)
 			continue
 		}
 		for _, f := range shadowed(content) {

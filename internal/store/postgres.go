@@ -35,7 +35,7 @@ func (s *Store) openPostgres(ctx context.Context, c Config) error {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "portti"
 	}
-	pool := stdlib.OpenDB(*config)
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(plainPlans))
 	s.postgres, s.pools = true, append(s.pools, pool)
 	conns := cmp.Or(c.MaxConns, 16)
 	pool.SetMaxOpenConns(conns)
@@ -61,4 +61,12 @@ func redacted(err error) error {
 	shown := *parse
 	shown.ConnString = "(the connection string)"
 	return errors.New(shown.Error())
+}
+
+// plainPlans has statements run as they are planned: to compile one (jit) takes
+// several times as long as the largest of ours. Not a parameter of the connection:
+// poolers in between refuse those that they do not know.
+func plainPlans(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, "set jit = off")
+	return err
 }

@@ -121,16 +121,18 @@ func (s *Store) search(db *gorm.DB, q identity.Search, now time.Time) (string, a
 	// Cross joins are made in the order in which they stand (SQLite): the walk begins
 	// at the few hits or at the names, never at the organisations.
 	from, where := "users u", "u.username_folded > @after"+ofOrganisation("u", q)
+	has := "is not null" // PostgreSQL takes it that nearly all have the word, and walks the names
 	if rarest >= 0 {
 		from = "(select distinct user_id from user_words w where " + begins(rarest) + ofOrganisation("w", q) + ") hits cross join users u"
 		where += " and u.id = hits.user_id"
+		has = "= 1" // PostgreSQL takes it that nearly none has it, and begins at the hits
 	}
 	if q.View == identity.ViewUnlinked {
 		from, where = from+" cross join organisations o", where+" and o.id = u.organisation"
 	}
 	for i := range words {
 		if i != rarest {
-			where += " and (select 1 from user_words w where w.user_id = u.id and " + begins(i) + " limit 1) = 1" // SQLite would make a join of an exists, and begin at it
+			where += " and (select 1 from user_words w where w.user_id = u.id and " + begins(i) + " limit 1) " + has // SQLite would make a join of an exists, and begin at it
 		}
 	}
 	if in := views[q.View]; in != "" {

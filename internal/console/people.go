@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 )
@@ -66,12 +68,18 @@ func (p *Pages) people(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !slices.ContainsFunc(views, func(of view) bool { return of.name == s.View }) {
 		return see(w, r, peoplePath)
 	}
-	list, err := p.api.People(r.Context(), v.token, s)
-	if err != nil {
-		return refused(err)
-	}
-	n, err := p.api.PeopleCounts(r.Context(), v.token, "")
-	if err != nil {
+	var list portti.People
+	var n portti.PeopleCounts
+	both, ctx := errgroup.WithContext(r.Context()) // among 100,000 people each takes its time
+	both.Go(func() (err error) {
+		list, err = p.api.People(ctx, v.token, s)
+		return err
+	})
+	both.Go(func() (err error) {
+		n, err = p.api.PeopleCounts(ctx, v.token, "")
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return refused(err)
 	}
 	page := &peoplePage{Filter: s.Text, View: s.View, People: list.People, All: !v.staff.OwnAlone("people.see"), New: v.may("people.create"),

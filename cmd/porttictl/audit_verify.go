@@ -114,10 +114,10 @@ func (d *desk) verify(ctx context.Context, keyFile string, known []audit.Checkpo
 		}
 		v.Entry(e)
 	}
-	if !state.End.IsZero() {
+	if state.End.IsZero() {
+		v.NoEnd()
+	} else {
 		v.End(state.End)
-	} else if len(known) > 0 {
-		v.End(audit.Checkpoint{})
 	}
 	report := v.Report()
 	// What is in nobody's order: put in behind the trigger's back, or taken out of the queue.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,21 @@ type line struct {
 	LeftOut    *leftOut    `json:"left_out,omitempty"`
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	End        *Checkpoint `json:"end,omitempty"`
+}
+
+// tells says whether a line's text says what was read of it, and nothing else: one
+// shape, each member once. Readers of JSON disagree on what comes twice, or in
+// letters of another case, or is not known, and what one of them shows must be what
+// is checked here.
+func (l line) tells(text []byte) bool {
+	shapes := 0
+	for _, there := range []bool{l.Begin != nil, l.Event != nil, l.LeftOut != nil, l.Checkpoint != nil, l.End != nil} {
+		if there {
+			shapes++
+		}
+	}
+	again, err := json.Marshal(l)
+	return err == nil && shapes == 1 && bytes.Equal(again, text)
 }
 
 type begin struct {
@@ -150,6 +166,9 @@ func VerifyFile(r io.Reader, key ed25519.PublicKey, known []Checkpoint) (Report,
 		if err := json.Unmarshal(text.bytes, &l); err != nil {
 			v.find(v.sequence+1, "line_unreadable", "line %d is not of this format: %v", n, err)
 			continue
+		}
+		if !l.tells(text.bytes) {
+			v.find(v.sequence+1, "line_altered", "line %d is not as it was written: others may read there what is checked nowhere", n)
 		}
 		switch {
 		case ended:

@@ -197,6 +197,21 @@ func (v *Verifier) End(end Checkpoint) {
 			v.vouch(end, "end")
 		}
 	}
+	v.reaches()
+}
+
+// NoEnd is a trail without one, in place of End: nobody has begun it, or somebody has
+// taken it away.
+func (v *Verifier) NoEnd() {
+	v.report.To = v.sequence
+	if v.sequence > 0 {
+		v.find(v.sequence, "end_missing", "the trail has no signed end: what came behind %d is missing", v.sequence)
+	}
+	v.reaches()
+}
+
+// reaches holds the trail's length against what is known from elsewhere.
+func (v *Verifier) reaches() {
 	for _, c := range v.known {
 		if c.Sequence > v.sequence {
 			v.find(c.Sequence, "older_than_known", "the trail ends at %d, while a checkpoint of %d is known, signed %s: this is an older copy, or its tail was cut off", v.sequence, c.Sequence, c.At.UTC().Format(time.DateTime))

@@ -160,9 +160,14 @@ func TestTamperingIsFound(t *testing.T) {
 		"a forged checkpoint": {file: strings.Replace(sound, checkpoints[1].Link.String()+`","removed":0`, checkpoints[1].Link.String()+`","removed":9`, 1), wrong: []string{"checkpoint_forged@20"}},
 		"the tail cut off":    {file: sealed(func(e []Entry) []Entry { return e[:30] }), wrong: []string{"missing@31"}},
 		"the file cut off":    {file: sound[:strings.Index(sound, `{"end"`)], wrong: []string{"end_missing@35"}},
-		"a line cut":          {file: strings.Replace(sound, `"sequence":7,`, "", 1), wrong: []string{"out_of_order@0", "missing@7"}},
-		"behind the end":      {file: sound + strings.SplitAfter(sound, "\n")[5], wrong: []string{"behind_the_end@35"}},
-		"an older copy":       {file: write(t, "", older, checkpoints[:2], olderEnd), known: checkpoints, wrong: []string{"older_than_known@30"}},
+		"a line cut":          {file: strings.Replace(sound, `"sequence":7,`, "", 1), wrong: []string{"line_altered@7", "out_of_order@0", "missing@7"}},
+		// Verified is one thing, and shown by another program another.
+		"a member twice":                           {file: strings.Replace(sound, `"actor":"user:6"`, `"actor":"user:9","Actor":"user:6"`, 1), wrong: []string{"line_altered@7"}},
+		"a member that is not known":               {file: strings.Replace(sound, `"actor":"user:6"`, `"actor":"user:6","on_behalf_of":"user:9"`, 1), wrong: []string{"line_altered@7"}},
+		"an event beside the beginning":            {file: strings.Replace(sound, `{"begin":`, `{"event":{"sequence":1,"type":"user.roles_changed"},"begin":`, 1), wrong: []string{"line_altered@1"}},
+		"an event beside a checkpoint":             {file: strings.Replace(sound, `{"end":`, `{"event":{"sequence":36,"type":"user.roles_changed"},"end":`, 1), wrong: []string{"line_altered@36", "link_broken@36", "end_missing@36"}},
+		"behind the end":                           {file: sound + strings.SplitAfter(sound, "\n")[5], wrong: []string{"behind_the_end@35"}},
+		"an older copy":                            {file: write(t, "", older, checkpoints[:2], olderEnd), known: checkpoints, wrong: []string{"older_than_known@30"}},
 		"a forged copy of what was kept elsewhere": {file: sound, known: []Checkpoint{{Kind: Reached, Sequence: 30, Link: Hash{9}, At: noon}}, wrong: []string{"checkpoint_forged@30"}},
 		"another history than is known":            {file: sound, known: []Checkpoint{Checkpoint{Kind: Reached, Sequence: 25, Link: Hash{9}, At: noon}.Sign(testKey)}, wrong: []string{"checkpoint_contradicts@25"}},
 		"a copied event": {file: func() string {
@@ -252,6 +257,36 @@ func TestHostileFiles(t *testing.T) {
 	for _, file := range all {
 		if r, err := VerifyFile(strings.NewReader(file), public(testKey), nil); err == nil && r.Sound() {
 			t.Errorf("%q is sound: %+v", file, r)
+		}
+	}
+}
+
+// A trail without an end is sound as long as nobody has begun it. Whoever takes one
+// away whole, its end included, leaves checkpoints behind that tell of it.
+func TestATrailWithoutAnEnd(t *testing.T) {
+	entries, checkpoints, _ := chain(12, testKey)
+	removal := Checkpoint{Kind: Removed, Sequence: 10, Link: entries[9].Link, Removed: 10, At: noon}.Sign(testKey)
+	for name, c := range map[string]struct {
+		known   []Checkpoint
+		from    Checkpoint
+		entries []Entry
+		wrong   string
+	}{
+		"that nobody has begun":      {},
+		"that was taken away":        {known: checkpoints, wrong: "older_than_known"},
+		"of which the end was":       {known: checkpoints, entries: entries, wrong: "end_missing"},
+		"that is left by a removal":  {known: []Checkpoint{checkpoints[0], removal}, from: removal, wrong: "end_missing"},
+		"with what others have kept": {known: []Checkpoint{Checkpoint{Kind: Reached, Sequence: 10, At: noon}.Sign(otherKey)}, wrong: "checkpoint_forged"},
+	} {
+		v := NewVerifier(public(testKey), c.known)
+		v.Start(c.from)
+		for _, e := range c.entries {
+			v.Entry(e)
+		}
+		v.NoEnd()
+		r := v.Report()
+		if r.Sound() != (c.wrong == "") || !r.Sound() && r.Findings[0].Code != c.wrong {
+			t.Errorf("%s: %+v", name, r.Findings)
 		}
 	}
 }

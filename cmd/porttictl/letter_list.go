@@ -37,6 +37,9 @@ func (t *tool) letterList() *cobra.Command {
 	c.Flags().BoolVar(&waiting, "waiting", false, "those that are still tried instead, the oldest first")
 	c.Flags().IntVar(&limit, "limit", 1000, "at most so many")
 	c.RunE = t.with(func(ctx context.Context, d *desk, _ []string) error {
+		if limit < 1 || limit > 100_000 {
+			return usageError{fmt.Errorf("--limit: %d is not between 1 and 100000", limit)}
+		}
 		kept, err := d.store.Letters(ctx, mail.Which{Dead: !waiting, Limit: limit})
 		if err != nil {
 			return err

@@ -21,28 +21,24 @@ given up. A letter whose temporary password has expired is not sent any more.`,
 			return usageError{errors.New("give the ID of a letter, or --all")}
 		}
 		if all {
-			var n int64
-			counts, err := d.store.LetterCounts(ctx)
-			if n = counts.Dead; err == nil && d.apply {
-				n, err = d.store.RetryLetters(ctx, d.letterEvent(audit.LetterRetried))
-			}
+			n, err := d.store.RetryLetters(ctx, d.letterEvent(audit.LetterRetried), !d.apply)
 			if err != nil {
 				return err
 			}
 			return d.done(outcome{Result: map[string]int64{"letters": n}})
 		}
-		return d.decide(ctx, args[0], func() error { return d.store.RetryLetter(ctx, args[0], d.letterEvent(audit.LetterRetried)) })
+		return d.decide(ctx, args[0], audit.LetterRetried, d.store.RetryLetter)
 	})
 	return c
 }
 
 // decide shows a letter and does something with it.
-func (d *desk) decide(ctx context.Context, id string, do func() error) error {
+func (d *desk) decide(ctx context.Context, id string, what audit.Type, do func(ctx context.Context, id string, e audit.Event, dry bool) error) error {
 	k, err := d.store.Letter(ctx, id)
-	if err == nil && d.apply {
-		err = do()
-	}
 	if err != nil {
+		return err
+	}
+	if err := do(ctx, id, d.letterEvent(what), !d.apply); err != nil {
 		return err
 	}
 	return d.done(outcome{Result: viewLetter(k)})

@@ -46,7 +46,24 @@ func TestLetters(t *testing.T) {
 	k.fails(exitNotFound, "There is no such letter", "letter", "discard", "LETTER9")
 	k.fails(exitInvalid, "--all", "letter", "retry")
 	k.fails(exitInvalid, "--all", "letter", "retry", "LETTER1", "--all")
+	k.fails(exitInvalid, "--limit", "letter", "list", "--limit", "-1")
+	// A rehearsal says what the act would say, and does nothing.
+	before := k.state()
+	if out := k.ok("letter", "retry", "--all"); !strings.Contains(out, "letters: 1\n") {
+		t.Errorf("of the two one is of use: %s", out)
+	}
+	k.ok("letter", "retry", "LETTER1")
+	k.ok("letter", "discard", "LETTER1")
+	if _, errs, code := k.run("letter", "retry", "LETTER2"); code != exitConflict || !strings.Contains(errs, "The person needs a new one") {
+		t.Errorf("rehearsed: %d %s", code, errs)
+	}
+	if out := k.ok("letter", "list"); k.state() != before || strings.Count(out, "LETTER") != 2+1 {
+		t.Errorf("a rehearsal has changed something: %s", out)
+	}
 	k.ok("letter", "retry", "LETTER1", "--apply")
+	if _, errs, code := k.run("letter", "discard", "LETTER1"); code != exitConflict || !strings.Contains(errs, "still tried") {
+		t.Errorf("rehearsed: %d %s", code, errs)
+	}
 	k.fails(exitConflict, "still tried", "letter", "discard", "LETTER1")
 	k.ok("letter", "discard", "LETTER2", "--apply")
 	if out := k.ok("letter", "list"); strings.Contains(out, "LETTER2") {

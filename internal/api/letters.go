@@ -25,9 +25,9 @@ func (a *API) letterOperations() []operation {
 type Letters interface {
 	Letters(ctx context.Context, w mail.Which) ([]mail.Kept, error)
 	LetterCounts(ctx context.Context) (mail.Counts, error)
-	RetryLetter(ctx context.Context, id string, e audit.Event) error
-	RetryLetters(ctx context.Context, e audit.Event) (int64, error)
-	DiscardLetter(ctx context.Context, id string, e audit.Event) error
+	RetryLetter(ctx context.Context, id string, e audit.Event, dry bool) error
+	RetryLetters(ctx context.Context, e audit.Event, dry bool) (int64, error)
+	DiscardLetter(ctx context.Context, id string, e audit.Event, dry bool) error
 }
 
 const lettersAPage = 50
@@ -62,16 +62,16 @@ func (a *API) letters(r *http.Request, _ identity.Actor, _ nothing) (answer[port
 }
 
 func (a *API) retryLetter(r *http.Request, by identity.Actor, _ nothing) (answer[nothing], error) {
-	return answer[nothing]{}, a.Letters.RetryLetter(r.Context(), r.PathValue("letter"), a.did(by, audit.LetterRetried))
+	return answer[nothing]{}, a.Letters.RetryLetter(r.Context(), r.PathValue("letter"), a.did(by, audit.LetterRetried), false)
 }
 
 func (a *API) retryLetters(r *http.Request, by identity.Actor, _ nothing) (answer[portti.RetriedLetters], error) {
-	n, err := a.Letters.RetryLetters(r.Context(), a.did(by, audit.LetterRetried))
+	n, err := a.Letters.RetryLetters(r.Context(), a.did(by, audit.LetterRetried), false)
 	return answer[portti.RetriedLetters]{Body: portti.RetriedLetters{Retried: n}}, err
 }
 
 func (a *API) discardLetter(r *http.Request, by identity.Actor, _ nothing) (answer[nothing], error) {
-	return answer[nothing]{}, a.Letters.DiscardLetter(r.Context(), r.PathValue("letter"), a.did(by, audit.LetterDiscarded))
+	return answer[nothing]{}, a.Letters.DiscardLetter(r.Context(), r.PathValue("letter"), a.did(by, audit.LetterDiscarded), false)
 }
 
 // did begins the event of something that is not about a person.

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -85,11 +86,15 @@ func (s *Store) Letter(ctx context.Context, id string) (mail.Kept, error) {
 	return rows[0].kept(), nil
 }
 
+// errRehearsed rolls a decision on letters back that went well.
+var errRehearsed = errors.New("rehearsed")
+
 // RetryLetter has a letter tried at once: one that was given up from the beginning
-// of its attempts, one that waits out of its turn. Faults: letter_not_found,
-// letter_expired (fault.Gone) and letter_on_its_way (fault.Conflict).
-func (s *Store) RetryLetter(ctx context.Context, id string, e audit.Event) error {
-	return s.decide(ctx, id, e, func(db *gorm.DB, r keptRow) error {
+// of its attempts, one that waits out of its turn. In a dry run it only says what it
+// would. Faults: letter_not_found, letter_expired (fault.Gone) and letter_on_its_way
+// (fault.Conflict).
+func (s *Store) RetryLetter(ctx context.Context, id string, e audit.Event, dry bool) error {
+	return s.decide(ctx, id, e, dry, func(db *gorm.DB, r keptRow) error {
 		switch now := s.now(); {
 		case !r.Expires.t.IsZero() && !now.Before(r.Expires.t):
 			return errLetterOver
@@ -102,23 +107,29 @@ func (s *Store) RetryLetter(ctx context.Context, id string, e audit.Event) error
 }
 
 // RetryLetters has all letters tried again that were given up and are still of
-// use, and returns how many.
-func (s *Store) RetryLetters(ctx context.Context, e audit.Event) (n int64, err error) {
+// use, and returns how many; in a dry run: how many it would.
+func (s *Store) RetryLetters(ctx context.Context, e audit.Event, dry bool) (n int64, err error) {
 	err = s.transact(ctx, "retry letters", func(db *gorm.DB) error {
 		r := db.Exec("update letters set dead = null, due = @now, attempts = 0 where dead is not null and (expires is null or expires > @now)", args{"now": at(s.now())})
 		if n = r.RowsAffected; r.Error != nil || n == 0 {
 			return r.Error
 		}
 		e.Details = map[string]string{"letters": strconv.FormatInt(n, 10)}
-		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
+		if err := db.Exec(addEvent, s.eventArgs(ctx, e)).Error; err != nil || !dry {
+			return err
+		}
+		return errRehearsed
 	})
+	if errors.Is(err, errRehearsed) {
+		err = nil
+	}
 	return n, err
 }
 
 // DiscardLetter deletes a letter that was given up. Faults: letter_not_found, and
 // letter_waits (fault.Conflict) for one that is still tried.
-func (s *Store) DiscardLetter(ctx context.Context, id string, e audit.Event) error {
-	return s.decide(ctx, id, e, func(db *gorm.DB, r keptRow) error {
+func (s *Store) DiscardLetter(ctx context.Context, id string, e audit.Event, dry bool) error {
+	return s.decide(ctx, id, e, dry, func(db *gorm.DB, r keptRow) error {
 		if r.Dead.t.IsZero() {
 			return errLetterWaits
 		}
@@ -127,8 +138,8 @@ func (s *Store) DiscardLetter(ctx context.Context, id string, e audit.Event) err
 }
 
 // decide does something with one letter, and records it.
-func (s *Store) decide(ctx context.Context, id string, e audit.Event, do func(db *gorm.DB, r keptRow) error) error {
-	return s.transact(ctx, "decide on a letter", func(db *gorm.DB) error {
+func (s *Store) decide(ctx context.Context, id string, e audit.Event, dry bool, do func(db *gorm.DB, r keptRow) error) error {
+	err := s.transact(ctx, "decide on a letter", func(db *gorm.DB) error {
 		var rows []keptRow
 		if err := db.Raw("select "+keptColumns+" from letters where id = @id"+s.lock("for update"), args{"id": id}).Find(&rows).Error; err != nil {
 			return err
@@ -141,8 +152,15 @@ func (s *Store) decide(ctx context.Context, id string, e audit.Event, do func(db
 		}
 		e.Organisation = rows[0].Organisation
 		e.Details = map[string]string{"letter": id, "template": string(rows[0].Template), "channel": string(rows[0].Channel)}
-		return db.Exec(addEvent, s.eventArgs(ctx, e)).Error
+		if err := db.Exec(addEvent, s.eventArgs(ctx, e)).Error; err != nil || !dry {
+			return err
+		}
+		return errRehearsed
 	})
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
+	return err
 }
 
 // LetterCounts tells how the outbox is doing.

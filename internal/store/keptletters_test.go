@@ -121,13 +121,13 @@ func TestADeadLetterIsRetriedOrDiscarded(t *testing.T) {
 		for _, id := range []string{"L1", "L2", "over"} {
 			must(t, s.LetterFailed(t.Context(), id, "550", time.Time{}))
 		}
-		must(t, s.RetryLetter(t.Context(), "L1", byOperator(audit.LetterRetried)))
-		must(t, s.DiscardLetter(t.Context(), "L2", byOperator(audit.LetterDiscarded)))
-		wantFault(t, s.RetryLetter(t.Context(), "over", byOperator(audit.LetterRetried)), fault.Gone, "letter_expired")
-		wantFault(t, s.DiscardLetter(t.Context(), "waits", byOperator(audit.LetterDiscarded)), fault.Conflict, "letter_waits")
+		must(t, s.RetryLetter(t.Context(), "L1", byOperator(audit.LetterRetried), false))
+		must(t, s.DiscardLetter(t.Context(), "L2", byOperator(audit.LetterDiscarded), false))
+		wantFault(t, s.RetryLetter(t.Context(), "over", byOperator(audit.LetterRetried), false), fault.Gone, "letter_expired")
+		wantFault(t, s.DiscardLetter(t.Context(), "waits", byOperator(audit.LetterDiscarded), false), fault.Conflict, "letter_waits")
 		for _, id := range []string{"L2", "none", ""} {
-			wantFault(t, s.RetryLetter(t.Context(), id, byOperator(audit.LetterRetried)), fault.NotFound, "letter_not_found")
-			wantFault(t, s.DiscardLetter(t.Context(), id, byOperator(audit.LetterDiscarded)), fault.NotFound, "letter_not_found")
+			wantFault(t, s.RetryLetter(t.Context(), id, byOperator(audit.LetterRetried), false), fault.NotFound, "letter_not_found")
+			wantFault(t, s.DiscardLetter(t.Context(), id, byOperator(audit.LetterDiscarded), false), fault.NotFound, "letter_not_found")
 		}
 		events, err := s.AuditEvents(t.Context(), store.Trail{})
 		if err != nil || len(events) != 2 {
@@ -142,9 +142,9 @@ func TestADeadLetterIsRetriedOrDiscarded(t *testing.T) {
 			t.Errorf("%+v", leased)
 		}
 		// What a replica is sending just now is not sent by another one beside it.
-		wantFault(t, s.RetryLetter(t.Context(), "L1", byOperator(audit.LetterRetried)), fault.Conflict, "letter_on_its_way")
+		wantFault(t, s.RetryLetter(t.Context(), "L1", byOperator(audit.LetterRetried), false), fault.Conflict, "letter_on_its_way")
 		must(t, s.LetterFailed(t.Context(), "L1", "451", noon.Add(time.Hour)))
-		must(t, s.RetryLetter(t.Context(), "L1", byOperator(audit.LetterRetried)))
+		must(t, s.RetryLetter(t.Context(), "L1", byOperator(audit.LetterRetried), false))
 		if again, err := s.LeaseLetters(t.Context(), 10, noon, time.Minute); err != nil || len(again) != 1 || again[0].Attempts != 1 {
 			t.Errorf("%+v, %v: one that waits goes out of its turn, with its attempts counted", again, err)
 		}
@@ -157,11 +157,11 @@ func TestAllDeadLettersAreRetriedAtOnce(t *testing.T) {
 		for _, id := range []string{"L1", "L2", "over"} {
 			must(t, s.LetterFailed(t.Context(), id, "550", time.Time{}))
 		}
-		n, err := s.RetryLetters(t.Context(), byOperator(audit.LetterRetried))
+		n, err := s.RetryLetters(t.Context(), byOperator(audit.LetterRetried), false)
 		if err != nil || n != 2 || !slices.Equal(idsOf(kept(t, s, mail.Which{Dead: true})), []string{"over"}) {
 			t.Errorf("%d, %v", n, err)
 		}
-		if n, err := s.RetryLetters(t.Context(), byOperator(audit.LetterRetried)); err != nil || n != 0 {
+		if n, err := s.RetryLetters(t.Context(), byOperator(audit.LetterRetried), false); err != nil || n != 0 {
 			t.Errorf("%d, %v", n, err)
 		}
 		events, err := s.AuditEvents(t.Context(), store.Trail{})
@@ -177,7 +177,9 @@ func TestOneDecisionOnALetter(t *testing.T) {
 	replicas(t, func(t *testing.T, s [2]*store.Store) {
 		queue(t, s[0], mail.Letter{ID: "L1", To: "a@example.org"})
 		must(t, s[0].LetterFailed(t.Context(), "L1", "550", time.Time{}))
-		n := tally(t, race(50, func(i int) error { return s[i%2].DiscardLetter(t.Context(), "L1", byOperator(audit.LetterDiscarded)) }))
+		n := tally(t, race(50, func(i int) error {
+			return s[i%2].DiscardLetter(t.Context(), "L1", byOperator(audit.LetterDiscarded), false)
+		}))
 		if n[""] != 1 || n["letter_not_found"] != 49 {
 			t.Errorf("%v", n)
 		}
@@ -186,7 +188,7 @@ func TestOneDecisionOnALetter(t *testing.T) {
 		leased := make([]int, 50)
 		n = tally(t, race(50, func(i int) error {
 			if i%2 == 0 {
-				return s[0].RetryLetter(t.Context(), "L2", byOperator(audit.LetterRetried))
+				return s[0].RetryLetter(t.Context(), "L2", byOperator(audit.LetterRetried), false)
 			}
 			list, err := s[1].LeaseLetters(t.Context(), 1, noon, time.Hour)
 			leased[i] = len(list)

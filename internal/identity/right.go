@@ -117,6 +117,19 @@ func (s Roles) Reach(r Right) Reach {
 	return far
 }
 
+// with are those of the roles that have a right: how high somebody stands for an act
+// is told by the role that allows it. An auditor who is of the help desk, too, is no
+// operator to a colleague.
+func (s Roles) with(r Right) Roles {
+	var set Roles
+	for role := range rights[r] {
+		if s.Has(role) && rights[r][role] != Nobody {
+			set |= Roles(role)
+		}
+	}
+	return set
+}
+
 // Rights lists what a set of roles may do, by name.
 func (s Roles) Rights() []Right {
 	var may []Right
@@ -198,15 +211,15 @@ func (a Actor) Sees(r Right, u User) error {
 }
 
 // On returns a fault unless the actor may do this to a person: as Sees, and nobody
-// acts on himself (own_account), nor on somebody who may do as much or more
-// (higher_account). Operators act on everybody else.
+// acts on himself (own_account), nor on somebody who stands as high as the role that
+// allows it, or higher (higher_account). Operators do what operators may to everybody else.
 func (a Actor) On(r Right, u User) error {
 	switch err := a.Sees(r, u); {
 	case err != nil:
 		return err
 	case a.User == u.ID || a.Name == Self{User: u.ID}.actor():
 		return errOwnAccount
-	case !a.Operator && !a.Roles.Has(RoleOperator) && u.Roles.rank() >= a.Roles.rank():
+	case !a.Operator && !a.Roles.with(r).Has(RoleOperator) && u.Roles.rank() >= a.Roles.with(r).rank():
 		return errHigher
 	}
 	return nil

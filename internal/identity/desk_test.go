@@ -239,6 +239,57 @@ func TestActsAreCounted(t *testing.T) { // S64
 	})
 }
 
+// S60: whoever may close and open accounts gets past nobody's authenticator by that.
+// The temporary password goes to them, and links nothing without user support.
+func TestClosingAndOpeningAnAccountGivesNobodyAWayIn(t *testing.T) {
+	each(t, func(h *house) {
+		ctx := t.Context()
+		org := h.organisation("a", identity.MethodApp, identity.MethodToken, identity.MethodCard)
+		desk, resp := h.staff(org, "desk", identity.RoleHelpDesk), h.staff(org, "resp", identity.RoleResponsible)
+		used, withCard, fresh := h.settled(org, "liisa"), h.settled(org, "kalle"), h.settled(org, "matti")
+		key := h.withApp(used)
+		h.add(time.Minute)
+		_, err := h.VerifyCode(ctx, h.person(used), identity.Proof{Code: h.code(key, 0), Purpose: identity.ForSignIn, From: here})
+		h.must(err)
+		h.withCard(withCard, "fp-kalle")
+		h.must(h.SignedIn(ctx, h.person(withCard), identity.MethodCard, "service", "", h.now()))
+		again := func(id identity.UserID) {
+			t.Helper()
+			h.must(h.DisableUser(ctx, resp, id, identity.Why{Reason: "left"}))
+			temporary, err := h.EnableUser(ctx, resp, id, identity.Why{Reason: "back"})
+			h.must(err)
+			p, err := h.VerifyPassword(ctx, h.person(id).User.Username, temporary, here)
+			h.must(err)
+			_, err = h.ReplaceTemporary(ctx, p, "another long password", "")
+			h.must(err)
+		}
+		for _, id := range []identity.UserID{used, withCard} {
+			again(id)
+			for _, m := range identity.AllMethods {
+				is(t, "may link "+m.String(), identity.MayLink(h.person(id), h.enrol(id), m, h.now()), "linking_code_required")
+			}
+			is(t, "a card", h.LinkCard(ctx, h.enrol(id), h.seen("fp-new")), "linking_code_required")
+			is(t, "another first password", func() error { _, err := h.FirstPassword(ctx, resp, id); return err }(), "account_begun")
+		}
+		// A code of a call before is none for the opened account.
+		old, _, err := h.IssueLinkingCode(ctx, desk, used, 24*time.Hour, h.why(desk, used))
+		h.must(err)
+		again(used)
+		link := func(code string) error {
+			s := h.enrol(used)
+			s.LinkingCode = code
+			return h.ConfirmAuthenticator(ctx, s, h.code(h.begin(used), 0), app)
+		}
+		is(t, "with a code of before", link(old), "linking_code_wrong")
+		code, _, err := h.IssueLinkingCode(ctx, desk, used, time.Hour, h.why(desk, used))
+		h.must(err)
+		h.must(link(code))
+
+		again(fresh) // who has never signed in has nothing to be taken
+		h.withApp(fresh)
+	})
+}
+
 // S61: after a removal a password alone links nothing; with the code it links once.
 func TestLinkingAfterARemovalNeedsTheCode(t *testing.T) {
 	for _, kind := range []identity.Method{identity.MethodApp, identity.MethodToken} { // S62

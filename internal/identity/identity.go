@@ -114,7 +114,7 @@ type User struct {
 	KeptSession    string    // the one session that outlived the last epoch change (S58)
 	Version        int64
 
-	LinkingClosed time.Time // when user support removed an authenticator; zero when something was linked since, or none was removed (S61)
+	LinkingClosed time.Time // when user support removed an authenticator, or a closed account that was in use was opened again; zero when neither was, or something was linked since (S61)
 }
 
 // Name is how a person is called on pages.

@@ -16,6 +16,7 @@ import (
 // authenticator that would be whoever has the password.
 //
 //	RemoveAuthenticator ─▶ linking is closed (User.LinkingClosed)
+//	EnableUser          ─▶ so it is, where the account was in use
 //	IssueLinkingCode    ─▶ a code, for a day at most
 //	link: password + code ─▶ the code is spent and linking open, with the link
 //
@@ -37,7 +38,7 @@ type LinkingCode struct {
 }
 
 var (
-	errCodeNeeded = fault.New(fault.Denied, "linking_code_required", "User support has removed your authenticator. Linking needs the code that they give you.").In("linking_code")
+	errCodeNeeded = fault.New(fault.Denied, "linking_code_required", "Linking needs a code that user support gives you.").In("linking_code")
 	errCodeWrong  = fault.New(fault.Invalid, "linking_code_wrong", "The linking code is incorrect, has expired or was used. User support gives you another.").In("linking_code")
 )
 
@@ -63,7 +64,7 @@ func (d *Directory) IssueLinkingCode(ctx context.Context, by Actor, id UserID, l
 		case !p.Enabled():
 			return errDisabled
 		case p.User.LinkingClosed.IsZero() || p.Authenticator != nil:
-			return fault.New(fault.Conflict, "linking_code_needless", "Linking asks for a code only after user support has removed an authenticator.")
+			return fault.New(fault.Conflict, "linking_code_needless", "Linking asks for a code only after user support has removed an authenticator, or the account was closed and opened again.")
 		}
 		if err := tx.SetLinkingCode(issued); err != nil {
 			return err
@@ -167,8 +168,8 @@ func (d *Directory) opened(tx Tx, p Person) error {
 }
 
 // needsCode tells whether linking asks for a code of user support (S61): a password
-// is all that was proved, and an authenticator was removed by user support since
-// anything was linked.
+// is all that was proved, and since anything was linked user support has removed an
+// authenticator, or the account was closed and opened again.
 func needsCode(p Person, self Self) bool {
 	return self.Proved == 0 && !p.User.LinkingClosed.IsZero()
 }

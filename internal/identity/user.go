@@ -234,7 +234,10 @@ func (d *Directory) DisableUser(ctx context.Context, by Actor, id UserID, why Wh
 
 // EnableUser opens an account again. Its links are gone, so the old password
 // alone must not be enough to link new ones: the person starts afresh with a
-// temporary password, which is returned once.
+// temporary password, which is returned once. And where the account was in use, that
+// password links nothing either without a code of user support (S61): otherwise the
+// organisation's own people would get past S60, and into anybody's account, by
+// closing and opening it.
 func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID, why Why) (string, error) {
 	if err := first(by.May(PeopleEnable), why.given()); err != nil {
 		return "", err
@@ -258,6 +261,14 @@ func (d *Directory) EnableUser(ctx context.Context, by Actor, id UserID, why Why
 		u.Disabled = time.Time{}
 		if err := tx.SaveUser(u); err != nil {
 			return err
+		}
+		if !p.User.SignedIn.IsZero() {
+			if _, err := tx.TakeLinkingCode(id, ""); err != nil { // of a call before that
+				return err
+			}
+			if err := tx.CloseLinking(id, d.now()); err != nil {
+				return err
+			}
 		}
 		if err := tx.SetPassword(id, stored); err != nil {
 			return err

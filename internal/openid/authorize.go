@@ -254,7 +254,10 @@ func (p *Provider) visitor(ctx context.Context, r *http.Request) (*session.Sessi
 		return nil, identity.Person{}, gone{}, err
 	}
 	person, err := p.personOf(ctx, &s)
-	if fault.Is(err, fault.Unauthenticated) {
+	switch {
+	case fault.Is(err, fault.Unauthenticated) && person.User.ID != "":
+		return nil, identity.Person{}, gone{"over", s.User}, nil
+	case fault.Is(err, fault.Unauthenticated):
 		return nil, identity.Person{}, gone{"ended", s.User}, nil
 	}
 	return &s, person, gone{}, err
@@ -262,7 +265,7 @@ func (p *Provider) visitor(ctx context.Context, r *http.Request) (*session.Sessi
 
 // personOf is the person of a browser's session, if both stand, and notes that the
 // session is used, under the organisation's limits of now. fault.Unauthenticated
-// "session_expired".
+// "session_expired", with the person where only the session is over.
 func (p *Provider) personOf(ctx context.Context, s *session.Session) (identity.Person, error) {
 	person, err := p.People.Standing(ctx, identity.UserID(s.User), s.Epoch, s.ID)
 	if err != nil {
@@ -270,7 +273,7 @@ func (p *Provider) personOf(ctx context.Context, s *session.Session) (identity.P
 	}
 	used, err := p.Sessions.Use(ctx, *s, person.Organisation.Limits(s.Level))
 	if err != nil {
-		return identity.Person{}, err
+		return person, err
 	}
 	*s = used
 	return person, nil

@@ -66,6 +66,10 @@ func (k *kit) courses(client string) []openid.Course {
 // protocol's own words.
 func TestHowARequestWent(t *testing.T) {
 	card := func(c *openid.Client) { c.MinimumACR = acrs.Card }
+	shared := func(k *kit) { // workstations, from now on (S72)
+		k.employer(func(o *identity.Organisation) { o.SharedWorkstations = true })
+		k.wait(20 * time.Minute)
+	}
 	for what, c := range map[string]struct {
 		before  *session.Session // who signs in first
 		then    func(k *kit)     // what happens after that
@@ -86,6 +90,7 @@ func TestHowARequestWent(t *testing.T) {
 		"the employer":        {&anna, func(k *kit) { k.permit(identity.MethodCard) }, nil, nil, "asked_any session_full policy", nil, "login_required"},
 		"a password alone":    {&enrol, nil, nil, nil, "asked_any session_enrol enrol_only", map[trace.Word]string{trace.SessionEnrol: "acr=" + acrs.Enrol}, "interaction_required"},
 		"logged out":          {&anna, func(k *kit) { k.endAll() }, nil, nil, "asked_any session_over no_session", nil, "login_required"},
+		"limits since":        {&anna, shared, nil, nil, "asked_any session_over no_session", nil, "login_required"},
 		"changed since":       {&anna, func(k *kit) { k.change(func(tx identity.Tx) error { return tx.EndSessions("anna", "") }) }, nil, nil, "asked_any session_ended no_session", nil, "login_required"},
 		"closed since":        {&anna, func(k *kit) { k.save("anna", func(u *identity.User) { u.Disabled = k.now() }) }, nil, nil, "asked_any session_ended no_session", nil, "login_required"},
 		"consent":             {&anna, nil, func(c *openid.Client) { c.ThirdParty = true }, nil, "asked_any session_full consent", nil, "consent_required"},
@@ -138,7 +143,7 @@ func TestHowARequestWent(t *testing.T) {
 			if c.silent != "" {
 				// With a page allowed the same is the reason for the sign-in, and is there before
 				// anybody has signed in.
-				if c.then != nil && what == "logged out" || what == "consent" {
+				if c.then != nil && slices.Contains([]string{"logged out", "limits since"}, what) || what == "consent" {
 					return
 				}
 				k.authorize(b, request(mine...))

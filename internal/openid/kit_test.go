@@ -156,17 +156,23 @@ func (k *kit) save(id identity.UserID, edit func(u *identity.User)) {
 	})
 }
 
-// permit sets what the organisation permits.
-func (k *kit) permit(ms ...identity.Method) {
+// employer changes the organisation.
+func (k *kit) employer(edit func(o *identity.Organisation)) {
 	k.t.Helper()
 	k.change(func(tx identity.Tx) error {
 		o, err := tx.Organisation("clinic")
 		if err != nil {
 			return err
 		}
-		o.Methods = identity.MethodsOf(ms...)
+		edit(&o)
 		return tx.SaveOrganisation(o)
 	})
+}
+
+// permit sets what the organisation permits.
+func (k *kit) permit(ms ...identity.Method) {
+	k.t.Helper()
+	k.employer(func(o *identity.Organisation) { o.Methods = identity.MethodsOf(ms...) })
 }
 
 // client registers a client; edit changes what is usual.

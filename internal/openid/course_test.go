@@ -87,6 +87,7 @@ func TestHowARequestWent(t *testing.T) {
 		"the client's level":  {&anna, nil, card, nil, "asked_card session_full minimum_acr", map[trace.Word]string{trace.AskedCard: "by=minimum_acr"}, "login_required"},
 		"the level and wish":  {&anna, nil, card, []string{"acr_values", acrs.Card}, "asked_card session_full minimum_acr", map[trace.Word]string{trace.AskedCard: "acr=" + acrs.Card}, "login_required"},
 		"the client's method": {&anna, nil, func(c *openid.Client) { c.Methods = uint8(identity.MethodCard) }, nil, "asked_card session_full methods", map[trace.Word]string{trace.AskedCard: "by=methods"}, "login_required"},
+		"method and level":    {&anna, nil, func(c *openid.Client) { c.Methods, c.MinimumACR = uint8(identity.MethodCard), acrs.PasswordCode }, nil, "asked_card session_full methods", map[trace.Word]string{trace.AskedCard: "by=methods"}, "login_required"},
 		"the employer":        {&anna, func(k *kit) { k.permit(identity.MethodCard) }, nil, nil, "asked_any session_full policy", nil, "login_required"},
 		"a password alone":    {&enrol, nil, nil, nil, "asked_any session_enrol enrol_only", map[trace.Word]string{trace.SessionEnrol: "acr=" + acrs.Enrol}, "interaction_required"},
 		"logged out":          {&anna, func(k *kit) { k.endAll() }, nil, nil, "asked_any session_over no_session", nil, "login_required"},

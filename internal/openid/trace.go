@@ -29,7 +29,7 @@ func (p *Provider) noteDemand(ctx context.Context, q pending, c Client, d demand
 	}
 	if minimum, _ := p.ACR.strength(c.MinimumACR); code == "card" || code == "pwd_otp" {
 		switch {
-		case d.Need == worthless:
+		case code == "card" && d.Need < certificate:
 			from = "methods" // of the registration
 		case minimum >= d.Need:
 			from = "client"

@@ -37,8 +37,9 @@ func (p *Pages) why(ctx context.Context, f login.Flow) []string {
 	for _, e := range trace.All(ctx, f.Trace) {
 		switch e.What {
 		case trace.Asked:
-			switch _, aged := e.Details["max_age"]; {
-			case e.Code == "card" && e.Details["from"] == "client":
+			_, aged := e.Details["max_age"]
+			switch from := e.Details["from"]; {
+			case e.Code == "card" && (from == "client" || from == "methods"): // by the registration
 				add("asked_card_always")
 			default:
 				add("asked_" + e.Code)

@@ -16,6 +16,7 @@ import (
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/store"
 	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
@@ -102,6 +103,17 @@ func TestTheReferenceOfAPageOpensItsTrace(t *testing.T) {
 	if page.status != http.StatusSeeOther {
 		t.Error(page.status)
 	}
+}
+
+// A service that takes cards alone asks for one always, whether its registration says so
+// by level or by method: that is what the page tells (ADR 0139).
+func TestWhyACardIsAskedAlways(t *testing.T) {
+	k := newKit(t)
+	k.client("methods", func(c *openid.Client) { c.Methods = uint8(identity.MethodCard) })
+	for _, client := range []string{"cards", "methods"} {
+		k.browser().visit(client).is(200, "card-start", "why").says("trace.why.asked_card_always", "service", client)
+	}
+	k.browser().visit("service", "acr_values", "urn:portti:acr:card").is(200, "card-start", "why").says("trace.why.asked_card", "service", "Rekisteri")
 }
 
 // Whoever looks is in the trail, with the ticket; without the right nothing is told,

@@ -89,7 +89,7 @@ var explained = map[Word]string{
 	StepCard:     "A card was asked: it is what is demanded, or what this account signs in with.",
 	StepAccount:  "The account had something to settle first.",
 	StepServices: "What was proved opens User Services alone; the request waits for an hour while the person links a way of signing in.",
-	StepProved:   "The second proof was given.",
+	StepProved:   "What was asked was proved: a card, or the code after the password.",
 	StepOver:     "The sign-in began again from its first page.",
 
 	Answered:      "The client was given a code.",
@@ -168,7 +168,7 @@ func Protocol(all []Entry) []Line {
 			}
 		}
 		if n := len(lines); n > 0 && word == StepProved && lines[n-1].Word == StepProved {
-			continue // the code, and then the change of a password: the service need not know of the second
+			continue // the code, and then the change of a password, which the service need not know of
 		}
 		lines = append(lines, line)
 	}

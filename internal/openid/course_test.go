@@ -228,6 +228,9 @@ func TestRefusedRenewalsAreKept(t *testing.T) {
 				if err != nil || len(legs) != 1 || len(legs[0].Entries) != 1 {
 					t.Fatalf("%+v %v", legs, err)
 				}
+				if !strings.Contains(r.header.Get("Access-Control-Expose-Headers"), "Link") {
+					t.Error("a program in a browser cannot read the reference")
+				}
 				if e := legs[0].Entries[0]; e.What != trace.Renewal || e.Code != c.code || !legs[0].Proved || legs[0].Client != "rp" || legs[0].Network != "" {
 					t.Errorf("%+v", legs[0])
 				}

@@ -332,7 +332,7 @@ func writeError(w http.ResponseWriter, status int, e Error) {
 func preflight(w http.ResponseWriter, r *http.Request, methods string) bool {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, DPoP-Nonce")
+	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, DPoP-Nonce, Link")
 	if r.Method != http.MethodOptions {
 		return false
 	}

@@ -391,6 +391,30 @@ func TestTone(t *testing.T) {
 	}
 }
 
+// notOurs are words that stand for a term which each language has once, with that term.
+var notOurs = map[string]map[string]string{
+	"sv": {
+		"autentiserare": "autentiseringsapp, kodkalkylator", "dosa": "kodkalkylator", "kodgenerator": "kodkalkylator",
+		"ansvariga användare": "ansvarsanvändare", "ansvarig användare": "ansvarsanvändare",
+	},
+	"fi": {"todennussovellus": "todentajasovellus", "tunnuslaite": "tunnuslukulaite", "tilapäinen salasana": "väliaikainen salasana", "tilapäisen salasanan": "väliaikaisen salasanan"},
+	"en": {"programmable token": "software token"},
+}
+
+func TestEachThingHasOneTerm(t *testing.T) {
+	texts := load(t)
+	for lang, words := range notOurs {
+		for word, ours := range words {
+			whole := regexp.MustCompile(`(?i)(^|[^\p{L}])` + word)
+			for _, k := range texts.Keys() {
+				if s := texts.Text(lang, k); whole.MatchString(s) {
+					t.Errorf("%s in %s says %q: %s is the term", k, lang, word, ours)
+				}
+			}
+		}
+	}
+}
+
 // S3: nothing asks for a PIN; S12: nothing offers codes by message.
 func TestWhatIsPromisedInThreeLanguages(t *testing.T) {
 	texts := load(t)

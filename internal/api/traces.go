@@ -29,7 +29,7 @@ func (a *API) traceOperations() []operation {
 // there is nobody who could ask.
 func (a *API) traced(o operation) web.HandlerFunc {
 	method, path, _ := strings.Cut(o.pattern, " ")
-	code := operationCode(path)
+	code := operationCode(method, path)
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ctx, notes := a.Traces.Begin(r.Context())
 		trace.Note(ctx, trace.Called, code, "verb", method)
@@ -45,13 +45,16 @@ func (a *API) traced(o operation) web.HandlerFunc {
 }
 
 // operationCode is the path of an operation as one word, without what varies:
-// me_card_link.
-func operationCode(path string) string {
+// me_card_link. Of what one path does, deleting alone has a word of its own.
+func operationCode(method, path string) string {
 	var words []string
 	for word := range strings.SplitSeq(strings.TrimPrefix(path, "/api/v1/"), "/") {
 		if !strings.HasPrefix(word, "{") {
 			words = append(words, word)
 		}
+	}
+	if method == http.MethodDelete {
+		words = append(words, "delete")
 	}
 	return strings.NewReplacer("-", "_", ".", "_").Replace(strings.Join(words, "_"))
 }

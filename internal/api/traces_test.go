@@ -177,8 +177,7 @@ func TestTheReferenceOfARefusedCallOpensIt(t *testing.T) {
 func TestEveryOperationHasItsCode(t *testing.T) {
 	seen := map[string]bool{}
 	for _, o := range newHouse(t).operations() {
-		_, path, _ := strings.Cut(o.pattern, " ")
-		code := operationCode(path)
+		code := operationCode(method(o))
 		b := &trace.Book{Now: time.Now}
 		ctx, _ := b.Begin(t.Context())
 		trace.Note(ctx, trace.Called, code)
@@ -190,6 +189,37 @@ func TestEveryOperationHasItsCode(t *testing.T) {
 	for _, code := range []string{"me_card_link", "me_order", "people_roles", "traces"} {
 		if !seen[code] {
 			t.Errorf("no operation is %s: %v", code, seen)
+		}
+	}
+}
+
+func method(o operation) (method, path string) {
+	method, path, _ = strings.Cut(o.pattern, " ")
+	return method, path
+}
+
+// Whatever a person does on her own account, the help desk reads a sentence of its own
+// when it was refused; and no sentence is of nothing.
+func TestEveryOwnOperationHasItsSentence(t *testing.T) {
+	h := newHouse(t)
+	const family = "trace.says.called."
+	own := map[string]bool{family + "other": true}
+	for _, o := range h.operations() {
+		if verb, path := method(o); path == "/api/v1/me" || strings.HasPrefix(path, "/api/v1/me/") {
+			own[family+operationCode(verb, path)] = true
+		}
+	}
+	if len(own) < 16 {
+		t.Errorf("only %v", own)
+	}
+	for key := range own {
+		if !h.Texts.Has(key) {
+			t.Errorf("there is no %s", key)
+		}
+	}
+	for _, key := range h.Texts.Keys() {
+		if strings.HasPrefix(key, family) && !own[key] {
+			t.Errorf("%s is of no operation", key)
 		}
 	}
 }

@@ -37,15 +37,15 @@ type importFilePage struct {
 	Choose       bool // any organisation; otherwise the reader's own
 }
 
-func importFilePageOf(v *visit) *importFilePage {
-	return &importFilePage{Organisation: v.staff.Organisation.ID, Choose: !v.staff.OwnAlone("people.create")}
+func importFilePageOf(r *http.Request, v *visit) *importFilePage {
+	return &importFilePage{Organisation: v.employer(r), Choose: !v.staff.OwnAlone("people.create")}
 }
 
 func (p *Pages) importFile(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := v.need("people.create"); err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusOK, "import_file", importFilePageOf(v))
+	return p.show(w, r, http.StatusOK, "import_file", importFilePageOf(r, v))
 }
 
 // checkImport hands the file to the API, which touches nobody.
@@ -53,7 +53,7 @@ func (p *Pages) checkImport(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err := v.need("people.create"); err != nil {
 		return err
 	}
-	page := importFilePageOf(v)
+	page := importFilePageOf(r, v)
 	if page.Choose {
 		page.Organisation = strings.TrimSpace(r.PostFormValue("organisation"))
 	}
@@ -63,11 +63,9 @@ func (p *Pages) checkImport(w http.ResponseWriter, r *http.Request, v *visit) er
 	}
 	made, err := p.api.CheckImport(r.Context(), v.token, portti.NewImport{Organisation: page.Organisation, CSV: file})
 	if err != nil {
-		err = refused(err)
+		err = noSuchOrganisation(refused(err))
 		if f, ok := fault.Of(err); ok && f.Field == "csv" {
 			f.Field = "file"
-		} else if ok && f.Code == "organisation_not_found" {
-			f.Kind, f.Field = fault.Invalid, "organisation"
 		}
 		return p.again(w, r, "import_file", &page.Page, page, err)
 	}

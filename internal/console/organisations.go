@@ -69,6 +69,7 @@ type organisationPage struct {
 	Change, Withdrawal string // addresses; "" where the role does not allow it
 	Edit, Turn         string // of the operators' pages, the same
 	Done               string // what was just done: a key below con.org.done, or ""
+	Lists              []tile // what there is of it in other sections
 }
 
 // organisation is what is decided of one, and the change that is to come.
@@ -101,6 +102,14 @@ func (p *Pages) organisation(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	if d := r.FormValue("done"); organisationDone[d] {
 		page.Done = d
+	}
+	for _, l := range []struct{ path, right, key string }{
+		{peoplePath, "people.see", "con.people"}, {peoplePath + "/new", "people.create", "con.people.new"}, {importFilePath, "people.create", "con.import.open"},
+		{statisticsPath, "statistics.see", "con.statistics"}, {auditPath, "audit.see", "con.audit"},
+	} {
+		if v.may(l.right) && !v.staff.OwnAlone(l.right) { // where it ends at one's own organisation, the section is the same
+			page.Lists = append(page.Lists, tile{Href: l.path + "?organisation=" + url.QueryEscape(o.ID), Key: l.key})
+		}
 	}
 	return p.show(w, r, http.StatusOK, "organisation", page)
 }

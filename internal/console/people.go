@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 )
@@ -19,6 +19,7 @@ const peoplePath = "/people"
 type peoplePage struct {
 	web.Page
 	Filter string
+	Of     string // the organisation whose people these are; "" for all that the reader sees
 	View   string // "" for everybody
 	Tabs   []tab
 	People []portti.Person
@@ -64,7 +65,8 @@ func (p *Pages) people(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := v.need("people.see"); err != nil {
 		return err
 	}
-	s := portti.PeopleSearch{Text: strings.TrimSpace(r.FormValue("q")), View: r.FormValue("view"), After: r.FormValue("after"), Limit: perPage}
+	s := peopleSearchOf(r)
+	s.After, s.Limit = r.FormValue("after"), perPage
 	if !slices.ContainsFunc(views, func(of view) bool { return of.name == s.View }) {
 		return see(w, r, peoplePath)
 	}
@@ -76,27 +78,43 @@ func (p *Pages) people(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	})
 	both.Go(func() (err error) {
-		n, err = p.api.PeopleCounts(ctx, v.token, "")
+		n, err = p.api.PeopleCounts(ctx, v.token, s.Organisation)
 		return err
 	})
-	if err := both.Wait(); err != nil {
-		return refused(err)
+	page := &peoplePage{Filter: s.Text, View: s.View, Of: s.Organisation, All: !v.staff.OwnAlone("people.see"), New: v.may("people.create"), File: address("/people.csv", s)}
+	if err := refused(both.Wait()); err != nil {
+		return p.again(w, r, "people", &page.Page, page, noSuchOrganisation(err))
 	}
-	page := &peoplePage{Filter: s.Text, View: s.View, People: list.People, All: !v.staff.OwnAlone("people.see"), New: v.may("people.create"),
-		File: address("/people.csv", s.View, s.Text), Pager: pagerOf(r, list.Next)}
+	page.People, page.Pager = list.People, pagerOf(r, list.Next)
 	for _, of := range views {
-		page.Tabs = append(page.Tabs, tab{address(peoplePath, of.name, s.Text), of.key(), of.count(n), of.name == s.View})
+		there := s
+		there.View = of.name
+		page.Tabs = append(page.Tabs, tab{address(peoplePath, there), of.key(), of.count(n), of.name == s.View})
 	}
 	return p.show(w, r, http.StatusOK, "people", page)
 }
 
-func address(path, view, text string) string {
-	q := url.Values{}
-	if view != "" {
-		q.Set("view", view)
+// peopleSearchOf is the filter of a list of people.
+func peopleSearchOf(r *http.Request) portti.PeopleSearch {
+	return portti.PeopleSearch{Organisation: asked(r, "organisation"), Text: asked(r, "q"), View: r.FormValue("view")}
+}
+
+// noSuchOrganisation puts the refusal of an organisation beside the field in which it
+// was typed; others it leaves.
+func noSuchOrganisation(err error) error {
+	if f, ok := fault.Of(err); ok && f.Code == "organisation_not_found" {
+		f.Kind, f.Field = fault.Invalid, "organisation"
 	}
-	if text != "" {
-		q.Set("q", text)
+	return err
+}
+
+// address is a list of people with its filter.
+func address(path string, s portti.PeopleSearch) string {
+	q := url.Values{}
+	for name, value := range map[string]string{"organisation": s.Organisation, "view": s.View, "q": s.Text} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	if len(q) == 0 {
 		return path
@@ -109,7 +127,7 @@ func (p *Pages) peopleFile(w http.ResponseWriter, r *http.Request, v *visit) err
 	if err := v.need("people.see"); err != nil {
 		return err
 	}
-	s := portti.PeopleSearch{Text: strings.TrimSpace(r.FormValue("q")), View: r.FormValue("view")}
+	s := peopleSearchOf(r)
 	file, err := p.api.ExportPeople(r.Context(), v.token, s)
 	if err != nil {
 		return refused(err)
@@ -141,7 +159,7 @@ func (p *Pages) due(r *http.Request, v *visit) ([]tab, error) {
 	var tabs []tab
 	for _, of := range views {
 		if slices.Contains([]string{"unlinked", "expiring", "unused"}, of.name) {
-			tabs = append(tabs, tab{Href: address(peoplePath, of.name, ""), Key: of.key(), Count: of.count(n)})
+			tabs = append(tabs, tab{Href: address(peoplePath, portti.PeopleSearch{View: of.name}), Key: of.key(), Count: of.count(n)})
 		}
 	}
 	return tabs, nil

@@ -54,6 +54,10 @@ func TestAPersonsPage(t *testing.T) {
 	for _, path := range []string{"/edit", "/first-password", "/roles", "/disable", "/enable"} {
 		b.Get("/people/u2"+path).Want(403, "*", "error")
 	}
+	b.Get("/people/u2").Want(200, "*", "no-acts", "events", "traces")
+	k.as(auditor)
+	b.Get("/people/u2").Want(200, "*", "events").Without("traces")
+	k.as(operator)
 	k.api.Refuse("GET /api/v1/people/u2", 404, "user_not_found")
 	b.Get("/people/u2").Want(404, "*", "error")
 	if changes := k.api.Changes(); len(changes) > 0 {
@@ -135,4 +139,44 @@ func TestActsOnAPerson(t *testing.T) {
 	begun.FirstSignIn = time.Now()
 	k.api.Answer("GET /api/v1/people/u2", begun)
 	b.Get("/people/u2/first-password").Want(200, "*", "begun").Without("do")
+}
+
+// Whoever sees several organisations lists the people of one, and takes the same list
+// as a file; its page leads there, and to a new account of it.
+func TestPeopleOfOneOrganisation(t *testing.T) {
+	k := newKit(t)
+	k.api.Answer("GET /api/v1/people", portti.People{People: []portti.Person{liisa}, Next: "liisa"})
+	k.api.Answer("GET /api/v1/people/counts", portti.PeopleCounts{All: 7})
+	b := k.Browser()
+	page := b.Get("/people?organisation=o1").Want(200, "*", "people", "organisation", "next-page").Says("(7)")
+	if got := apptest.Attr(page.Element("organisation"), "value"); got != "o1" {
+		t.Errorf("the filter shows %q", got)
+	}
+	links := strings.Join(page.Links(), " ")
+	for _, href := range []string{"/people?organisation=o1&view=unlinked", "/people?after=liisa&organisation=o1", "/people.csv?organisation=o1", "/people/new?organisation=o1", "/people/import?organisation=o1"} {
+		if !strings.Contains(links, href) {
+			t.Errorf("no link to %s: %s", href, links)
+		}
+	}
+	for _, operation := range []string{"GET /api/v1/people", "GET /api/v1/people/counts"} {
+		if calls := k.api.Calls(operation); len(calls) != 1 || !strings.Contains(calls[0].Operation, "organisation=o1") {
+			t.Errorf("%s: %v", operation, calls)
+		}
+	}
+	for _, path := range []string{"/people/new", "/people/import"} {
+		if got := apptest.Attr(b.Get(path+"?organisation=o1").Element("organisation"), "value"); got != "o1" {
+			t.Errorf("%s is for %q", path, got)
+		}
+	}
+	k.api.Refuse("GET /api/v1/people", http.StatusNotFound, "organisation_not_found")
+	b.Get("/people?organisation=nowhere").Want(400, "*", "people", "organisation-problem").Without("none")
+
+	k.as(ownAlone(responsible, "people.see", "people.create"))
+	b.Get("/people/new?organisation=o9").Without("organisation")
+}
+
+// ownAlone is somebody some of whose rights end at her own organisation.
+func ownAlone(s portti.Staff, rights ...string) portti.Staff {
+	s.Own = rights
+	return s
 }

@@ -20,10 +20,15 @@ type personPage struct {
 	Self   bool   // one's own account, on which nobody acts
 	Done   string // what was just done: a key below con.people.done, or ""
 	Acts   []act
+	Traces bool // the role allows to see how the person's sign-ins went
 }
 
-// act is a page on which something is done to a person, or more is told of them.
-type act struct{ Href, Key string }
+// act is a page on which something is done to a person. What a role is there for comes
+// first, and is Main.
+type act struct {
+	Href, Key string
+	Main      bool
+}
 
 // slot is an act that a person's page shows: to whoever may do it to this person,
 // where it makes sense. Those who add a page below /people/{user} add their slot.
@@ -70,13 +75,13 @@ func (p *Pages) person(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := &personPage{Person: person, Self: person.ID == v.staff.ID}
+	page := &personPage{Person: person, Self: person.ID == v.staff.ID, Traces: v.may("trace.see")}
 	if d := r.FormValue("done"); done[d] {
 		page.Done = d
 	}
 	for _, s := range slots {
 		if person.May(s.right) && (s.when == nil || s.when(person)) {
-			page.Acts = append(page.Acts, act{personPath(person.ID) + s.path, s.key})
+			page.Acts = append(page.Acts, act{personPath(person.ID) + s.path, s.key, s.right == "identity.check"})
 		}
 	}
 	return p.show(w, r, http.StatusOK, "person", page)
@@ -112,8 +117,17 @@ func (p *Pages) newPerson(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err := v.need("people.create"); err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusOK, "person_new", &newPersonPage{personForm: personForm{Language: v.lang}, Organisation: v.staff.Organisation.ID,
+	return p.show(w, r, http.StatusOK, "person_new", &newPersonPage{personForm: personForm{Language: v.lang}, Organisation: v.employer(r),
 		Choose: !v.staff.OwnAlone("people.create"), Spoken: languages})
+}
+
+// employer is whose people somebody creates: those of the organisation from whose page
+// she comes, or her own.
+func (v *visit) employer(r *http.Request) string {
+	if of := asked(r, "organisation"); of != "" && !v.staff.OwnAlone("people.create") {
+		return of
+	}
+	return v.staff.Organisation.ID
 }
 
 func (p *Pages) createPerson(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -127,11 +141,9 @@ func (p *Pages) createPerson(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	made, err := p.api.CreatePerson(r.Context(), v.token, portti.NewPerson{Organisation: page.Organisation, Username: page.Username, PersonChange: page.change()})
 	if err != nil {
-		err = refused(err)
+		err = noSuchOrganisation(refused(err))
 		if f, ok := fault.Of(err); ok && f.Field == "" && f.Code == "username_taken" {
 			f.Field = "username"
-		} else if ok && f.Code == "organisation_not_found" {
-			f.Kind, f.Field = fault.Invalid, "organisation"
 		}
 		return p.again(w, r, "person_new", &page.Page, page, err)
 	}

@@ -96,7 +96,7 @@ func (v *visit) navigation(path string) []web.Entry {
 	var entries []web.Entry
 	for _, s := range sections {
 		if s.right == "" || v.may(s.right) {
-			within := s.path != homePath && strings.HasPrefix(path, s.path+"/") || s.path == peoplePath && strings.HasPrefix(path, importsPath)
+			within := s.path != homePath && strings.HasPrefix(path, s.path+"/") || s.path == peoplePath && strings.HasPrefix(path, importsPath) || s.path == clientsPath && path == newClientPath
 			entries = append(entries, web.Entry{Href: s.path, Key: s.name, Here: path == s.path, Within: within})
 		}
 	}

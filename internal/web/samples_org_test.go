@@ -33,6 +33,7 @@ type organisationPage struct {
 	Planned                        *portti.PlannedPolicy
 	Change, Withdrawal, Edit, Turn string
 	Done                           string
+	Lists                          []tile
 }
 
 type organisationForm struct {
@@ -131,9 +132,10 @@ func organisationSamples() []sample {
 				Organisations: []organisationRow{{"/organisations/a", "a" + w, "A" + w, all, false, at}, {"/organisations/b", "b", "B", all[:1], true, time.Time{}}}}
 		}},
 		{"console/organisations", "none", []string{"organisations", "none"}, func(string) web.Content { return &organisationsPage{Page: inConsole()} }},
-		{"console/organisation", "", []string{"organisation", "planned", "withdraw", "edit", "turn"}, func(w string) web.Content {
+		{"console/organisation", "", []string{"organisation", "planned", "withdraw", "edit", "turn", "lists"}, func(w string) web.Content {
 			return &organisationPage{Page: inConsole(), ID: "a" + w, Name: "A" + w, Disabled: true, Delivery: "letter", Holder: "refuse", CardNames: "AA" + w, SecondPerson: true, Policy: decided(w),
-				Planned: &portti.PlannedPolicy{Policy: decided(w), From: at}, Withdrawal: "/organisations/a/policy/withdraw", Edit: "/organisations/a/edit", Turn: "/organisations/a/enable", Done: "planned"}
+				Planned: &portti.PlannedPolicy{Policy: decided(w), From: at}, Withdrawal: "/organisations/a/policy/withdraw", Edit: "/organisations/a/edit", Turn: "/organisations/a/enable", Done: "planned",
+				Lists: []tile{{Href: "/people?organisation=a", Key: "con.people"}}}
 		}},
 		{"console/organisation", "plain", []string{"organisation", "change-policy"}, func(string) web.Content {
 			return &organisationPage{Page: inConsole(), ID: "a", Name: "A", Delivery: "sms", Holder: "accept", Policy: portti.Policy{Methods: all[:1]}, Change: "/organisations/a/policy"}

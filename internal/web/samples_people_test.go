@@ -15,15 +15,18 @@ type tab struct {
 
 type peoplePage struct {
 	web.Page
-	Filter, View string
-	Tabs         []tab
-	People       []portti.Person
-	All, New     bool
-	File         string
-	Pager        pager
+	Filter, View, Of string
+	Tabs             []tab
+	People           []portti.Person
+	All, New         bool
+	File             string
+	Pager            pager
 }
 
-type act struct{ Href, Key string }
+type act struct {
+	Href, Key string
+	Main      bool
+}
 
 type personPage struct {
 	web.Page
@@ -31,6 +34,7 @@ type personPage struct {
 	Self   bool
 	Done   string
 	Acts   []act
+	Traces bool
 }
 
 type personForm struct{ GivenName, FamilyName, Email, Phone, Language string }
@@ -92,15 +96,16 @@ func peopleSamples() []sample {
 	expired.Card = &portti.PersonCard{Holder: "B", Issuer: "CA", NotAfter: at, State: "revoked", Permitted: true}
 	languages := []web.Option{{Value: "fi", Label: "suomi"}, {Value: "sv", Label: "svenska"}}
 	samples := []sample{
-		{"console/people", "", []string{"people", "q", "views", "new-person", "file", "next-page"}, func(w string) web.Content {
-			return &peoplePage{Page: inConsole(), Filter: w, View: "unlinked", Tabs: []tab{{"/people", "con.people.view.all", 3, false}, {"/people?view=unlinked", "con.people.view.unlinked", 1, true}},
+		{"console/people", "", []string{"people", "organisation", "q", "views", "new-person", "file", "next-page"}, func(w string) web.Content {
+			return &peoplePage{Page: inConsole(), Filter: w, View: "unlinked", Of: w, Tabs: []tab{{"/people", "con.people.view.all", 3, false}, {"/people?view=unlinked", "con.people.view.unlinked", 1, true}},
 				People: []portti.Person{full(w), closed, frozen, expired}, All: true, New: true, File: "/people.csv", Pager: pager{"/people", "/people?after=b"}}
 		}},
 		{"console/people", "none", []string{"people", "none"}, func(string) web.Content { return &peoplePage{Page: inConsole()} }},
-		{"console/person", "", []string{"person", "account", "links", "acts", "done"}, func(w string) web.Content {
-			return &personPage{Page: inConsole(), Person: full(w), Done: "changed", Acts: []act{{"/people/u2/edit", "con.people.edit"}, {"/people/u2/disable", "con.people.disable"}}}
+		{"console/person", "", []string{"person", "account", "links", "acts", "done", "events", "traces"}, func(w string) web.Content {
+			return &personPage{Page: inConsole(), Person: full(w), Done: "changed", Traces: true,
+				Acts: []act{{"/people/u2/case", "con.desk.open", true}, {"/people/u2/disable", "con.people.disable", false}}}
 		}},
-		{"console/person", "bare", []string{"person", "no-links"}, func(string) web.Content {
+		{"console/person", "bare", []string{"person", "no-links", "no-acts"}, func(string) web.Content {
 			return &personPage{Page: inConsole(), Person: bare("none"), Self: true}
 		}},
 		{"console/person_new", "", []string{"new", "organisation", "username", "given-name", "create"}, func(w string) web.Content {

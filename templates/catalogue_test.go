@@ -51,6 +51,7 @@ var families = []string{
 	"con.keys.",           // templates: a state, what is done
 	"con.client.method.",  // templates: print "con.client.method." with a method
 	"con.preview.reason.", // console: why a service would not accept a login
+	"con.done.",           // console: what was just done
 	"con.gone.",           // templates: print "con.gone." .What
 	"con.trust.warning.",  // console: what is to be known of a CA
 	"con.weight.",         // templates: of a finding of the client doctor
@@ -71,13 +72,9 @@ var families = []string{
 	"mail.",                           // mail: "mail." + the letter
 	"scope.",                          // web: the function scope
 	"claim.",                          // web: the function claim
-	"verdict.",                        // templates: print "verdict." .Verdict ".title"
 	"trace.says.",                     // web: the function happened
 	"trace.why.",                      // signin: why
 	"con.trace.who.", "con.trace.do.", // templates: print "con.trace.do." and a code
-	"mail.",  // mail: "mail." + the letter
-	"scope.", // web: the function scope
-	"claim.", // web: the function claim
 }
 
 var inTemplate = regexp.MustCompile(`\b(?:t|lines) "([^"]+)"`)

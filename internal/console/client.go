@@ -54,6 +54,7 @@ func (p *Pages) about(name string) page {
 		if err != nil {
 			return err
 		}
+		tellDone(r, &page.Page, "client", "created", "changed", "disabled", "enabled")
 		return p.show(w, r, http.StatusOK, name, page)
 	}
 }
@@ -82,20 +83,20 @@ func (p *Pages) examine(w http.ResponseWriter, r *http.Request, v *visit) error 
 }
 
 func (p *Pages) disable(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return p.turnClient(w, r, v, "client_disable", p.api.DisableClient)
+	return p.turnClient(w, r, v, "disable", p.api.DisableClient)
 }
 
 func (p *Pages) enable(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return p.turnClient(w, r, v, "client_enable", p.api.EnableClient)
+	return p.turnClient(w, r, v, "enable", p.api.EnableClient)
 }
 
 // turnClient stops or opens a service, and leads back to it.
-func (p *Pages) turnClient(w http.ResponseWriter, r *http.Request, v *visit, name string, do func(ctx context.Context, token, id string, change portti.Change) (portti.Registered, error)) error {
+func (p *Pages) turnClient(w http.ResponseWriter, r *http.Request, v *visit, act string, do func(ctx context.Context, token, id string, change portti.Change) (portti.Registered, error)) error {
 	id, y := r.PathValue("id"), whyOf(r)
 	_, err := do(r.Context(), v.token, id, y.apply())
 	switch code := portti.Code(err); {
 	case err == nil, code == "client_disabled", code == "client_enabled": // it is as wanted
-		return see(w, r, clientPath(id, ""))
+		return see(w, r, clientPath(id, "?done="+act+"d"))
 	case code != "too_long" && code != "control_characters":
 		return refused(err)
 	}
@@ -103,7 +104,7 @@ func (p *Pages) turnClient(w http.ResponseWriter, r *http.Request, v *visit, nam
 	if failed != nil {
 		return failed
 	}
-	return p.again(w, r, name, &page.Page, page, refused(err))
+	return p.again(w, r, "client_"+act, &page.Page, page, refused(err))
 }
 
 const keepByDefault = "24" // hours

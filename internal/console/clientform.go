@@ -172,7 +172,7 @@ func (p *Pages) createClient(w http.ResponseWriter, r *http.Request, v *visit) e
 		return p.again(w, r, "client_form", &page.Page, page, registrationProblem(err))
 	}
 	if c.Secret == "" {
-		return see(w, r, clientPath(c.Client.ID, ""))
+		return see(w, r, clientPath(c.Client.ID, "?done=created"))
 	}
 	return p.once(w, r, v, clientPath(c.Client.ID, ""), "client_secret", &secretPage{ID: c.Client.ID, Name: clientName(v.lang, c.Client), Secret: c.Secret, New: true})
 }
@@ -219,7 +219,7 @@ func (p *Pages) changeClient(w http.ResponseWriter, r *http.Request, v *visit) e
 	if _, err := p.api.ReplaceClient(r.Context(), v.token, page.ID, c.Version, changed, page.apply()); err != nil {
 		return p.again(w, r, "client_form", &page.Page, page, registrationProblem(err))
 	}
-	return see(w, r, clientPath(page.ID, ""))
+	return see(w, r, clientPath(page.ID, "?done=changed"))
 }
 
 func (p *Pages) document(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -260,7 +260,7 @@ func (p *Pages) changeDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	if err != nil {
 		return p.again(w, r, "client_document", &page.Page, page, err)
 	}
-	return see(w, r, clientPath(page.ID, ""))
+	return see(w, r, clientPath(page.ID, "?done=changed"))
 }
 
 // readDocument reads a registration strictly: a member that is misspelt would

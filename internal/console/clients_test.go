@@ -88,7 +88,7 @@ func TestTheFormKeepsTheRest(t *testing.T) {
 	k.api.Answer("PUT /api/v1/clients/records", records())
 	page := b.Get("/clients/records/edit").Want(200, "/clients/records/edit", "form", "redirect_uris")
 	page.Submit("/clients/records/edit", "client_name-sv", " Registret ", "redirect_uris", "https://records.example/cb\r\nhttps://records.example/cb2", "method-app", "yes", "contacts", "it@records.example").
-		Want(200, "/clients/records", "client")
+		Want(200, "/clients/records?done=changed", "client").Says("is saved")
 	got, call := k.sent("PUT /api/v1/clients/records")
 	want := records().Client
 	want.Name, want.NameSv, want.RedirectURIs, want.Methods, want.Contacts = "", "Registret", []string{"https://records.example/cb", "https://records.example/cb2"}, []string{"card", "app"}, []string{"it@records.example"}
@@ -177,15 +177,15 @@ func TestSecretsAreShownOnce(t *testing.T) {
 func TestStopAndStart(t *testing.T) {
 	k, b := withRecords(t, operator)
 	k.api.Answer("POST /api/v1/clients/records/disable", records())
-	b.Get("/clients/records/disable").Want(200, "/clients/records/disable", "act", "reason", "confirm").Says("Nobody logs in").Submit("/clients/records/disable", "reason", "a leak & more", "ticket", "T-5").Want(200, "/clients/records", "client")
+	b.Get("/clients/records/disable").Want(200, "/clients/records/disable", "act", "reason", "confirm").Says("Nobody logs in").Submit("/clients/records/disable", "reason", "a leak & more", "ticket", "T-5").Want(200, "/clients/records?done=disabled", "client").Says("The service is closed")
 	k.api.Refuse("POST /api/v1/clients/records/disable", 409, "client_disabled")
-	b.Get("/clients/records/disable").Submit("/clients/records/disable").Want(200, "/clients/records", "client")
+	b.Get("/clients/records/disable").Submit("/clients/records/disable").Want(200, "/clients/records?done=disabled", "client")
 	closed := records()
 	closed.Disabled = time.Now()
 	k.api.Answer("GET /api/v1/clients/records", closed)
 	b.Get("/clients/records").Want(200, "/clients/records", "disabled", "enable").Without("disable")
 	k.api.Answer("POST /api/v1/clients/records/enable", records())
-	b.Get("/clients/records/enable").Submit("/clients/records/enable").Want(200, "/clients/records")
+	b.Get("/clients/records/enable").Submit("/clients/records/enable").Want(200, "/clients/records?done=enabled")
 	if got := k.api.Changes(); !slices.Equal(got, []string{"POST /api/v1/clients/records/disable?reason=a+leak+%26+more&ticket=T-5", "POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/enable"}) {
 		t.Errorf("%v", got)
 	}
@@ -200,7 +200,7 @@ func TestTheDocumentGoesRound(t *testing.T) {
 	k, b := withRecords(t, operator)
 	k.api.Answer("PUT /api/v1/clients/records", records())
 	page := b.Get("/clients/records/document").Want(200, "/clients/records/document", "document")
-	page.Submit("/clients/records/document").Want(200, "/clients/records", "client")
+	page.Submit("/clients/records/document").Want(200, "/clients/records?done=changed", "client")
 	got, call := k.sent("PUT /api/v1/clients/records")
 	if a, b := marshal(t, got), marshal(t, records().Client); a != b || call.Header.Get("If-Match") != `"7"` {
 		t.Errorf("sent %s\nwant %s (If-Match %s)", a, b, call.Header.Get("If-Match"))

@@ -53,7 +53,7 @@ func TestPeopleComeFromAFile(t *testing.T) {
 	k.api.Answer("GET /api/v1/imports/I1/rows", portti.ImportRows{})
 
 	form := b.Get("/people/import").Want(200, "/people/import", "import-file", "file", "check").Without("organisation")
-	page := send(form, "username;email\nliisa;no address\n", "csrf", form.CSRF()).Want(200, "/imports/I1", "checked", "apply", "passwords", "verdicts").
+	page := send(form, "username;email\nliisa;no address\n", "csrf", form.CSRF()).Want(200, "/imports/I1", "checked", "apply", "passwords", "views").
 		Says("liisa", "e-mail: no address", "This is not an e-mail address.", "more or fewer cells", "temporary password by e-mail", "Rows that are wrong are left out.", "(4)").Without("look", "problems")
 	var sent portti.NewImport
 	if calls := k.api.Calls("POST /api/v1/imports"); len(calls) != 1 || json.Unmarshal([]byte(calls[0].Body), &sent) != nil || sent != (portti.NewImport{Organisation: "o1", CSV: "username;email\nliisa;no address\n"}) {

@@ -39,6 +39,7 @@ func (p *Pages) keys(w http.ResponseWriter, r *http.Request, v *visit) error {
 	for _, k := range all.Kinds {
 		page.Kinds = append(page.Kinds, p.rowOfKind(v, k))
 	}
+	tellDone(r, &page.Page, "keys", "prepare", "promote", "retire")
 	return p.show(w, r, http.StatusOK, "keys", page)
 }
 
@@ -82,5 +83,5 @@ func (p *Pages) keyChanged(w http.ResponseWriter, r *http.Request, v *visit) err
 	if _, err := move(r.Context(), v.token, page.Kind); err != nil {
 		return p.again(w, r, "key_change", &page.Page, page, refused(err))
 	}
-	return see(w, r, keysPath)
+	return see(w, r, keysPath+"?done="+page.Do)
 }

@@ -14,6 +14,7 @@ type lettersPage struct {
 	web.Page
 	Waits  bool // those that wait are shown, and not those that were given up
 	Counts portti.Letters
+	Tabs   []tab
 	List   []portti.Letter
 	May    bool // try again, discard
 	Pager  pager
@@ -30,10 +31,12 @@ func (p *Pages) listLetters(w http.ResponseWriter, r *http.Request, v *visit, wr
 	if err != nil {
 		return refused(err)
 	}
-	page := &lettersPage{Waits: waits, Counts: got, List: got.Letters, May: v.may("letters.retry"), Pager: pagerOf(r, got.Next)}
+	page := &lettersPage{Waits: waits, Counts: got, List: got.Letters, May: v.may("letters.retry"), Pager: pagerOf(r, got.Next),
+		Tabs: []tab{{lettersPath, "con.letters.dead", int(got.Dead), !waits}, {lettersPath + "?state=waiting", "con.letters.waiting", int(got.Waiting), waits}}}
 	if wrong != nil {
 		return p.again(w, r, "letters", &page.Page, page, wrong)
 	}
+	tellDone(r, &page.Page, "letters", "retried", "discarded")
 	return p.show(w, r, http.StatusOK, "letters", page)
 }
 
@@ -51,7 +54,7 @@ func (p *Pages) decideLetter(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return p.listLetters(w, r, v, refused(err))
 	}
-	return see(w, r, lettersPath+"?state=waiting")
+	return see(w, r, lettersPath+"?state=waiting&done=retried")
 }
 
 type discardPage struct {
@@ -72,5 +75,5 @@ func (p *Pages) discarded(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err := p.api.DiscardLetter(r.Context(), v.token, page.ID); err != nil {
 		return p.again(w, r, "letter_discard", &page.Page, page, refused(err))
 	}
-	return see(w, r, lettersPath)
+	return see(w, r, lettersPath+"?done=discarded")
 }

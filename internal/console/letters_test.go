@@ -22,14 +22,14 @@ func TestOperatorsDecideOnLetters(t *testing.T) {
 	k.api.Answer("POST /api/v1/letters/retry", portti.RetriedLetters{Retried: 2})
 	k.api.Answer("POST /api/v1/letters/L1/discard", nil)
 	b := k.Browser()
-	page := b.Get("/letters").Want(http.StatusOK, "/letters", "letters", "counts", "retry-all", "show-waiting").Says("a…@example.fi", "kuntala", "550")
-	b.Post("/letters", url.Values{"do": {"retry"}, "letter": {"L1"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/letters?state=waiting", "letters")
-	b.Post("/letters", url.Values{"do": {"all"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/letters?state=waiting", "letters")
+	page := b.Get("/letters").Want(http.StatusOK, "/letters", "letters", "views", "oldest", "retry-all").Says("a…@example.fi", "kuntala", "550")
+	b.Post("/letters", url.Values{"do": {"retry"}, "letter": {"L1"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/letters?state=waiting&done=retried", "letters").Says("tried again")
+	b.Post("/letters", url.Values{"do": {"all"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/letters?state=waiting&done=retried", "letters").Says("tried again")
 	page = b.Get("/letters/discard?letter=L1").Want(http.StatusOK, "/letters/discard?letter=L1", "discard-submit")
 	if n := strings.Join(k.api.Changes(), " "); strings.Contains(n, "discard") {
 		t.Errorf("to look is not to do: %s", n)
 	}
-	b.Post("/letters/discard", url.Values{"letter": {"L1"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/letters", "letters")
+	b.Post("/letters/discard", url.Values{"letter": {"L1"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/letters?done=discarded", "letters").Says("deleted")
 	if got := k.api.Changes(); len(got) != 3 {
 		t.Errorf("%v", got)
 	}
@@ -47,7 +47,7 @@ func TestAuditorsOnlyLook(t *testing.T) {
 	k.api.Answer("GET /api/v1/trust/strangers", portti.UnknownIssuers{Issuers: []portti.UnknownIssuer{{ID: "s1", Issuer: "CN=Elsewhere", Seen: 3, First: at, Last: at}}})
 	k.api.Answer("GET /api/v1/keys", portti.SigningKeys{Kinds: []portti.KeyKind{{Kind: "P-256", Droppable: true, Keys: []portti.SigningKey{{ID: "kid", State: "current", Since: at}}}}})
 	b := k.Browser()
-	b.Get("/letters").Want(http.StatusOK, "/letters", "letters", "counts").Without("retry-all")
+	b.Get("/letters").Want(http.StatusOK, "/letters", "letters", "views").Without("retry-all")
 	b.Get("/trust").Want(http.StatusOK, "/trust", "authorities", "strangers").Says("Root CA", "CN=Elsewhere")
 	page := b.Get("/keys").Want(http.StatusOK, "/keys", "keys", "kind-P-256").Says("kid")
 	for _, link := range page.Links() {
@@ -73,10 +73,10 @@ func TestKeysAndTrustAreChanged(t *testing.T) {
 	k.api.Answer("POST /api/v1/keys/P-256/promote", portti.KeyKind{Kind: "P-256"})
 	b := k.Browser()
 	page := b.Get("/trust").Want(http.StatusOK, "/trust", "no-cards", "strangers")
-	b.Post("/trust", url.Values{"issuer": {"s1"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/trust", "trust")
+	b.Post("/trust", url.Values{"issuer": {"s1"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/trust?done=forgotten", "trust").Says("removed from the list")
 	b.Get("/keys").Want(http.StatusOK, "/keys", "kind-P-256")
 	page = b.Get("/keys/change?kind=P-256&do=promote").Want(http.StatusOK, "/keys/change?kind=P-256&do=promote", "change-submit")
-	b.Post("/keys/change", url.Values{"kind": {"P-256"}, "do": {"promote"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/keys", "keys")
+	b.Post("/keys/change", url.Values{"kind": {"P-256"}, "do": {"promote"}, "csrf": {page.CSRF()}}).Want(http.StatusOK, "/keys?done=promote", "keys").Says("signs now")
 	if got := k.api.Changes(); len(got) != 2 {
 		t.Errorf("%v", got)
 	}

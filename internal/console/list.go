@@ -9,11 +9,13 @@ type pager struct {
 	Next  string // of the next page; "" on the last one
 }
 
-// pagerOf is the pager of a list at r's address, with its filter kept. next is
+// pagerOf is the pager of a list at r's address, with its filter kept; what was just done
+// is told on one page alone. next is
 // what the next page begins after, "" when there is none.
 func pagerOf(r *http.Request, next string) pager {
 	query := r.URL.Query()
 	query.Del("lang")
+	query.Del("done")
 	at := func(after string) string {
 		query.Del("after")
 		if after != "" {

@@ -67,6 +67,7 @@ func (p *Pages) showTrust(w http.ResponseWriter, r *http.Request, v *visit, wron
 	if wrong != nil {
 		return p.again(w, r, "trust", &page.Page, page, wrong)
 	}
+	tellDone(r, &page.Page, "trust", "forgotten")
 	return p.show(w, r, http.StatusOK, "trust", page)
 }
 
@@ -76,5 +77,5 @@ func (p *Pages) forgetIssuer(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err := p.api.ForgetIssuer(r.Context(), v.token, r.PostFormValue("issuer")); err != nil {
 		return p.showTrust(w, r, v, refused(err))
 	}
-	return see(w, r, trustPath)
+	return see(w, r, trustPath+"?done=forgotten")
 }

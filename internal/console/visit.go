@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/portti-id/portti/internal/app"
@@ -73,6 +74,14 @@ func (v *visit) need(right string) error {
 		return fault.New(fault.Denied, "not_allowed", "Your role does not allow this.")
 	}
 	return nil
+}
+
+// tellDone says above the page what was just done, where the address has it as one of
+// these: there is a text con.done.OF.DONE for each.
+func tellDone(r *http.Request, page *web.Page, of string, done ...string) {
+	if d := r.FormValue("done"); slices.Contains(done, d) {
+		page.Tell(web.Success, "con.done."+of+"."+d)
+	}
 }
 
 // refused makes the API's refusal a fault of ours.

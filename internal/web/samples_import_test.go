@@ -43,7 +43,7 @@ func importSamples() []sample {
 			p.Wrong(fault.New(fault.Invalid, "import_header", "wrong").In("file"))
 			return p
 		}},
-		{"console/import", "", []string{"import", "checked", "passwords", "apply", "verdicts", "next-page"}, func(w string) web.Content {
+		{"console/import", "", []string{"import", "checked", "passwords", "apply", "views", "next-page"}, func(w string) web.Content {
 			p := of("checked", w)
 			p.Apply, p.Pager = true, pager{"/imports/I1", "/imports/I1?after=4"}
 			return p

@@ -13,6 +13,7 @@ type lettersPage struct {
 	web.Page
 	Waits  bool
 	Counts portti.Letters
+	Tabs   []tab
 	List   []portti.Letter
 	May    bool
 	Pager  pager
@@ -66,10 +67,10 @@ func mailSamples() []sample {
 		}
 	}
 	all := []sample{
-		{"console/letters", "", []string{"letters", "counts", "show-waiting", "retry-all", "next-page"}, func(w string) web.Content {
-			return &lettersPage{Page: inConsole(), Counts: portti.Letters{Waiting: 3, Dead: 2, Oldest: at}, List: letters(w), May: true, Pager: pager{"/letters", "/letters?after=b"}}
+		{"console/letters", "", []string{"letters", "views", "oldest", "retry-all", "next-page"}, func(w string) web.Content {
+			return &lettersPage{Page: inConsole(), Counts: portti.Letters{Waiting: 3, Dead: 2, Oldest: at}, Tabs: []tab{{"/letters", "con.letters.dead", 2, true}, {"/letters?state=waiting", "con.letters.waiting", 3, false}}, List: letters(w), May: true, Pager: pager{"/letters", "/letters?after=b"}}
 		}},
-		{"console/letters", "waiting", []string{"letters", "show-dead"}, func(w string) web.Content {
+		{"console/letters", "waiting", []string{"letters", "views"}, func(w string) web.Content {
 			return &lettersPage{Page: inConsole(), Waits: true, Counts: portti.Letters{Waiting: 2}, List: letters(w)}
 		}},
 		{"console/letters", "none", []string{"letters", "none"}, func(string) web.Content { return &lettersPage{Page: inConsole()} }},

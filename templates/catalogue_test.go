@@ -139,7 +139,7 @@ var inside = []string{
 	"account_not_frozen", "mailed_link_not_found", // the help desk's, and identity's own
 	"client_exists", "client_not_found", "grant_expired", "grant_not_found", "grant_revoked", "invalid_token", "other_client", "other_key", "refresh_reused",
 	"consent_not_found", "card_approval_not_found", "registration_token_not_found", "unknown_issuer_not_found", "crl_part_not_found",
-	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "import_other_organisation", "query_invalid",
+	"letter_not_found", "letter_expired", "letter_on_its_way", "letter_waits", "import_other_organisation", "query_invalid", "header_invalid",
 	"account_fixed", "language_unknown", "not_allowed", "role_unknown",
 }
 

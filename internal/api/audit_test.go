@@ -118,10 +118,10 @@ func TestALongTrailIsOneFile(t *testing.T) {
 func TestAPersonsEvents(t *testing.T) {
 	h := newHouse(t)
 	id := string(h.people["west/employee"])
-	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInRefused, User: id, Organisation: "west", Address: "192.0.2.9", Session: "sid"}))
+	h.must(h.db.Record(t.Context(), audit.Event{Type: audit.SignInRefused, User: id, Organisation: "west", Address: "192.0.2.9", Session: "sid", Details: map[string]string{audit.Machine: "admin-3", audit.Login: "root", "ticket": "T-1"}}))
 	for as, address := range map[string]string{"east/helpdesk": "", "west/responsible": "192.0.2.9", "east/auditor": "192.0.2.9"} {
 		page, status := get[portti.Events](h, as, "/api/v1/people/"+id+"/events")
-		if status != 200 || len(page.Events) == 0 || page.Events[0].Address != address {
+		if status != 200 || len(page.Events) == 0 || page.Events[0].Address != address || (page.Events[0].Details[audit.Machine] == "") != (address == "") || (page.Events[0].Details[audit.Login] == "") != (address == "") || page.Events[0].Details["ticket"] != "T-1" {
 			t.Errorf("%s: %d %+v", as, status, page)
 		}
 	}

@@ -160,8 +160,8 @@ func (s *schemas) operation(o operation, method, path string) object {
 		parameters = append(parameters, object{"name": "dry_run", "in": "query", "schema": object{"type": "boolean", "default": false},
 			"description": "Check everything and write nothing."})
 		if method != http.MethodGet {
-			parameters = append(parameters, object{"name": "reason", "in": "query", "schema": object{"type": "string"}, "description": "Why, for the audit trail."},
-				object{"name": "ticket", "in": "query", "schema": object{"type": "string"}, "description": "The number of the request, for the audit trail."})
+			parameters = append(parameters, object{"name": portti.ReasonHeader, "in": "header", "schema": object{"type": "string"}, "description": "Why, for the audit trail: UTF-8 in percent-encoding."},
+				object{"name": portti.TicketHeader, "in": "header", "schema": object{"type": "string"}, "description": "The number of the request, for the audit trail."})
 		}
 		if o.out == reflect.TypeFor[registered]() {
 			success["headers"] = object{"ETag": object{"schema": object{"type": "string"}, "description": "The registration's version."}}
@@ -170,7 +170,7 @@ func (s *schemas) operation(o operation, method, path string) object {
 	for _, q := range queries[o.pattern] {
 		parameters = append(parameters, object{"name": q, "in": "query", "schema": object{"type": "string"}})
 	}
-	if method == "PUT" {
+	if method == "PUT" || o.pattern == "POST /api/v1/organisations/{organisation}/policy" {
 		parameters = append(parameters, object{"name": "If-Match", "in": "header", "required": true, "schema": object{"type": "string"},
 			"description": "The ETag of what was changed; refused when it is not that one any more."})
 	}

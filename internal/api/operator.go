@@ -4,12 +4,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/trace"
+	"github.com/portti-id/portti/pkg/portti"
 )
 
 // caller is who does what operators do.
@@ -81,21 +83,36 @@ func (a *API) actor(r *http.Request, g openid.Grant, right identity.Right) (iden
 }
 
 // asked reads how an operation is asked for: whether it is a rehearsal and, of a
-// change, why it is made (openid.Because), of those who want to say.
-func asked(r *http.Request) (dry bool, _ *http.Request, _ error) {
-	known := []string{"dry_run"}
-	if r.Method != http.MethodGet {
-		known = append(known, "reason", "ticket")
+// change, why it is made (openid.Because), of those who want to say. The body of some
+// is the registration and nothing else, and a query stands in the logs of proxies: so
+// why is in headers (docs/adr/0148).
+func asked(r *http.Request) (dry bool, _ *http.Request, err error) {
+	if dry, err = dryRun(r); err != nil || r.Method == http.MethodGet {
+		return dry, r, err
 	}
-	query, err := only(r, known...)
-	if err != nil {
+	var why identity.Why
+	if why.Reason, err = words(r, portti.ReasonHeader, "reason"); err != nil {
 		return false, r, err
 	}
-	if dry, err = rehearsed(query); err != nil {
+	if why.Ticket, err = words(r, portti.TicketHeader, "ticket"); err != nil {
 		return false, r, err
 	}
-	ctx, err := openid.Because(r.Context(), identity.Why{Reason: query.Get("reason"), Ticket: query.Get("ticket")})
+	ctx, err := openid.Because(r.Context(), why)
 	return dry, r.WithContext(ctx), err
+}
+
+// words reads a header with what somebody has typed: UTF-8 in percent-encoding; ""
+// when it is not there.
+func words(r *http.Request, header, field string) (string, error) {
+	values := r.Header.Values(header)
+	if len(values) == 0 {
+		return "", nil
+	}
+	said, err := url.PathUnescape(values[0])
+	if err != nil || len(values) > 1 || !utf8.ValidString(said) {
+		return "", fault.New(fault.Invalid, "header_invalid", "%s: give it once, as UTF-8 in percent-encoding.", header).In(field)
+	}
+	return said, nil
 }
 
 // dryRun reads the query. Anything else in it is refused: who misspells dry_run
@@ -105,10 +122,6 @@ func dryRun(r *http.Request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return rehearsed(query)
-}
-
-func rehearsed(query url.Values) (bool, error) {
 	switch value := query.Get("dry_run"); {
 	case !query.Has("dry_run"), value == "false":
 		return false, nil

@@ -21,8 +21,8 @@ func (a *API) organisationOperations() []operation {
 		managed(a, "PUT /api/v1/organisations/{organisation}", identity.OrganisationsChange, "Give an organisation other settings; If-Match is needed", a.replaceOrganisation),
 		managed(a, "POST /api/v1/organisations/{organisation}/disable", identity.OrganisationsChange, "Close an organisation; every session of its people ends", a.disableOrganisation),
 		managed(a, "POST /api/v1/organisations/{organisation}/enable", identity.OrganisationsChange, "Open a closed organisation again", a.enableOrganisation),
-		managed(a, "GET /api/v1/organisations/{organisation}/policy", identity.OrganisationsSee, "What the employer decides, and the change of it that is to come", a.showPolicy),
-		managed(a, "POST /api/v1/organisations/{organisation}/policy", identity.PolicyChange, "Change it now or from a time on; those who will have no way in hear of it by letter. With dry_run=true: what that would come to", a.changePolicy),
+		managed(a, "GET /api/v1/organisations/{organisation}/policy", identity.OrganisationsSee, "What the employer decides, and the change of it that is to come; the ETag is for If-Match", a.showPolicy),
+		managed(a, "POST /api/v1/organisations/{organisation}/policy", identity.PolicyChange, "Change it now or from a time on; those who will have no way in hear of it by letter. If-Match is needed. With dry_run=true: what that would come to", a.changePolicy),
 		managed(a, "DELETE /api/v1/organisations/{organisation}/policy/planned", identity.PolicyChange, "Withdraw a planned change", a.withdrawPolicy),
 		managed(a, "GET /api/v1/organisations/{organisation}/policy/stranded", identity.PolicyChange, "Whom a change to methods (card,app,token) from a time on would touch: group stranded, without or narrowed; 50 a page, by username", a.listAffected),
 	}
@@ -100,13 +100,17 @@ func (a *API) enableOrganisation(r *http.Request, by identity.Actor, in portti.G
 
 func (a *API) showPolicy(r *http.Request, by identity.Actor, _ nothing) (answer[portti.PolicyState], error) {
 	o, err := a.Directory.Organisation(r.Context(), by, organisationOf(r))
-	return answer[portti.PolicyState]{Body: a.policyState(o)}, err
+	return answer[portti.PolicyState]{Body: a.policyState(o), ETag: versioned(o.Version)}, err
 }
 
 // changePolicy counts first and changes then, so that both say the same of a
 // change at once.
 func (a *API) changePolicy(r *http.Request, by identity.Actor, in portti.PolicyChange) (answer[portti.PolicyOutcome], error) {
 	dry, err := dryRun(r)
+	if err != nil {
+		return answer[portti.PolicyOutcome]{}, err
+	}
+	seen, err := matched(r)
 	if err != nil {
 		return answer[portti.PolicyOutcome]{}, err
 	}
@@ -120,11 +124,15 @@ func (a *API) changePolicy(r *http.Request, by identity.Actor, in portti.PolicyC
 	if err != nil {
 		return answer[portti.PolicyOutcome]{}, namedAsJSON(err)
 	}
-	o, err := d.PlanPolicy(ctx, by, id, in.Version, p, in.From)
+	o, err := d.PlanPolicy(ctx, by, id, seen, p, in.From)
 	if err != nil {
 		return answer[portti.PolicyOutcome]{}, namedAsJSON(err)
 	}
-	return answer[portti.PolicyOutcome]{Body: portti.PolicyOutcome{State: a.policyState(o), Effect: portti.PolicyEffect(effect)}}, nil
+	out := answer[portti.PolicyOutcome]{Body: portti.PolicyOutcome{State: a.policyState(o), Effect: portti.PolicyEffect(effect)}}
+	if !dry {
+		out.ETag = versioned(o.Version)
+	}
+	return out, nil
 }
 
 func (a *API) withdrawPolicy(r *http.Request, by identity.Actor, _ nothing) (answer[nothing], error) {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -205,11 +204,18 @@ func TestPolicyQueriesAreRead(t *testing.T) {
 	}
 	body, err := json.Marshal(portti.PolicyChange{Policy: portti.Policy{Methods: []portti.Method{portti.Card}}, Version: 1})
 	h.must(err)
-	r := httptest.NewRequestWithContext(context.Background(), "POST", "/api/v1/organisations/west/policy?dryrun=true", bytes.NewReader(body))
-	r.Header.Set("Authorization", "Bearer west/responsible")
-	w := httptest.NewRecorder()
-	if h.handler.ServeHTTP(w, r); w.Code != http.StatusBadRequest {
-		t.Errorf("a misspelt dry run: %d", w.Code)
+	for _, c := range []struct{ query, match, want string }{
+		{"?dryrun=true", `"1"`, "query_invalid"}, // misspelt
+		{"?dry_run=true", "", "precondition_required"},
+		{"?dry_run=true", "*", "precondition_required"},
+		{"", `"2"`, "changed_meanwhile"},
+	} {
+		if _, code := h.ask("west/responsible", "POST", "/api/v1/organisations/west/policy"+c.query, string(body), map[string]string{"If-Match": c.match}, nil); code != c.want {
+			t.Errorf("%s with If-Match %q: %s, want %s", c.query, c.match, code, c.want)
+		}
+	}
+	if w := h.answer(h.request("west/responsible", "GET", "/api/v1/organisations/west/policy")); w.Header().Get("ETag") != `"1"` {
+		t.Errorf("the ETag is %q", w.Header().Get("ETag"))
 	}
 	if o, err := h.db.Organisation(t.Context(), "west"); err != nil || o.Methods.String() != "app" {
 		t.Errorf("it changed the policy: %+v, %v", o, err)

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/portti-id/portti/internal/audit"
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/pkg/portti"
@@ -80,7 +83,16 @@ func TestEventsAreSentences(t *testing.T) {
 func TestActsOnClientsMayHaveAReason(t *testing.T) {
 	h := newHouse(t)
 	const as = "west/operator"
-	why := "?" + url.Values{"reason": {"a leak"}, "ticket": {"T-5"}}.Encode()
+	with := func(c map[string]string, more ...string) map[string]string {
+		h := maps.Clone(c)
+		if h == nil {
+			h = map[string]string{}
+		}
+		for i := 0; i < len(more); i += 2 {
+			h[more[i]] = more[i+1]
+		}
+		return h
+	}
 	const registration = `{"client_name":"New","redirect_uris":["https://new.example/cb"],"scope":"openid"%s}`
 	for _, c := range []struct {
 		method, path, body string
@@ -94,24 +106,44 @@ func TestActsOnClientsMayHaveAReason(t *testing.T) {
 		{"POST", "/new/enable", "", nil, audit.ClientEnabled},
 	} {
 		before := len(h.recorded())
-		for _, bad := range []string{"?reason=" + strings.Repeat("x", 501), "?ticket=" + strings.Repeat("x", 101), "?reason=a%0Ab", "?reason=a&reason=b", "?why=a"} {
-			if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path+bad, c.body, c.header, nil); status != http.StatusBadRequest {
-				t.Errorf("%s%.20s: %d %s", c.path, bad, status, code)
+		for _, bad := range [][2]string{{"Portti-Reason", strings.Repeat("x", 501)}, {"Portti-Ticket", strings.Repeat("x", 101)}, {"Portti-Reason", "a%0Ab"}, {"Portti-Reason", "50 %"}, {"Portti-Ticket", "%ff"}} {
+			if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path, c.body, with(c.header, bad[:]...), nil); status != http.StatusBadRequest {
+				t.Errorf("%s %.20s: %d %s", c.path, bad, status, code)
 			}
 		}
-		if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path+why+"&dry_run=true", c.body, c.header, nil); status >= 300 || len(h.recorded()) != before {
+		// Not where proxies log it.
+		for _, bad := range []string{"?reason=x", "?ticket=x", "?why=a"} {
+			if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path+bad, c.body, c.header, nil); code != "query_invalid" {
+				t.Errorf("%s%s: %d %s", c.path, bad, status, code)
+			}
+		}
+		header := with(c.header, "Portti-Reason", url.PathEscape("vuoto: 1 + 1 = 2, ä%"), "Portti-Ticket", "T-5")
+		if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path+"?dry_run=true", c.body, header, nil); status >= 300 || len(h.recorded()) != before {
 			t.Fatalf("rehearsal of %s: %d %s", c.path, status, code)
 		}
-		if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path+why, c.body, c.header, nil); status >= 300 {
+		if status, code := h.ask(as, c.method, "/api/v1/clients"+c.path, c.body, header, nil); status >= 300 {
 			t.Fatalf("%s %s: %d %s", c.method, c.path, status, code)
 		}
-		if e := h.recorded(c.event); len(e) == 0 || e[0].Details[audit.Note] != "a leak" || e[0].Details["ticket"] != "T-5" || c.event == audit.ClientChanged && e[0].Details["changed"] == "" {
+		if e := h.recorded(c.event); len(e) == 0 || e[0].Details[audit.Note] != "vuoto: 1 + 1 = 2, ä%" || e[0].Details["ticket"] != "T-5" || c.event == audit.ClientChanged && e[0].Details["changed"] == "" {
 			t.Errorf("%s: %+v", c.path, e)
 		}
 	}
 	for _, path := range []string{"/api/v1/clients?reason=x", "/api/v1/clients/new?ticket=x"} {
 		if status, code := h.ask(as, "GET", path, "", nil, nil); code != "query_invalid" {
 			t.Errorf("%s: %d %s", path, status, code)
+		}
+	}
+}
+
+func TestWordsAreSaidOnce(t *testing.T) {
+	for _, c := range []struct {
+		values     []string
+		want, code string
+	}{{nil, "", ""}, {[]string{"a leak"}, "a leak", ""}, {[]string{"%C3%A4"}, "ä", ""}, {[]string{"a", "a"}, "", "header_invalid"}, {[]string{"%zz"}, "", "header_invalid"}, {[]string{"\xff"}, "", "header_invalid"}} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Header[portti.ReasonHeader] = c.values
+		if got, err := words(r, portti.ReasonHeader, "reason"); got != c.want || fault.Code(err) != c.code {
+			t.Errorf("%q: %q, %v", c.values, got, err)
 		}
 	}
 }

@@ -186,7 +186,10 @@ func TestStopAndStart(t *testing.T) {
 	b.Get("/clients/records").Want(200, "/clients/records", "disabled", "enable").Without("disable")
 	k.api.Answer("POST /api/v1/clients/records/enable", records())
 	b.Get("/clients/records/enable").Submit("/clients/records/enable").Want(200, "/clients/records?done=enabled")
-	if got := k.api.Changes(); !slices.Equal(got, []string{"POST /api/v1/clients/records/disable?reason=a+leak+%26+more&ticket=T-5", "POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/enable"}) {
+	if said := k.api.Calls("POST /api/v1/clients/records/disable")[0].Header; said.Get(portti.ReasonHeader) != "a%20leak%20&%20more" || said.Get(portti.TicketHeader) != "T-5" {
+		t.Errorf("said %v", said)
+	}
+	if got := k.api.Changes(); !slices.Equal(got, []string{"POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/disable", "POST /api/v1/clients/records/enable"}) {
 		t.Errorf("%v", got)
 	}
 	k.api.Refuse("POST /api/v1/clients/records/enable", 400, "too_long")

@@ -3,10 +3,10 @@ package portti
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -107,26 +107,48 @@ type Rotation struct {
 }
 
 // Change says whether a change is to happen, and why.
-type Change string
+type Change struct {
+	apply          bool
+	reason, ticket string
+}
 
+// The zero Change is DryRun.
+var (
+	Apply  = Change{apply: true}
+	DryRun = Change{} // it is checked in full, and nothing is written
+)
+
+// ReasonHeader and TicketHeader are the request headers that say why a client is
+// changed: UTF-8 in percent-encoding, each once at most.
 const (
-	Apply  Change = "apply"
-	DryRun Change = "" // it is checked in full, and nothing is written
+	ReasonHeader = "Portti-Reason"
+	TicketHeader = "Portti-Ticket"
 )
 
 // Because adds why a client is changed, for the audit trail; "" for what one has
 // no word for. Changes of organisations' policies take none.
 func (c Change) Because(reason, ticket string) Change {
-	what, _, _ := strings.Cut(string(c), "?")
-	return Change(what + query(url.Values{"reason": {reason}, "ticket": {ticket}}))
+	c.reason, c.ticket = reason, ticket
+	return c
 }
 
 func (c Change) query() string {
-	what, why, _ := strings.Cut(string(c), "?")
-	if what == string(Apply) {
-		return strings.TrimSuffix("?"+why, "?")
+	if c.apply {
+		return ""
 	}
-	return "?dry_run=true" + strings.TrimSuffix("&"+why, "&")
+	return "?dry_run=true"
+}
+
+// why adds the headers to others.
+func (c Change) why(others http.Header) http.Header {
+	h := http.Header{}
+	maps.Copy(h, others)
+	for name, typed := range map[string]string{ReasonHeader: c.reason, TicketHeader: c.ticket} {
+		if typed != "" {
+			h.Set(name, url.PathEscape(typed))
+		}
+	}
+	return h
 }
 
 // Clients lists every client. This and all that follows is for operators: token
@@ -144,29 +166,29 @@ func (c *Client) RegisteredClient(ctx context.Context, token, id string) (Regist
 
 // RegisterClient registers a client. Its secret is in the answer, this once.
 func (c *Client) RegisterClient(ctx context.Context, token string, r Registration, change Change) (Registered, error) {
-	return c.client(ctx, token, "POST", "/api/v1/clients"+change.query(), r, nil)
+	return c.client(ctx, token, "POST", "/api/v1/clients"+change.query(), r, change.why(nil))
 }
 
 // ReplaceClient replaces a registration whole, if its version is still this one;
 // otherwise the Error's code is "precondition_failed".
 func (c *Client) ReplaceClient(ctx context.Context, token, id string, version int64, r Registration, change Change) (Registered, error) {
-	return c.client(ctx, token, "PUT", clientPath(id)+change.query(), r, seen(version))
+	return c.client(ctx, token, "PUT", clientPath(id)+change.query(), r, change.why(seen(version)))
 }
 
 // DisableClient stops a client and its tokens.
 func (c *Client) DisableClient(ctx context.Context, token, id string, change Change) (Registered, error) {
-	return c.client(ctx, token, "POST", clientPath(id)+"/disable"+change.query(), nil, nil)
+	return c.client(ctx, token, "POST", clientPath(id)+"/disable"+change.query(), nil, change.why(nil))
 }
 
 // EnableClient opens a disabled client again.
 func (c *Client) EnableClient(ctx context.Context, token, id string, change Change) (Registered, error) {
-	return c.client(ctx, token, "POST", clientPath(id)+"/enable"+change.query(), nil, nil)
+	return c.client(ctx, token, "POST", clientPath(id)+"/enable"+change.query(), nil, change.why(nil))
 }
 
 // RotateSecret gives a client another secret, in the answer this once. The one
 // before works on for keep, so that the client can be moved without a break.
 func (c *Client) RotateSecret(ctx context.Context, token, id string, keep time.Duration, change Change) (Registered, error) {
-	return c.client(ctx, token, "POST", clientPath(id)+"/secret"+change.query(), Rotation{Keep: int64(keep / time.Second)}, nil)
+	return c.client(ctx, token, "POST", clientPath(id)+"/secret"+change.query(), Rotation{Keep: int64(keep / time.Second)}, change.why(nil))
 }
 
 func clientPath(id string) string { return "/api/v1/clients/" + url.PathEscape(id) }

@@ -61,7 +61,7 @@ type PlannedPolicy struct {
 type PolicyChange struct {
 	Policy  Policy    `json:"policy"`
 	From    time.Time `json:"from,omitzero"` // absent or past: at once; a year ahead at most
-	Version int64     `json:"version"`       // of the PolicyState that was looked at
+	Version int64     `json:"-"`             // of the PolicyState that was looked at: the If-Match
 }
 
 // PolicyOutcome is what a change comes to.
@@ -148,10 +148,11 @@ func (c *Client) OrganisationPolicy(ctx context.Context, token, id string) (Poli
 }
 
 // ChangePolicy changes it, now or from a time on, or tells in a dry run what that
-// would come to.
+// would come to, if its version is still p's; otherwise the Error's code is
+// "changed_meanwhile".
 func (c *Client) ChangePolicy(ctx context.Context, token, id string, p PolicyChange, change Change) (PolicyOutcome, error) {
 	var out PolicyOutcome
-	err := c.do(ctx, token, "POST", organisationPath(id)+"/policy"+change.query(), p, &out)
+	err := c.call(ctx, token, "POST", organisationPath(id)+"/policy"+change.query(), seen(p.Version), p, &out)
 	return out, err
 }
 

@@ -4,6 +4,7 @@
 //
 //	main.go           the root command, exit codes
 //	open.go           settings, database, and the rooms over it
+//	place.go          from where the operator acts, for the trail
 //	show.go           what is printed: tables, YAML or JSON
 //	organisation_….go, user_….go, client_….go, registration_token_….go, key_….go, trust_….go, crl_….go, letter_….go, audit_….go: one file a command
 //	lab.go            the card lab, which needs no installation

@@ -39,7 +39,7 @@ func (t *tool) with(work func(ctx context.Context, d *desk, args []string) error
 			return err
 		}
 		defer func() { err = errors.Join(err, d.store.Close()) }()
-		return work(c.Context(), d, args)
+		return work(d.at(c.Context()), d, args)
 	}
 }
 

@@ -89,7 +89,7 @@ func (d *Directory) EventsOf(ctx context.Context, by Actor, id UserID, q audit.Q
 	entries, err := d.Store.AuditEntries(ctx, q)
 	if by.Sees(AuditSee, p.User) != nil {
 		for i := range entries {
-			entries[i].Address, entries[i].Session = "", ""
+			entries[i].Event = entries[i].Unplaced()
 		}
 	}
 	return entries, err

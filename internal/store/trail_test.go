@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"database/sql"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
@@ -49,8 +50,8 @@ func TestEventsComeBackNewestFirst(t *testing.T) {
 // way it is written; what others do meanwhile, and what says so itself, is not touched.
 func TestEventsKnowTheSignInOfTheirActor(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
-		ctx := audit.WithSignIn(t.Context(), audit.SignIn{Actor: "user:1", Session: "sid", Method: "app"})
-		for _, e := range []audit.Event{{Type: audit.UserChanged, Actor: "user:1"}, {Type: audit.CardLinked, Actor: "user:1", Method: "card"}, {Type: audit.CardRevoked, Actor: "system"}, {Type: audit.SignedOut, Actor: "user:1", Session: "another"}} {
+		ctx := audit.WithSignIn(t.Context(), audit.SignIn{Actor: "user:1", Session: "sid", Method: "app", Address: "192.0.2.9", Details: map[string]string{"machine": "m"}})
+		for _, e := range []audit.Event{{Type: audit.UserChanged, Actor: "user:1", Details: map[string]string{"machine": "n", "x": "y"}}, {Type: audit.CardLinked, Actor: "user:1", Method: "card"}, {Type: audit.CardRevoked, Actor: "system"}, {Type: audit.SignedOut, Actor: "user:1", Session: "another"}} {
 			must(t, s.Record(ctx, e))
 		}
 		must(t, s.Change(ctx, func(tx identity.Tx) error { return tx.Record(audit.Event{Type: audit.UserEnabled, Actor: "user:1"}) }))
@@ -59,6 +60,16 @@ func TestEventsKnowTheSignInOfTheirActor(t *testing.T) {
 		must(t, err)
 		for _, e := range events {
 			want := map[audit.Type][2]string{audit.UserChanged: {"sid", "app"}, audit.UserEnabled: {"sid", "app"}, audit.RegisterTokenMade: {"sid", "app"}, audit.CardLinked: {"sid", "card"}, audit.CardRevoked: {"", ""}, audit.SignedOut: {"another", "app"}}[e.Type]
+			place := map[string]string{"machine": "m"}
+			switch e.Type {
+			case audit.UserChanged:
+				place = map[string]string{"machine": "n", "x": "y"} // as it says itself
+			case audit.CardRevoked:
+				place = nil // somebody else's
+			}
+			if !maps.Equal(e.Details, place) || (e.Address == "192.0.2.9") != (place != nil) {
+				t.Errorf("%s: %q %v, want %v", e.Type, e.Address, e.Details, place)
+			}
 			if e.Session != want[0] || e.Method != want[1] {
 				t.Errorf("%s: %q %q, want %v", e.Type, e.Session, e.Method, want)
 			}

@@ -35,6 +35,7 @@ var families = []string{
 	"card.kind.",          // templates: print "card.kind." .Kind
 	"us.card.state.",      // templates: print "us.card.state." .State
 	"con.people.",         // templates: a view, an act, a state of a person, a kind of link
+	"con.second.done.",    // templates: what was just done with what waits
 	"con.second.tag.",     // templates: how it stands with the second person
 	"con.desk.",           // templates: an act, a way to recognise somebody, the life of a code
 	"con.import.state.",   // templates: print "con.import.state." .Import.State

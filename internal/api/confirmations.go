@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -13,9 +14,10 @@ import (
 func (a *API) confirmationOperations() []operation {
 	return []operation{
 		managed(a, "POST /api/v1/people/{user}/checks/{check}/confirmations", identity.IdentityCheck, "Ask a colleague to confirm an act (account.unfreeze, password.order, authenticator.remove, linking_code.issue), where the organisation wants a second person", a.askSecond),
-		managed(a, "GET /api/v1/confirmations", identity.IdentityConfirm, "Acts that wait for a second person, the longest first, a hundred at most", a.listConfirmations),
+		managed(a, "GET /api/v1/confirmations", identity.IdentityConfirm, "Acts that wait for a second person, the longest first, 50 a page", a.listConfirmations),
 		managed(a, "GET /api/v1/confirmations/{confirmation}", identity.IdentityConfirm, "One of them", a.showConfirmation),
 		managed(a, "POST /api/v1/confirmations/{confirmation}/confirm", identity.IdentityConfirm, "Let the colleague who asks do it, once", a.confirm),
+		managed(a, "POST /api/v1/confirmations/{confirmation}/refuse", identity.IdentityConfirm, "Refuse it, or withdraw what one has asked for oneself", a.refuseSecond),
 	}
 }
 
@@ -25,19 +27,36 @@ func (a *API) askSecond(r *http.Request, by identity.Actor, in portti.NewConfirm
 }
 
 func askedConfirmation(c identity.Confirmation) portti.AskedConfirmation {
-	return portti.AskedConfirmation{ID: string(c.ID), Act: string(c.Act), Reason: c.Reason, Asked: c.Asked, Confirmed: c.At}
+	return portti.AskedConfirmation{ID: string(c.ID), Act: string(c.Act), Reason: c.Reason, Asked: c.Asked, Confirmed: c.At, Refused: c.Refused, Refusal: c.Refusal}
 }
 
+// confirmationsAtOnce is a page of the list.
+const confirmationsAtOnce = 50
+
 func (a *API) listConfirmations(r *http.Request, by identity.Actor, _ nothing) (answer[portti.WaitingConfirmations], error) {
-	if _, err := only(r); err != nil {
-		return answer[portti.WaitingConfirmations]{}, err
+	var none answer[portti.WaitingConfirmations]
+	query, err := only(r, "after")
+	if err != nil {
+		return none, err
 	}
-	list, err := a.Directory.WaitingConfirmations(r.Context(), by)
+	asked, id, err := cursor(query.Get("after"))
+	if err != nil {
+		return none, err
+	}
+	list, err := a.Directory.WaitingConfirmations(r.Context(), by, identity.ConfirmationsOf{AfterAsked: asked, After: identity.ConfirmationID(id), Limit: confirmationsAtOnce + 1})
+	if err != nil {
+		return none, err
+	}
 	out := portti.WaitingConfirmations{Confirmations: []portti.WaitingConfirmation{}}
-	for _, w := range list {
+	for i, w := range list {
+		if i == confirmationsAtOnce {
+			last := list[i-1]
+			out.Next = strconv.FormatInt(last.Asked.UnixMicro(), 10) + "." + string(last.ID)
+			break
+		}
 		out.Confirmations = append(out.Confirmations, confirmation(w))
 	}
-	return answer[portti.WaitingConfirmations]{Body: out}, err
+	return answer[portti.WaitingConfirmations]{Body: out}, nil
 }
 
 func confirmation(w identity.WaitingConfirmation) portti.WaitingConfirmation {
@@ -64,4 +83,8 @@ func (a *API) showConfirmation(r *http.Request, by identity.Actor, _ nothing) (a
 
 func (a *API) confirm(r *http.Request, by identity.Actor, _ nothing) (answer[nothing], error) {
 	return answer[nothing]{}, a.Directory.Confirm(r.Context(), by, confirmationID(r))
+}
+
+func (a *API) refuseSecond(r *http.Request, by identity.Actor, in oneReason) (answer[nothing], error) {
+	return answer[nothing]{}, a.Directory.RefuseSecond(r.Context(), by, confirmationID(r), in.Reason)
 }

@@ -84,9 +84,11 @@ func (a *API) showCheck(r *http.Request, by identity.Actor, _ nothing) (answer[p
 		return answer[portti.Check]{}, err
 	}
 	out := checkOf(c)
-	asked, err := a.Directory.Store.Confirmations(r.Context(), identity.ConfirmationsOf{Check: c.ID}, a.Now())
+	asked, err := a.Directory.OwnConfirmations(r.Context(), c)
 	for _, f := range asked {
-		out.Confirmations = append(out.Confirmations, askedConfirmation(f))
+		one := askedConfirmation(f.Confirmation)
+		one.Refuser = f.Refuser
+		out.Confirmations = append(out.Confirmations, one)
 	}
 	return answer[portti.Check]{Body: out}, err
 }

@@ -104,7 +104,9 @@ const (
 	SessionsEnded         Type = "desk.sessions_ended"
 	SecondAsked           Type = "desk.second_asked" // for an act that needs another member of the help desk
 	SecondConfirmed       Type = "desk.second_confirmed"
-	PasswordUnlocked      Type = "password.unlocked" // of somebody without an authenticator
+	SecondRefused         Type = "desk.second_refused"
+	SecondWithdrawn       Type = "desk.second_withdrawn" // by whoever had asked
+	PasswordUnlocked      Type = "password.unlocked"     // of somebody without an authenticator
 )
 
 // Traces of sign-ins.

@@ -200,6 +200,7 @@ const (
 	secondAsk       = "ask"       // nobody has been asked
 	secondWaits     = "waits"     // somebody has
 	secondConfirmed = "confirmed" // and has confirmed it
+	secondRefused   = "refused"   // or refused it
 )
 
 // secondOf tells how it stands for an act, "" where none is needed, and what was asked.
@@ -210,6 +211,8 @@ func secondOf(s standing, check portti.Check, a caseAct) (string, portti.AskedCo
 	for _, c := range check.Confirmations {
 		switch {
 		case c.Act != a.right:
+		case !c.Refused.IsZero():
+			return secondRefused, c
 		case c.Confirmed.IsZero():
 			return secondWaits, c
 		default:

@@ -185,7 +185,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 
 		"GET /confirmations":                 p.confirmations,
 		"GET /confirmations/{confirmation}":  p.confirmation,
-		"POST /confirmations/{confirmation}": p.confirm,
+		"POST /confirmations/{confirmation}": p.decideSecond,
 
 		"GET /card-approvals":             p.approvals,
 		"GET /card-approvals/{approval}":  p.approval,

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/portti-id/portti/internal/identity"
@@ -31,6 +32,20 @@ func TestASecondPersonConfirms(t *testing.T) {
 		if !colleague.Open(console + "/confirmations").Must("confirmations").leads(path) {
 			t.Fatal("the colleague does not find it")
 		}
+		// The colleague wants to know more, refuses, and is asked anew; a request that
+		// nobody needs any more is withdrawn.
+		colleague.Open(console+path).Press("refuse", "reason", "no such ticket").Must("done", "none")
+		act = act.Follow("reload").Must("refused", "ask")
+		if !strings.Contains(act.Text("refused"), "no such ticket") {
+			t.Errorf("whoever asks reads %q", act.Text("refused"))
+		}
+		act.Press("ask", "reason", "new phone").Must("waits").Follow("withdraw").Press("withdraw", "reason", "wrong person").Must("done", "none")
+		act = desk.Open(act.URL.String()).Must("ask").Press("ask", "reason", "new phone").Must("waits", "reload")
+		waiting = must(w.Replicas[0].Store.Confirmations(t.Context(), identity.ConfirmationsOf{Waiting: true}, w.Clock.Now()))(t)
+		if len(waiting) != 1 {
+			t.Fatalf("what waits then: %+v", waiting)
+		}
+		path = "/confirmations/" + string(waiting[0].ID)
 		page := colleague.Open(console+path).Must("why", "asker", "effects")
 		if page.Text("why") != "new phone" || page.Text("username") != otto.Username {
 			t.Errorf("the colleague sees %s", page)

@@ -304,6 +304,11 @@ func (p *Page) form(button string, fields ...string) (*http.Request, error) {
 		return nil, fmt.Errorf("no form with the button #%s on %s", button, p)
 	}
 	values := controls(n)
+	for c := range elements(n) {
+		if attr(c, "id") == button && attr(c, "name") != "" {
+			values.Set(attr(c, "name"), attr(c, "value"))
+		}
+	}
 	for i := 0; i+1 < len(fields); i += 2 {
 		if !slices.ContainsFunc(slices.Collect(elements(n)), func(c *html.Node) bool { return attr(c, "name") == fields[i] }) {
 			return nil, fmt.Errorf("the form of #%s has no field %q on %s", button, fields[i], p)

@@ -15,8 +15,8 @@ import (
 // people to somebody is done by two members of the help desk: one has recognised the
 // caller, another has seen what is to be done and why.
 //
-//	RecordCheck ─▶ AskSecond: this act, for this reason ─▶ Confirm, by a colleague
-//	                                                          └─▶ the act, once
+//	RecordCheck ─▶ AskSecond: this act, for this reason ─▶ Confirm, by a colleague ─▶ the act, once
+//	                                                    └─▶ RefuseSecond, by a colleague or whoever asks
 //
 // A confirmation ends with the check it is asked on.
 
@@ -36,7 +36,7 @@ func (o Organisation) Seconds() []Right {
 type ConfirmationID string
 
 // Confirmation is an act that a second member of the help desk is asked to confirm, or
-// has confirmed. Whoever asks for the same act on the same check once more has
+// has confirmed or refused. Whoever asks for the same act on the same check once more has
 // another one, which nobody has confirmed yet.
 type Confirmation struct {
 	ID     ConfirmationID
@@ -46,6 +46,10 @@ type Confirmation struct {
 	Asked  time.Time
 	By     UserID // who has confirmed; "" while it waits
 	At     time.Time
+
+	RefusedBy UserID // who has refused; "" while it waits
+	Refused   time.Time
+	Refusal   string // why
 }
 
 // ConfirmationsOf says which are wanted; what is empty does not matter.
@@ -54,7 +58,12 @@ type ConfirmationsOf struct {
 	ID           ConfirmationID
 	Check        CheckID
 	Waiting      bool // alone
-	Limit        int  // 0: all
+
+	// Of a long list the part after one that was Asked then and has that ID, and no
+	// more than Limit; 0 is all.
+	AfterAsked time.Time
+	After      ConfirmationID
+	Limit      int
 }
 
 // WaitingConfirmation is one that waits, whom it is about, and who asks.
@@ -68,7 +77,7 @@ type WaitingConfirmation struct {
 var (
 	errNeedsSecond    = fault.New(fault.Denied, "check_needs_second", "The organisation wants a second person of user support to confirm this first.").In("check")
 	errSecondNeedless = fault.New(fault.Conflict, "second_needless", "This needs no second person.")
-	errNoConfirmation = fault.New(fault.NotFound, "confirmation_not_found", "Nothing such waits for a second person: it was confirmed already, or its time has run out.")
+	errNoConfirmation = fault.New(fault.NotFound, "confirmation_not_found", "Nothing such waits for a second person: it was decided already, or its time has run out.")
 	errSecondIsFirst  = fault.New(fault.Denied, "second_is_first", "You have asked for this yourself. A colleague confirms it.")
 )
 
@@ -111,16 +120,10 @@ func (d *Directory) AskSecond(ctx context.Context, by Actor, id UserID, check Ch
 	})
 }
 
-// WaitingConfirmations lists up to a hundred acts that wait for a second person, of
-// those that the actor sees, the longest first.
-func (d *Directory) WaitingConfirmations(ctx context.Context, by Actor) ([]WaitingConfirmation, error) {
-	return d.waitingConfirmations(ctx, by, ConfirmationsOf{Limit: 100})
-}
-
-// WaitingConfirmation finds one of them: confirmation_not_found when there is none, or
+// WaitingConfirmation finds one that waits: confirmation_not_found when there is none, or
 // none that the actor sees.
 func (d *Directory) WaitingConfirmation(ctx context.Context, by Actor, id ConfirmationID) (WaitingConfirmation, error) {
-	found, err := d.waitingConfirmations(ctx, by, ConfirmationsOf{ID: id})
+	found, err := d.WaitingConfirmations(ctx, by, ConfirmationsOf{ID: id})
 	if err == nil && len(found) == 0 {
 		err = errNoConfirmation
 	}
@@ -130,10 +133,15 @@ func (d *Directory) WaitingConfirmation(ctx context.Context, by Actor, id Confir
 	return found[0], nil
 }
 
-func (d *Directory) waitingConfirmations(ctx context.Context, by Actor, of ConfirmationsOf) ([]WaitingConfirmation, error) {
-	var err error
-	if of.Organisation, err = by.Of(IdentityConfirm); err != nil {
+// WaitingConfirmations lists acts that wait for a second person, of those that the
+// actor sees, the longest first.
+func (d *Directory) WaitingConfirmations(ctx context.Context, by Actor, of ConfirmationsOf) ([]WaitingConfirmation, error) {
+	own, err := by.Of(IdentityConfirm)
+	if err != nil {
 		return nil, err
+	}
+	if own != "" {
+		of.Organisation = own
 	}
 	of.Waiting = true
 	waiting, err := d.Store.Confirmations(ctx, of, d.now())
@@ -193,24 +201,14 @@ func (d *Directory) Confirm(ctx context.Context, by Actor, id ConfirmationID) er
 		return err
 	}
 	return d.change(ctx, func(tx Tx) error {
-		c, err := tx.Confirmation(id)
+		c, p, err := d.waitingSecond(tx, by, id)
 		if err != nil {
 			return err
 		}
-		p, err := tx.Person(c.Check.User)
-		if err != nil {
+		if err := mayConfirm(by, c, p); err != nil {
 			return err
 		}
-		if err := mayConfirm(by, c, p); fault.Is(err, fault.NotFound) {
-			return errNoConfirmation
-		} else if err != nil {
-			return err
-		}
-		now := d.now()
-		if !now.Before(c.Check.Expires) {
-			return errNoConfirmation
-		}
-		confirmed, err := tx.Confirm(id, by.User, now)
+		confirmed, err := tx.Confirm(id, by.User, d.now())
 		if err != nil {
 			return err
 		}
@@ -219,6 +217,85 @@ func (d *Directory) Confirm(ctx context.Context, by Actor, id ConfirmationID) er
 		}
 		return d.acted(tx, audit.SecondConfirmed, by, p, Why{Reason: c.Reason}, and(c.Check.details(), "act", string(c.Act), "asked_by", c.Check.By))
 	})
+}
+
+// RefuseSecond ends what waits, for a reason. A colleague who could confirm it refuses,
+// and whoever asks reads why (OwnConfirmations); whoever asks withdraws it. Faults:
+// required, too_long, confirmation_not_found, and those of Actor.On.
+func (d *Directory) RefuseSecond(ctx context.Context, by Actor, id ConfirmationID, reason string) error {
+	reason = strings.TrimSpace(reason)
+	if err := first(by.May(IdentityConfirm), text("reason", reason, 500, false)); err != nil {
+		return err
+	}
+	return d.change(ctx, func(tx Tx) error {
+		c, p, err := d.waitingSecond(tx, by, id)
+		if err != nil {
+			return err
+		}
+		what, ended, may := audit.SecondRefused, false, mayConfirm(by, c, p)
+		switch {
+		case fault.Code(may) == errSecondIsFirst.Code:
+			what = audit.SecondWithdrawn
+			ended, err = tx.WithdrawConfirmation(id)
+		case may != nil:
+			return may
+		default:
+			ended, err = tx.RefuseConfirmation(id, by.User, reason, d.now())
+		}
+		if err != nil {
+			return err
+		}
+		if !ended {
+			return errNoConfirmation
+		}
+		return d.acted(tx, what, by, p, Why{Reason: reason}, and(c.Check.details(), "act", string(c.Act), "asked_by", c.Check.By, "asked_for", c.Reason))
+	})
+}
+
+// waitingSecond finds what is asked for on a check that holds, of a person in reach.
+// Whether it waits still the statement that decides it tells.
+func (d *Directory) waitingSecond(tx Tx, by Actor, id ConfirmationID) (Confirmation, Person, error) {
+	c, err := tx.Confirmation(id)
+	if err != nil {
+		return Confirmation{}, Person{}, err
+	}
+	p, err := tx.Person(c.Check.User)
+	if err != nil {
+		return Confirmation{}, Person{}, err
+	}
+	if by.Sees(IdentityConfirm, p.User) != nil || !d.now().Before(c.Check.Expires) {
+		return Confirmation{}, Person{}, errNoConfirmation
+	}
+	return c, p, nil
+}
+
+// OwnConfirmation is what somebody has asked for, as she sees how it stands.
+type OwnConfirmation struct {
+	Confirmation
+	Refuser string // name of who has refused it, "" for nobody
+}
+
+// OwnConfirmations lists what was asked for on a check of the actor's own (OwnCheck).
+func (d *Directory) OwnConfirmations(ctx context.Context, c Check) ([]OwnConfirmation, error) {
+	asked, err := d.Store.Confirmations(ctx, ConfirmationsOf{Check: c.ID}, d.now())
+	if err != nil {
+		return nil, err
+	}
+	list := make([]OwnConfirmation, len(asked))
+	for i, a := range asked {
+		list[i].Confirmation = a
+		if a.RefusedBy == "" {
+			continue
+		}
+		users, err := d.Store.Names(ctx, []UserID{a.RefusedBy})
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range users {
+			list[i].Refuser = u.Name()
+		}
+	}
+	return list, nil
 }
 
 // second spends the confirmation that an act needs, and gives whose it is. Whoever has

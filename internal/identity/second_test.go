@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -164,7 +165,7 @@ func TestWhoIsNoSecondPerson(t *testing.T) {
 		_, err = h.ChangeRoles(ctx, operator, id, 0, identity.RolesOf(identity.RoleHelpDesk))
 		h.must(err)
 
-		list, err := h.WaitingConfirmations(ctx, two)
+		list, err := h.WaitingConfirmations(ctx, two, identity.ConfirmationsOf{})
 		h.must(err)
 		if len(list) != 1 || list[0].ID != waits || list[0].May != nil || list[0].Person.User.ID != id || list[0].Asker != h.person(one.User).User.Name() || list[0].Reason != why.Reason {
 			t.Errorf("what waits: %+v", list)
@@ -185,6 +186,115 @@ func TestWhoIsNoSecondPerson(t *testing.T) {
 		h.must(h.DisableUser(ctx, operator, three.User, identity.Why{Reason: "left"}))
 		_, err = h.Order(ctx, one, id, why)
 		is(t, "by somebody whose account is closed", err, "check_needs_second")
+	})
+}
+
+// Whoever could confirm it may refuse it, for a reason that whoever asks reads; and
+// whoever asks withdraws it. Nothing can be done on it then, but asking anew.
+func TestWhatWaitsIsRefusedOrWithdrawn(t *testing.T) {
+	each(t, func(h *house) {
+		ctx := t.Context()
+		org, desk := h.careful("a"), h.organisation("desk", identity.MethodApp)
+		one, two := h.staff(desk, "one", identity.RoleHelpDesk), h.staff(desk, "two", identity.RoleHelpDesk)
+		id := h.settled(org, "liisa")
+		why := h.why(one, id)
+		waits := h.secondAsked(one, id, identity.PasswordOrder, why)
+
+		is(t, "without a reason", h.RefuseSecond(ctx, two, waits, " "), "required")
+		is(t, "at length", h.RefuseSecond(ctx, two, waits, strings.Repeat("a", 501)), "too_long")
+		is(t, "by a responsible user", h.RefuseSecond(ctx, h.staff(org, "resp", identity.RoleResponsible), waits, "no"), "not_allowed")
+		is(t, "by an operator", h.RefuseSecond(ctx, h.staff(org, "oper", identity.RoleOperator), waits, "no"), "not_allowed")
+		is(t, "by porttictl", h.RefuseSecond(ctx, operator, waits, "no"), "not_allowed")
+		is(t, "nothing", h.RefuseSecond(ctx, two, "NOSUCH", "no"), "confirmation_not_found")
+		_, err := h.ChangeRoles(ctx, operator, id, identity.RolesOf(identity.RoleHelpDesk), 0)
+		h.must(err)
+		is(t, "by the person herself", h.RefuseSecond(ctx, identity.ActorOf(h.person(id), ""), waits, "no"), "own_account")
+		is(t, "about a colleague", h.RefuseSecond(ctx, two, waits, "no"), "higher_account")
+		_, err = h.ChangeRoles(ctx, operator, id, 0, identity.RolesOf(identity.RoleHelpDesk))
+		h.must(err)
+		if _, err := h.WaitingConfirmation(ctx, two, waits); err != nil {
+			t.Fatalf("it waits no more: %v", err)
+		}
+
+		h.must(h.RefuseSecond(ctx, two, waits, " the caller knew no ticket "))
+		is(t, "refused, confirmed", h.Confirm(ctx, two, waits), "confirmation_not_found")
+		is(t, "refused, once more", h.RefuseSecond(ctx, two, waits, "no"), "confirmation_not_found")
+		is(t, "refused, withdrawn", h.RefuseSecond(ctx, one, waits, "no"), "confirmation_not_found")
+		is(t, "refused, found", func() error { _, err := h.WaitingConfirmation(ctx, two, waits); return err }(), "confirmation_not_found")
+		_, err = h.Order(ctx, one, id, why)
+		is(t, "refused, done", err, "check_needs_second")
+		check, err := h.OwnCheck(ctx, one, id, why.Check)
+		h.must(err)
+		own, err := h.OwnConfirmations(ctx, check)
+		h.must(err)
+		if len(own) != 1 || own[0].ID != waits || own[0].Refusal != "the caller knew no ticket" || own[0].Refuser != h.person(two.User).User.Name() || !own[0].Refused.Equal(h.now()) || own[0].By != "" {
+			t.Errorf("whoever asks reads %+v", own)
+		}
+		e := h.events(audit.SecondRefused)
+		if len(e) != 1 || e[0].Actor != two.Name || e[0].User != string(id) || e[0].Organisation != string(org) || e[0].Details["act"] != string(identity.PasswordOrder) || e[0].Details["asked_by"] != one.Name ||
+			e[0].Details["asked_for"] != why.Reason || e[0].Details["check"] != string(why.Check) || e[0].Details[audit.Note] != "the caller knew no ticket" {
+			t.Errorf("the trail has %+v", e)
+		}
+
+		// Asked anew it waits again, and is withdrawn.
+		waits = h.secondAsked(one, id, identity.PasswordOrder, why)
+		h.must(h.RefuseSecond(ctx, one, waits, "the caller has hung up"))
+		is(t, "withdrawn, confirmed", h.Confirm(ctx, two, waits), "confirmation_not_found")
+		if own, err := h.OwnConfirmations(ctx, check); err != nil || len(own) != 0 {
+			t.Errorf("what was withdrawn is there: %+v, %v", own, err)
+		}
+		if e := h.events(audit.SecondWithdrawn); len(e) != 1 || e[0].Actor != one.Name || e[0].Details[audit.Note] != "the caller has hung up" {
+			t.Errorf("the trail has %+v", e)
+		}
+		if len(h.events(audit.SecondRefused)) != 1 {
+			t.Error("a request that was withdrawn is refused in the trail")
+		}
+
+		// What is confirmed is neither refused nor withdrawn; it ends with its check.
+		waits = h.secondAsked(one, id, identity.PasswordOrder, why)
+		h.must(h.Confirm(ctx, two, waits))
+		is(t, "confirmed, refused", h.RefuseSecond(ctx, two, waits, "no"), "confirmation_not_found")
+		is(t, "confirmed, withdrawn", h.RefuseSecond(ctx, one, waits, "no"), "confirmation_not_found")
+		_, err = h.Order(ctx, one, id, why)
+		h.must(err)
+		late := h.secondAsked(one, id, identity.AccountUnfreeze, why)
+		h.add(identity.CheckLasts)
+		is(t, "too late", h.RefuseSecond(ctx, two, late, "no"), "confirmation_not_found")
+	})
+}
+
+// A page of what waits begins after the one before.
+func TestWhatWaitsHasPages(t *testing.T) {
+	each(t, func(h *house) {
+		ctx := t.Context()
+		org, desk := h.careful("a"), h.organisation("desk", identity.MethodApp)
+		one, two := h.staff(desk, "one", identity.RoleHelpDesk), h.staff(desk, "two", identity.RoleHelpDesk)
+		var want []identity.ConfirmationID
+		for n := range 5 {
+			id := h.settled(org, fmt.Sprint("p-", n))
+			want = append(want, h.secondAsked(one, id, identity.PasswordOrder, h.why(one, id)))
+			if n == 2 { // two pairs of the same moment
+				h.add(time.Second)
+			}
+		}
+		slices.Sort(want[:3])
+		slices.Sort(want[3:])
+		var got []identity.ConfirmationID
+		of := identity.ConfirmationsOf{Limit: 2}
+		for {
+			page, err := h.WaitingConfirmations(ctx, two, of)
+			h.must(err)
+			for _, w := range page {
+				got = append(got, w.ID)
+			}
+			if len(page) < of.Limit {
+				break
+			}
+			of.AfterAsked, of.After = page[1].Asked, page[1].ID
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the pages have %v, want %v", got, want)
+		}
 	})
 }
 
@@ -209,7 +319,7 @@ func TestAConfirmationEndsWithItsCheck(t *testing.T) {
 		late := h.secondAsked(one, id, identity.AccountUnfreeze, why)
 		h.add(time.Second)
 		is(t, "too late", h.Confirm(ctx, two, late), "confirmation_not_found")
-		if list, err := h.WaitingConfirmations(ctx, two); err != nil || len(list) != 0 {
+		if list, err := h.WaitingConfirmations(ctx, two, identity.ConfirmationsOf{}); err != nil || len(list) != 0 {
 			t.Errorf("what is over is listed: %+v, %v", list, err)
 		}
 		_, err = h.Order(ctx, one, id, why)
@@ -219,7 +329,7 @@ func TestAConfirmationEndsWithItsCheck(t *testing.T) {
 	})
 }
 
-// Of fifty colleagues who confirm at once one does, and of fifty acts on it one is done.
+// Of fifty who confirm at once, or refuse, or withdraw, one does, and of fifty acts on it one is done.
 func TestOneConfirmsAndOneIsDone(t *testing.T) {
 	each(t, func(h *house) {
 		ctx := t.Context()
@@ -253,6 +363,19 @@ func TestOneConfirmsAndOneIsDone(t *testing.T) {
 		})
 		if n := len(h.events(audit.SecondConfirmed)); n != 1 {
 			t.Errorf("%d confirmations in the trail", n)
+		}
+		disputed := h.secondAsked(one, id, identity.AccountUnfreeze, why)
+		race("confirmation_not_found", func(ctx context.Context, n int) error {
+			switch n % 3 {
+			case 0:
+				return h.Confirm(ctx, two, disputed)
+			case 1:
+				return h.RefuseSecond(ctx, three, disputed, "no")
+			}
+			return h.RefuseSecond(ctx, one, disputed, "no more")
+		})
+		if n := len(h.events(audit.SecondConfirmed)) - 1 + len(h.events(audit.SecondRefused)) + len(h.events(audit.SecondWithdrawn)); n != 1 {
+			t.Errorf("%d decisions in the trail", n)
 		}
 		race("check_needs_second", func(ctx context.Context, _ int) error {
 			_, err := h.Order(ctx, one, id, why)

@@ -169,9 +169,12 @@ type Tx interface {
 	// AddConfirmation takes the place of the former one of the same check and act.
 	AddConfirmation(c Confirmation) error
 	Confirmation(id ConfirmationID) (Confirmation, error) // fault.NotFound "confirmation_not_found"; its check may have expired
-	// Confirm notes by whom, of one that waits. Of any number of parallel callers one
+	// Confirm notes by whom, of one that waits; RefuseConfirmation by whom and why; and
+	// WithdrawConfirmation deletes it. Of any number of parallel callers of the three one
 	// gets true.
 	Confirm(id ConfirmationID, by UserID, at time.Time) (bool, error)
+	RefuseConfirmation(id ConfirmationID, by UserID, why string, at time.Time) (bool, error)
+	WithdrawConfirmation(id ConfirmationID) (bool, error)
 	// SpendConfirmation deletes one that somebody has confirmed, of this reason, and
 	// gives who it was: fault.NotFound "confirmation_not_found" when there is none.
 	SpendConfirmation(check CheckID, act Right, reason string) (UserID, error)

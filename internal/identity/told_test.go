@@ -142,6 +142,8 @@ var telling = []struct {
 	{event: audit.IdentityChecked, none: "it changes nothing; every act that stands on it has a letter"},
 	{event: audit.SecondAsked, none: "it changes nothing yet; the act that waits has a letter when it is done"},
 	{event: audit.SecondConfirmed, none: "the same"},
+	{event: audit.SecondRefused, none: "nothing has changed and nothing will; the caller hears of it on the phone"},
+	{event: audit.SecondWithdrawn, none: "the same"},
 	{event: audit.LinkingCodeIssued, letter: mail.LinkingCodeIssued, do: func(h *house, org identity.OrganisationID) identity.UserID {
 		id := removed(h, org)
 		_, _, err := h.IssueLinkingCode(h.t.Context(), operator, id, time.Hour, lost)

@@ -19,6 +19,9 @@ type confirmationRow struct {
 	Asked       moment
 	ConfirmedBy optional
 	Confirmed   moment
+	RefusedBy   optional
+	Refused     moment
+	Refusal     string
 }
 
 func (confirmationRow) TableName() string { return "confirmations" }
@@ -32,22 +35,23 @@ type askedRow struct {
 func (r askedRow) confirmation() identity.Confirmation {
 	f := r.Confirmation
 	return identity.Confirmation{ID: identity.ConfirmationID(f.ID), Check: r.Check.check(), Act: identity.Right(f.Act), Reason: f.Reason, Asked: f.Asked.t,
-		By: identity.UserID(f.ConfirmedBy), At: f.Confirmed.t}
+		By: identity.UserID(f.ConfirmedBy), At: f.Confirmed.t, RefusedBy: identity.UserID(f.RefusedBy), Refused: f.Refused.t, Refusal: f.Refusal}
 }
 
 var selectConfirmation = "select " + columns(&confirmationRow{}, "f", "f_") + ", " + columns(&checkRow{}, "k", "k_") + `
 	from confirmations f join identity_checks k on k.id = f.check_id `
 
-// Confirmations lists acts that wait for a second person, or that one has confirmed
+// Confirmations lists acts that wait for a second person, or that one has confirmed or refused
 // (identity.Store).
 func (s *Store) Confirmations(ctx context.Context, of identity.ConfirmationsOf, now time.Time) ([]identity.Confirmation, error) {
 	var rows []askedRow
 	err := s.ask(ctx, "list confirmations", func(db *gorm.DB) error {
 		return db.Raw(selectConfirmation+`where k.expires > @now and (@id = '' or f.id = @id) and (@check = '' or f.check_id = @check)
-			and (@confirmed or f.confirmed_by is null)
+			and (@decided or f.confirmed_by is null and f.refused_by is null)
+			and (@after = '' or f.asked > @asked or f.asked = @asked and f.id > @after)
 			and (@org = '' or k.user_id in (select id from users where organisation = @org)) order by f.asked, f.id limit @limit`,
-			args{"now": at(now), "id": string(of.ID), "check": string(of.Check), "org": string(of.Organisation), "confirmed": !of.Waiting,
-				"limit": cmp.Or(of.Limit, math.MaxInt32)}).Find(&rows).Error
+			args{"now": at(now), "id": string(of.ID), "check": string(of.Check), "org": string(of.Organisation), "decided": !of.Waiting,
+				"after": string(of.After), "asked": at(of.AfterAsked), "limit": cmp.Or(of.Limit, math.MaxInt32)}).Find(&rows).Error
 	})
 	list := make([]identity.Confirmation, len(rows))
 	for i, r := range rows {
@@ -77,13 +81,25 @@ func (c *change) AddConfirmation(f identity.Confirmation) error {
 	if _, err := c.exec("clear confirmation", "delete from confirmations where check_id = ? and act = ?", string(f.Check.ID), string(f.Act)); err != nil {
 		return err
 	}
-	row := confirmationRow{ID: string(f.ID), CheckID: string(f.Check.ID), Act: string(f.Act), Reason: f.Reason, Asked: at(f.Asked), ConfirmedBy: optional(f.By), Confirmed: at(f.At)}
+	row := confirmationRow{ID: string(f.ID), CheckID: string(f.Check.ID), Act: string(f.Act), Reason: f.Reason, Asked: at(f.Asked), ConfirmedBy: optional(f.By), Confirmed: at(f.At), RefusedBy: optional(f.RefusedBy), Refused: at(f.Refused), Refusal: f.Refusal}
 	return c.did("add confirmation", c.db.Create(&row).Error)
 }
 
 // Confirm is one statement: the database decides who was first.
 func (c *change) Confirm(id identity.ConfirmationID, by identity.UserID, when time.Time) (bool, error) {
-	n, err := c.exec("confirm", "update confirmations set confirmed_by = ?, confirmed = ? where id = ? and confirmed_by is null", string(by), at(when), string(id))
+	n, err := c.exec("confirm", "update confirmations set confirmed_by = ?, confirmed = ? where id = ? and confirmed_by is null and refused_by is null", string(by), at(when), string(id))
+	return n > 0, err
+}
+
+// RefuseConfirmation is one statement, as Confirm.
+func (c *change) RefuseConfirmation(id identity.ConfirmationID, by identity.UserID, why string, when time.Time) (bool, error) {
+	n, err := c.exec("refuse", "update confirmations set refused_by = ?, refused = ?, refusal = ? where id = ? and confirmed_by is null and refused_by is null", string(by), at(when), why, string(id))
+	return n > 0, err
+}
+
+// WithdrawConfirmation is one statement, as Confirm.
+func (c *change) WithdrawConfirmation(id identity.ConfirmationID) (bool, error) {
+	n, err := c.exec("withdraw confirmation", "delete from confirmations where id = ? and confirmed_by is null and refused_by is null", string(id))
 	return n > 0, err
 }
 

@@ -47,6 +47,8 @@ func TestConfirmations(t *testing.T) {
 			"of an employer":  {identity.ConfirmationsOf{Organisation: other.Organisation}, []identity.ConfirmationID{late.ID}},
 			"of a check":      {identity.ConfirmationsOf{Check: early.Check.ID}, []identity.ConfirmationID{early.ID}},
 			"by its ID":       {identity.ConfirmationsOf{ID: late.ID}, []identity.ConfirmationID{late.ID}},
+			"after one":       {identity.ConfirmationsOf{AfterAsked: early.Asked, After: early.ID}, []identity.ConfirmationID{late.ID}},
+			"after the last":  {identity.ConfirmationsOf{AfterAsked: late.Asked, After: late.ID}, nil},
 			"whose check was": {identity.ConfirmationsOf{ID: over.ID}, nil},
 		} {
 			if got := list(c.of); len(got) != len(c.want) || len(got) > 0 && (got[0] != c.want[0] || got[len(got)-1] != c.want[len(c.want)-1]) {
@@ -85,6 +87,41 @@ func TestConfirmations(t *testing.T) {
 		}
 		if got := list(identity.ConfirmationsOf{Waiting: true}); len(got) != 1 || got[0] != late.ID {
 			t.Errorf("what waits: %v", got)
+		}
+		end := func(f func(tx identity.Tx) (bool, error)) (done bool) {
+			t.Helper()
+			must(t, s.Change(t.Context(), func(tx identity.Tx) (err error) {
+				done, err = f(tx)
+				return err
+			}))
+			return done
+		}
+		refuse := func(id identity.ConfirmationID) bool {
+			return end(func(tx identity.Tx) (bool, error) { return tx.RefuseConfirmation(id, other.ID, "no", noon) })
+		}
+		withdraw := func(id identity.ConfirmationID) bool {
+			return end(func(tx identity.Tx) (bool, error) { return tx.WithdrawConfirmation(id) })
+		}
+		if refuse(early.ID) || withdraw(early.ID) || refuse("nothing") || withdraw("nothing") {
+			t.Error("refused or withdrawn when it waited no more")
+		}
+		refused := confirmation(t, s, u, identity.LinkingCodeIssue, noon.Add(-time.Second))
+		if !refuse(refused.ID) || refuse(refused.ID) || withdraw(refused.ID) || confirm(refused.ID) {
+			t.Error("refused other than once")
+		}
+		if _, err := spend(refused.Check.ID, refused.Act, "r"); err == nil {
+			t.Error("spent though it was refused")
+		}
+		refused.RefusedBy, refused.Refused, refused.Refusal = other.ID, noon.UTC(), "no"
+		if got, err := s.Confirmations(t.Context(), identity.ConfirmationsOf{ID: refused.ID}, noon); err != nil || len(got) != 1 || got[0] != refused {
+			t.Errorf("got  %+v, %v\nwant %+v", got, err, refused)
+		}
+		withdrawn := confirmation(t, s, u, identity.AuthenticatorRemove, noon.Add(-time.Second))
+		if !withdraw(withdrawn.ID) || withdraw(withdrawn.ID) || confirm(withdrawn.ID) {
+			t.Error("withdrawn other than once")
+		}
+		if got := list(identity.ConfirmationsOf{Waiting: true}); len(got) != 1 || got[0] != late.ID {
+			t.Errorf("what waits then: %v", got)
 		}
 		for what, err := range map[string]error{
 			"another reason": func() error { _, err := spend(early.Check.ID, early.Act, "q"); return err }(),

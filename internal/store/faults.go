@@ -37,7 +37,7 @@ var (
 	errKeysMoved           = fault.New(fault.Conflict, "signing_keys_moved", "Another replica rotated the signing keys first.")
 	errKeyInUse            = fault.New(fault.Conflict, "signing_key_in_use", "Only a retired signing key can be deleted.")
 	errNoAuthenticator     = fault.New(fault.NotFound, "totp_not_linked", "No such authenticator is linked.")
-	errNoConfirmation      = fault.New(fault.NotFound, "confirmation_not_found", "Nothing such waits for a second person: it was confirmed already, or its time has run out.")
+	errNoConfirmation      = fault.New(fault.NotFound, "confirmation_not_found", "Nothing such waits for a second person: it was decided already, or its time has run out.")
 	errNoCheck             = fault.New(fault.NotFound, "identity_check_not_found", "There is no such identity check.")
 	errNoLinkingCode       = fault.New(fault.NotFound, "linking_code_not_found", "No linking code is open.")
 	errNoConsent           = fault.New(fault.NotFound, "consent_not_found", "Nothing was allowed to this service.")

@@ -13,13 +13,16 @@ type NewConfirmation struct {
 }
 
 // AskedConfirmation is an act that waits for a second person, or that one has
-// confirmed. Who has asked for it does it once then.
+// confirmed or refused. Who has asked for it does it once when it is confirmed.
 type AskedConfirmation struct {
 	ID        string    `json:"id"`
 	Act       string    `json:"act"`
 	Reason    string    `json:"reason"`
 	Asked     time.Time `json:"asked"`
-	Confirmed time.Time `json:"confirmed,omitzero"` // zero: it waits
+	Confirmed time.Time `json:"confirmed,omitzero"` // zero: nobody has
+	Refused   time.Time `json:"refused,omitzero"`   // zero: nobody has
+	Refusal   string    `json:"refusal,omitempty"`  // why
+	Refuser   string    `json:"refuser,omitempty"`  // name of who has, to whoever has asked
 }
 
 // WaitingConfirmation is an act that waits, as the second person sees it.
@@ -36,9 +39,10 @@ type WaitingConfirmation struct {
 	May           string `json:"may"`            // why the caller may not confirm, as a fault code; "" when she may
 }
 
-// WaitingConfirmations are those that wait.
+// WaitingConfirmations is a page of those that wait.
 type WaitingConfirmations struct {
 	Confirmations []WaitingConfirmation `json:"confirmations"` // the longest waiting first
+	Next          string                `json:"next,omitempty"`
 }
 
 // AskSecond asks for one, on a check of the caller's own.
@@ -48,10 +52,14 @@ func (c *Client) AskSecond(ctx context.Context, token, user, check string, in Ne
 	return out, err
 }
 
-// Confirmations lists those that wait.
-func (c *Client) Confirmations(ctx context.Context, token string) (WaitingConfirmations, error) {
+// Confirmations lists those that wait, 50 a page; after is Next of the page before.
+func (c *Client) Confirmations(ctx context.Context, token, after string) (WaitingConfirmations, error) {
+	path := "/api/v1/confirmations"
+	if after != "" {
+		path += "?after=" + url.QueryEscape(after)
+	}
 	var out WaitingConfirmations
-	err := c.do(ctx, token, "GET", "/api/v1/confirmations", nil, &out)
+	err := c.do(ctx, token, "GET", path, nil, &out)
 	return out, err
 }
 
@@ -65,4 +73,9 @@ func (c *Client) Confirmation(ctx context.Context, token, id string) (WaitingCon
 // Confirm confirms one.
 func (c *Client) Confirm(ctx context.Context, token, id string) error {
 	return c.do(ctx, token, "POST", "/api/v1/confirmations/"+url.PathEscape(id)+"/confirm", nil, nil)
+}
+
+// RefuseConfirmation refuses one, or withdraws one that the caller has asked for.
+func (c *Client) RefuseConfirmation(ctx context.Context, token, id, reason string) error {
+	return c.do(ctx, token, "POST", "/api/v1/confirmations/"+url.PathEscape(id)+"/refuse", map[string]string{"reason": reason}, nil)
 }

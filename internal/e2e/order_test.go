@@ -106,7 +106,8 @@ func TestForgottenPassword(t *testing.T) {
 }
 
 // S51, S52, S55: who has no e-mail address gets the link by text message, and then the
-// temporary password in another one. The page tells what it tells everybody.
+// temporary password in another one, and a third brings "this was not me". The page
+// tells what it tells everybody.
 func TestForgottenPasswordByTextMessage(t *testing.T) {
 	Each(t, func(t *testing.T, w *World) {
 		const number = "+358401234567"
@@ -144,9 +145,20 @@ func TestForgottenPasswordByTextMessage(t *testing.T) {
 		}
 		phone.Open(link).Press("confirm-submit").Must("order-ordered")
 		e.Temporary, e.Password, e.Card = temporaryIn.FindString(text("emporary password")), "", e.NewCard()
+		notMe := text("Not by you?")
+		if strings.Contains(notMe, e.Temporary) || strings.Contains(notMe, e.Username) || len(notMe) > 160 {
+			t.Errorf("the message with the link: %s", notMe)
+		}
+		for range 3 {
+			phone.Open(linkIn.FindString(notMe)).Must("freeze-submit")
+		}
 		page := e.FirstDay(v.Open(w.Origin("service") + "/records/7")).Must("link-card")
 		if page = e.LinkCard(page).Must("card-start").Press("card-start").Must("acr"); page.Text("acr") != acrCard {
 			t.Errorf("by the new card: %s", page)
+		}
+		phone.Open(linkIn.FindString(notMe)).Press("freeze-submit").Must("order-frozen", "order-phone") // S59
+		if p, err := w.Replicas[0].Store.PersonByName(t.Context(), e.Username); err != nil || p.User.Frozen.IsZero() {
+			t.Errorf("the account is not frozen: %v", err)
 		}
 	})
 }

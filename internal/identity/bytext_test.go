@@ -2,8 +2,10 @@ package identity_test
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
@@ -71,8 +73,14 @@ func TestAskingByTextMessage(t *testing.T) {
 			t.Errorf("after the order: %+v", after)
 		}
 		sent = h.post()
-		if len(sent) != 1 || sent[0].Channel != mail.ByText || sent[0].To != number || sent[0].Template != mail.PasswordOrdered {
-			t.Fatalf("the password: %+v", sent)
+		slices.SortFunc(sent, func(a, b mail.Letter) int { return strings.Compare(b.Args["password"], a.Args["password"]) })
+		if len(sent) != 2 {
+			t.Fatalf("the password, and the link: %+v", sent)
+		}
+		for i, m := range sent {
+			if m.Channel != mail.ByText || m.To != number || m.Template != mail.PasswordOrdered || (m.Args["password"] != "") != (i == 0) || (m.Args["link"] != "") != (i == 1) || m.Expires.IsZero() != (i == 1) {
+				t.Errorf("message %d: %+v", i, m)
+			}
 		}
 		if _, err := h.VerifyPassword(ctx, "liisa", sent[0].Args["password"], here); err != nil {
 			t.Errorf("the message's password: %v", err)
@@ -80,6 +88,41 @@ func TestAskingByTextMessage(t *testing.T) {
 		if err := h.ConfirmOrder(ctx, secret, ""); fault.Code(err) != "mailed_link_spent" {
 			t.Errorf("the link once more: %v", err)
 		}
+
+		// "This was not me", by the other message: once.
+		secret, _, _ = strings.Cut(strings.TrimPrefix(sent[1].Args["link"], h.Links), "?")
+		if l, err := h.MailedLink(ctx, secret); err != nil || l.Purpose != identity.NotMe || h.person(id).User.Frozen != (time.Time{}) {
+			t.Errorf("looked at: %+v, %v", l, err)
+		}
+		h.must(h.FreezeByLink(ctx, secret, "192.0.2.7"))
+		if h.person(id).User.Frozen.IsZero() {
+			t.Error("not frozen")
+		}
+		if told := h.post(); len(told) != 1 || told[0].Template != mail.AccountFrozen || told[0].Channel != mail.ByText {
+			t.Errorf("told of the freezing: %+v", told)
+		}
+		if err := h.FreezeByLink(ctx, secret, ""); fault.Code(err) != "mailed_link_spent" {
+			t.Errorf("once more: %v", err)
+		}
+	})
+}
+
+// An Order whose password is handed over, because the number is new, is told with the
+// link as well.
+func TestAnOrderThatIsHandedOverIsToldByTextMessage(t *testing.T) { // S55, S59
+	each(t, func(h *house) {
+		h.Links = "https://portti.example.test/order/link/"
+		id := h.byPhone(h.texted("org"), "liisa", number)
+		h.changed(id, func(u *identity.User) { u.Claims.Phone = "+358409999999" })
+		h.post()
+		_, err := h.Order(t.Context(), operator, id, lost)
+		h.must(err)
+		sent := h.post()
+		if len(sent) != 1 || sent[0].Channel != mail.ByText || sent[0].Args["password"] != "" {
+			t.Fatalf("%+v", sent)
+		}
+		secret, _, _ := strings.Cut(strings.TrimPrefix(sent[0].Args["link"], h.Links), "?")
+		h.must(h.FreezeByLink(t.Context(), secret, ""))
 	})
 }
 

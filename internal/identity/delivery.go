@@ -66,7 +66,9 @@ func (p Person) contact() (by mail.Channel, to string) {
 //	handover   the letter says that somebody hands it over
 //
 // Neither is sent any more when the password has expired. Who has no e-mail address
-// gets the text message alone.
+// gets the text message alone, and after an Order another one with the link to say
+// "this was not me": together they would be longer than one, and that one is of use
+// when the password is not any more.
 func (d *Directory) tellPassword(tx Tx, p Person, t mail.Template, pw string, stored Password, args ...string) (map[string]string, error) {
 	way, instead := p.delivery(d.now())
 	told := map[string]string{"delivery": string(way)}
@@ -86,7 +88,7 @@ func (d *Directory) tellPassword(tx Tx, p Person, t mail.Template, pw string, st
 		}
 	}
 	l, ok := d.Letter(p, t, args...)
-	if !ok || way == BySMS && l.Channel == mail.ByText {
+	if !ok || way == BySMS && l.Channel == mail.ByText && l.Args["link"] == "" {
 		return told, nil
 	}
 	if way == ByLetter {

@@ -82,12 +82,18 @@ func TestDeliveryOfTemporaryPasswords(t *testing.T) {
 			}
 			if c.way == "sms" {
 				want++
+				if c.email == "" {
+					want++ // the link, which the letter has otherwise
+				}
 			}
 			if len(letters) != want {
 				t.Fatalf("%d letters, want %d: %+v", len(letters), want, letters)
 			}
 			for _, l := range letters {
 				text := l.Channel == mail.ByText
+				if text && c.email == "" && l.Args["link"] != "" && l.Args["password"] == "" && l.To == "+358401234567" {
+					continue
+				}
 				carries := l.Args["password"] == pw
 				if carries != (text || c.way == "letter") || !carries && l.Args["password"] != "" || text && (l.To != "+358401234567" || len(l.Args) != 2) || !text && l.To != c.email {
 					t.Errorf("%+v", l)

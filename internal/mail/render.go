@@ -35,12 +35,17 @@ func Render(t Texts, l Letter) (Message, error) {
 	return Message{ID: l.ID, To: l.To, Subject: oneLine(subject), Body: body, Language: l.Language}, nil
 }
 
-// textMessage is the letter's "text" where it brings a password or a link, and
-// otherwise tells what has happened by the letter's subject, and whom to call. It
-// never names the account: whoever picks up the phone must not have both.
+// textMessage is the letter's "text" where it brings a password or is asked for, its
+// "text.link" where it tells of an Order ("this was not me", S59), and otherwise tells
+// what has happened by the letter's subject, and whom to call. It never names the
+// account: whoever picks up the phone must not have both.
 func textMessage(t Texts, l Letter, pairs []string) (Message, error) {
 	key := "mail." + string(l.Template) + ".text"
-	if l.Args["password"] == "" && l.Template != PasswordAsked {
+	switch {
+	case l.Args["password"] != "", l.Template == PasswordAsked:
+	case l.Template == PasswordOrdered && l.Args["link"] != "":
+		key += ".link"
+	default:
 		subject, err := t.Lookup(l.Language, "mail."+string(l.Template)+".subject", pairs...)
 		if err != nil {
 			return Message{}, fmt.Errorf("subject of text message %q: %w", l.Template, err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	_ "time/tzdata" // TZ means the same where the machine has no time zones: in the image
 
 	"github.com/portti-id/portti/templates"
 )
@@ -138,7 +139,7 @@ func (s *Site) PageNames() []string {
 //	field PAGE NAME VALUE… a Field with what PAGE has to say about it
 //	asset NAME             the URL of a static file
 //	date TIME              a day, as the language writes it
-//	moment TIME            a day and the time of day, with its time zone
+//	moment TIME            a day and the time of day, in the zone of the machine or of TZ, which it names
 //	groups STRING          in groups of four
 //	tel PHONE              a number as tel: links take it
 //	scope NAME             what an OAuth scope gives a service

@@ -55,11 +55,12 @@ func (p *PKI) TestCase(t TB, name string) *Card {
 }
 
 // TestTrust is the trust of PKI.TrustConfig, in the authorities that there are
-// by now; change edits the settings.
+// by now; change edits the settings. The cards are not written: a PKI that many
+// tests share has hundreds of them.
 func (p *PKI) TestTrust(t TB, change ...func(*card.TrustConfig)) *card.Trust {
 	t.Helper()
 	dir := t.TempDir()
-	if err := p.Save(dir); err != nil {
+	if err := p.SaveTrust(dir); err != nil {
 		t.Fatal(err)
 	}
 	config := p.TrustConfig(dir)

@@ -11,9 +11,11 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/portti-id/portti/internal/audit"
@@ -53,8 +55,38 @@ func Config(t testing.TB, driver string) store.Config {
 	if driver == store.Postgres {
 		return connectServer(t).lend(t)
 	}
-	return store.Config{Driver: driver, Path: filepath.Join(t.TempDir(), "portti.db")}
+	file := filepath.Join(t.TempDir(), "portti.db")
+	migrated, err := migratedFile()
+	if err == nil {
+		err = os.WriteFile(file, migrated, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.Config{Driver: driver, Path: file}
 }
+
+// migratedFile is an empty SQLite database with its tables. Making them takes longer
+// than most tests, so it is done once a test run, and each test begins with a copy.
+var migratedFile = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "portti-template-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // what stays is in memory
+	file := filepath.Join(dir, "portti.db")
+	s, err := store.Open(context.Background(), store.Config{Driver: store.SQLite, Path: file}, store.Deps{Seal: Seal, Marker: Marker})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(file + "-wal"); err == nil {
+		return nil, errors.New("the last connection has left the write-ahead log behind")
+	}
+	return os.ReadFile(file)
+})
 
 // Connect opens a store, which is closed with the test. Its letters are sealed
 // with Seal, its events marked by Marker; edit changes what else it is given.

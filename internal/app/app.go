@@ -27,7 +27,6 @@ import (
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp"
-	"github.com/portti-id/portti/templates"
 )
 
 // Addresses that the provider must know of the client, below Config.URL.
@@ -56,26 +55,25 @@ const Idle = 15 * time.Minute
 // Config says where an app stands and who its provider is. URL, Issuer, ClientID,
 // Brand, Name and Folder are required; the zero value of everything else works.
 type Config struct {
-	Name         string           // key of the app's own name in the texts
-	Folder       string           // of its pages, below templates/
-	URL          string           // https://services.example.fi, as browsers see it
-	Issuer       string           // https://id.example.fi
-	ClientID     string           //
-	ClientSecret string           // "" for a public client
-	Scopes       []string         // what the client asks for
-	Demand       bool             // every sign-in is with a card, or with password and code
-	CardTest     string           // address of the provider's public card test, "" for none
-	ACRPrefix    string           // the provider's; "": urn:portti:acr:
-	Brand        string           // shown in the header of every page
-	SupportPhone string           // the help desk's
-	Footer       web.Footer       //
-	Proxies      []netip.Prefix   // peers whose forwarding header is believed
-	Forwarded    string           // that header; "": X-Forwarded-For
-	Texts        *templates.Texts // nil: the embedded ones
-	Sessions     rp.Store         // nil: this process's memory, which serves one replica
-	Forget       []string         // cookies that a logout takes away
-	HTTPClient   *http.Client     // to reach the provider; nil: one with a time-out of 10 seconds
-	Log          *slog.Logger     // nil: slog.Default()
+	Name         string         // key of the app's own name in the texts
+	Folder       string         // of its pages, below templates/
+	URL          string         // https://services.example.fi, as browsers see it
+	Issuer       string         // https://id.example.fi
+	ClientID     string         //
+	ClientSecret string         // "" for a public client
+	Scopes       []string       // what the client asks for
+	Demand       bool           // every sign-in is with a card, or with password and code
+	CardTest     string         // address of the provider's public card test, "" for none
+	ACRPrefix    string         // the provider's; "": urn:portti:acr:
+	Brand        string         // shown in the header of every page
+	SupportPhone string         // the help desk's
+	Footer       web.Footer     //
+	Proxies      []netip.Prefix // peers whose forwarding header is believed
+	Forwarded    string         // that header; "": X-Forwarded-For
+	Sessions     rp.Store       // nil: this process's memory, which serves one replica
+	Forget       []string       // cookies that a logout takes away
+	HTTPClient   *http.Client   // to reach the provider; nil: one with a time-out of 10 seconds
+	Log          *slog.Logger   // nil: slog.Default()
 	Now          func() time.Time
 }
 
@@ -103,7 +101,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	a.Site, err = web.New(web.Settings{Brand: c.Brand, App: c.Name, Pages: []string{c.Folder}, PublicURL: c.URL, SupportPhone: c.SupportPhone, CardTest: c.CardTest, Home: HomePath,
-		Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts, Log: c.Log})
+		Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/app"
-	"github.com/portti-id/portti/internal/app/apptest"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
@@ -25,7 +24,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"an open address":        func(c *app.Config) { c.URL = "http://console.example.fi" },
 		"no client":              func(c *app.Config) { c.ClientID = "" },
 	} {
-		c := app.Config{Name: "con.title", Folder: "console", URL: "http://console.localhost", Issuer: "http://127.0.0.1:1", ClientID: "console", Brand: "Portti", Texts: apptest.Texts()}
+		c := app.Config{Name: "con.title", Folder: "console", URL: "http://console.localhost", Issuer: "http://127.0.0.1:1", ClientID: "console", Brand: "Portti"}
 		edit(&c)
 		if _, err := app.New(t.Context(), c); err == nil {
 			t.Errorf("%s passes", name)

@@ -41,7 +41,6 @@ import (
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp"
-	"github.com/portti-id/portti/templates"
 )
 
 // Addresses that the provider must know of this client, below Config.URL.
@@ -64,20 +63,19 @@ var Scopes = []string{"openid", "clients", "manage"}
 // Config says where the app stands and who its provider is. URL, Issuer and
 // Brand are required; the zero value of everything else works.
 type Config struct {
-	URL          string           // https://console.example.fi, as browsers see it
-	Issuer       string           // https://id.example.fi
-	ClientID     string           // "": console
-	ClientSecret string           // "" for a public client
-	ACRPrefix    string           // the provider's; "": urn:portti:acr:
-	Brand        string           // shown in the header of every page
-	SupportPhone string           // whom to ask
-	Footer       web.Footer       //
-	Proxies      []netip.Prefix   // peers whose forwarding header is believed
-	Forwarded    string           // that header; "": X-Forwarded-For
-	Texts        *templates.Texts // nil: the embedded ones
-	Sessions     rp.Store         // nil: this process's memory, which serves one replica
-	HTTPClient   *http.Client     // to reach the provider; nil: one with a time-out of 10 seconds
-	Log          *slog.Logger     // nil: slog.Default()
+	URL          string         // https://console.example.fi, as browsers see it
+	Issuer       string         // https://id.example.fi
+	ClientID     string         // "": console
+	ClientSecret string         // "" for a public client
+	ACRPrefix    string         // the provider's; "": urn:portti:acr:
+	Brand        string         // shown in the header of every page
+	SupportPhone string         // whom to ask
+	Footer       web.Footer     //
+	Proxies      []netip.Prefix // peers whose forwarding header is believed
+	Forwarded    string         // that header; "": X-Forwarded-For
+	Sessions     rp.Store       // nil: this process's memory, which serves one replica
+	HTTPClient   *http.Client   // to reach the provider; nil: one with a time-out of 10 seconds
+	Log          *slog.Logger   // nil: slog.Default()
 	Now          func() time.Time
 }
 
@@ -95,7 +93,7 @@ type Pages struct {
 func New(ctx context.Context, c Config) (*Pages, error) {
 	a, err := app.New(ctx, app.Config{
 		Name: appName, Folder: "console", URL: c.URL, Issuer: c.Issuer, ClientID: cmp.Or(c.ClientID, defaultClientID), ClientSecret: c.ClientSecret, Scopes: Scopes, Demand: true,
-		ACRPrefix: c.ACRPrefix, Brand: c.Brand, SupportPhone: c.SupportPhone, Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts,
+		ACRPrefix: c.ACRPrefix, Brand: c.Brand, SupportPhone: c.SupportPhone, Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded,
 		Sessions: c.Sessions, HTTPClient: c.HTTPClient, Log: c.Log, Now: c.Now,
 	})
 	if err != nil {

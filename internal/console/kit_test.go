@@ -23,7 +23,7 @@ func newKit(t *testing.T, edit ...func(c *Config)) *kit {
 	k.as(operator)
 	k.api.Answer("GET /api/v1/people/counts", portti.PeopleCounts{})
 	c := Config{URL: k.URL, Issuer: k.OP.URL, ClientID: k.OP.ClientID, ClientSecret: k.OP.ClientSecret, Brand: "Portti", SupportPhone: "020 343 433",
-		HTTPClient: apptest.Client(k.api), Log: k.Logger(), Now: k.Now, Texts: apptest.Texts()}
+		HTTPClient: apptest.Client(k.api), Log: k.Logger(), Now: k.Now}
 	for _, f := range edit {
 		f(&c)
 	}

@@ -22,19 +22,9 @@ import (
 
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp/rptest"
-	"github.com/portti-id/portti/templates"
 )
 
 const acrEnrol = "urn:portti:acr:enrol"
-
-// texts are read once for all tests: that is most of the work of a new app.
-var texts = sync.OnceValue(func() *templates.Texts {
-	t, err := templates.Load()
-	if err != nil {
-		panic(err)
-	}
-	return t
-})
 
 // kit is the app before a provider that signs in whom the test says, and an API
 // that answers what the test says.
@@ -66,7 +56,7 @@ func newKit(t *testing.T, edit ...func(c *Config)) *kit {
 	}
 	k.url = "http://" + l.Addr().String()
 	c := Config{URL: k.url, Issuer: k.op.URL, ClientID: k.op.ClientID, ClientSecret: k.op.ClientSecret, CardHost: "https://*.card.example.test:8443", Brand: "Portti", SupportPhone: "020 343 433",
-		HTTPClient: &http.Client{Transport: split{k.api}}, Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: k.now, Texts: texts()}
+		HTTPClient: &http.Client{Transport: split{k.api}}, Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: k.now}
 	for _, f := range edit {
 		f(&c)
 	}

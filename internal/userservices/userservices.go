@@ -37,7 +37,6 @@ import (
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/pkg/portti"
 	"github.com/portti-id/portti/pkg/rp"
-	"github.com/portti-id/portti/templates"
 )
 
 // Addresses that the provider must know of this client, below Config.URL.
@@ -63,22 +62,21 @@ var Scopes = []string{"openid", "us", "us.enrol"}
 // Config says where the app stands and who its provider is. URL, Issuer and
 // Brand are required; the zero value of everything else works.
 type Config struct {
-	URL          string           // https://services.example.fi, as browsers see it
-	Issuer       string           // https://id.example.fi
-	ClientID     string           // "": user-services
-	ClientSecret string           // "" for a public client
-	CardHost     string           // the provider's card host, star included: https://*.card.example.fi:8443; "" where no cards are used
-	ACRPrefix    string           // the provider's; "": urn:portti:acr:
-	Brand        string           // shown in the header of every page
-	Account      string           // what the account in the authenticator app is called; "": BRAND-1 TOTP-2FA, as with the provider
-	SupportPhone string           // the help desk's
-	Footer       web.Footer       //
-	Proxies      []netip.Prefix   // peers whose forwarding header is believed
-	Forwarded    string           // that header; "": X-Forwarded-For
-	Texts        *templates.Texts // nil: the embedded ones
-	Sessions     rp.Store         // nil: this process's memory, which serves one replica
-	HTTPClient   *http.Client     // to reach the provider; nil: one with a time-out of 10 seconds
-	Log          *slog.Logger     // nil: slog.Default()
+	URL          string         // https://services.example.fi, as browsers see it
+	Issuer       string         // https://id.example.fi
+	ClientID     string         // "": user-services
+	ClientSecret string         // "" for a public client
+	CardHost     string         // the provider's card host, star included: https://*.card.example.fi:8443; "" where no cards are used
+	ACRPrefix    string         // the provider's; "": urn:portti:acr:
+	Brand        string         // shown in the header of every page
+	Account      string         // what the account in the authenticator app is called; "": BRAND-1 TOTP-2FA, as with the provider
+	SupportPhone string         // the help desk's
+	Footer       web.Footer     //
+	Proxies      []netip.Prefix // peers whose forwarding header is believed
+	Forwarded    string         // that header; "": X-Forwarded-For
+	Sessions     rp.Store       // nil: this process's memory, which serves one replica
+	HTTPClient   *http.Client   // to reach the provider; nil: one with a time-out of 10 seconds
+	Log          *slog.Logger   // nil: slog.Default()
 	Now          func() time.Time
 }
 
@@ -113,7 +111,7 @@ func New(ctx context.Context, c Config) (*Pages, error) {
 	a, err := app.New(ctx, app.Config{
 		Name: appName, Folder: "userservices", URL: c.URL, Issuer: c.Issuer, ClientID: cmp.Or(c.ClientID, defaultClientID), ClientSecret: c.ClientSecret, Scopes: Scopes,
 		// Not Demand: an enrol session must pass, and for the provider a demanded level rules one out.
-		CardTest: cardTest(c), ACRPrefix: c.ACRPrefix, Brand: c.Brand, SupportPhone: c.SupportPhone, Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded, Texts: c.Texts,
+		CardTest: cardTest(c), ACRPrefix: c.ACRPrefix, Brand: c.Brand, SupportPhone: c.SupportPhone, Footer: c.Footer, Proxies: c.Proxies, Forwarded: c.Forwarded,
 		Sessions: c.Sessions, Forget: []string{statementCookie}, HTTPClient: c.HTTPClient, Log: c.Log, Now: c.Now,
 	})
 	if err != nil {

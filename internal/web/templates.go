@@ -21,8 +21,7 @@ type pages map[string]*template.Template
 
 const layout = "layout"
 
-// words are what the templates' functions take from: the same for every site with
-// the embedded texts.
+// words are what the templates' functions take from: the same for every site.
 type words struct {
 	texts  *templates.Texts
 	assets map[string]string
@@ -42,10 +41,6 @@ func (s *Site) parse(tree fs.FS) (err error) {
 		folders = []string{"signin", "userservices", "console"}
 	}
 	w := words{s.texts, s.assets}
-	if s.settings.Texts != nil {
-		s.pages, err = w.parse(tree, folders)
-		return err
-	}
 	embedded.Lock()
 	defer embedded.Unlock()
 	key := strings.Join(folders, " ")

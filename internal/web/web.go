@@ -41,18 +41,17 @@ import (
 
 // Settings is what a Site is made of. Brand and PublicURL are required.
 type Settings struct {
-	Brand        string           // shown in the header of every page
-	App          string           // key of the app's own name, "" for none
-	Pages        []string         // the folders of templates/ that the program shows, beside the error page: nil for all; fewer start faster
-	PublicURL    string           // scheme://host[:port] as browsers see it; http is for localhost names only
-	SupportPhone string           // "" when there is none
-	CardTest     string           // address of the public card test, "" when there is none
-	Home         string           // where "go to the start page" leads, "" for nowhere
-	Footer       Footer           //
-	Proxies      []netip.Prefix   // the peers whose forwarding header is believed
-	Forwarded    string           // that header: X-Forwarded-For (the default) or Forwarded
-	Texts        *templates.Texts // nil: the embedded ones
-	Log          *slog.Logger     // nil: slog.Default()
+	Brand        string         // shown in the header of every page
+	App          string         // key of the app's own name, "" for none
+	Pages        []string       // the folders of templates/ that the program shows, beside the error page: nil for all; fewer start faster
+	PublicURL    string         // scheme://host[:port] as browsers see it; http is for localhost names only
+	SupportPhone string         // "" when there is none
+	CardTest     string         // address of the public card test, "" when there is none
+	Home         string         // where "go to the start page" leads, "" for nowhere
+	Footer       Footer         //
+	Proxies      []netip.Prefix // the peers whose forwarding header is believed
+	Forwarded    string         // that header: X-Forwarded-For (the default) or Forwarded
+	Log          *slog.Logger   // nil: slog.Default()
 }
 
 // Footer is the addresses of pages that the law asks for; "" hides one.
@@ -92,11 +91,9 @@ func New(s Settings) (*Site, error) {
 	if s.Forwarded != forwardedFor && s.Forwarded != forwarded {
 		return nil, fmt.Errorf("web: forwarding header %q: use %s or %s", s.Forwarded, forwardedFor, forwarded)
 	}
-	site := &Site{settings: s, secure: secure, texts: s.Texts, log: cmp.Or(s.Log, slog.Default()), origins: http.NewCrossOriginProtection(), matcher: newMatcher()}
-	if site.texts == nil {
-		if site.texts, err = templates.Load(); err != nil {
-			return nil, err
-		}
+	site := &Site{settings: s, secure: secure, log: cmp.Or(s.Log, slog.Default()), origins: http.NewCrossOriginProtection(), matcher: newMatcher()}
+	if site.texts, err = templates.Load(); err != nil {
+		return nil, err
 	}
 	if err := site.loadStatic(templates.Static()); err != nil {
 		return nil, err

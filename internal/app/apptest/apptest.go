@@ -20,17 +20,7 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/pkg/rp/rptest"
-	"github.com/portti-id/portti/templates"
 )
-
-// Texts are read once for all tests: that is most of the work of a new app.
-var Texts = sync.OnceValue(func() *templates.Texts {
-	t, err := templates.Load()
-	if err != nil {
-		panic(err)
-	}
-	return t
-})
 
 // Kit is an app that runs.
 type Kit struct {

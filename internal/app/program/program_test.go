@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/portti-id/portti/internal/app"
-	"github.com/portti-id/portti/internal/app/apptest"
 	"github.com/portti-id/portti/internal/app/program"
 	"github.com/portti-id/portti/internal/config"
 )
@@ -46,7 +45,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return nil, err
 		}
 		a, err := app.New(ctx, app.Config{Name: "con.title", Folder: "console", URL: s.URL.String(), Issuer: s.Issuer.String(), ClientID: "app", ClientSecret: secret, Brand: s.Brand,
-			Footer: s.Footer.Links(), Texts: apptest.Texts(), HTTPClient: client, Log: log})
+			Footer: s.Footer.Links(), HTTPClient: client, Log: log})
 		if err != nil {
 			return nil, err
 		}

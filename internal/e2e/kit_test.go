@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +27,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/portti-id/portti/cmd/demoservice/service"
+	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/card"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/console"
@@ -233,7 +240,7 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 		c := server.Config{
 			Issuer: w.Issuer(), Brand: brand, SupportPhone: "020 000 0000", UserServices: server.UserServices{URL: w.Origin("services")},
 			CardHost: &w.CardHost, RevocationWaived: !o.Online, Proxies: proxies, Keys: keys.Options{Kinds: []keys.Kind{keys.RSA2048, keys.P256}},
-			Passwords:    cmp.Or(hash{o.Hash.Time, o.Hash.MemoryKiB}, hash{1, 8 << 10}).params(o.Hash),
+			Passwords:    cmp.Or(hash{o.Hash.Time, o.Hash.MemoryKiB}, hash{1, 64}).params(o.Hash),
 			LettersEvery: 100 * time.Millisecond, Outgoing: openid.Outgoing{AllowHosts: hostNames(allHosts), RootCAs: w.PKI.ServerPool()},
 		}
 		if w.MTLS != "" {
@@ -241,6 +248,9 @@ func (w *World) replicas(o Options, log *slog.Logger) {
 		}
 		if o.Configure != nil {
 			o.Configure(&c)
+		}
+		if len(w.Replicas) == 0 && slices.Contains(c.Keys.Kinds, keys.RSA2048) {
+			w.layKey(r.Store.Keys(), master)
 		}
 		var err error
 		r.Server, err = server.New(w.T.Context(), c, server.Deps{Store: r.Store, Keys: r.Store.Keys(), Ephemeral: r.Ephemeral, Master: master,
@@ -270,6 +280,20 @@ func (w *World) Restart() {
 	for i := range w.Replicas {
 		w.reassemble(i)
 	}
+}
+
+// signingKey is every world's RSA key: to make one takes longer than most journeys.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// layKey has the provider find that key, as if it had made it at its first start.
+func (w *World) layKey(into keys.Store, master *keys.Master) {
+	w.T.Helper()
+	private := must(signingKey())(w.T)
+	print := must((&jose.JSONWebKey{Key: private.Public()}).Thumbprint(crypto.SHA256))(w.T)
+	id, now := base64.RawURLEncoding.EncodeToString(print), w.Clock.Now().UTC()
+	sealed := must(master.Seal(must(x509.MarshalPKCS8PrivateKey(private))(w.T), id))(w.T)
+	must(0, into.AddSigningKey(w.T.Context(), keys.Stored{ID: id, Kind: keys.RSA2048, State: keys.Current, Sealed: sealed, Created: now, Moved: now},
+		audit.Event{At: now, Type: audit.KeyCreated, Actor: "system", Details: map[string]string{"key": id, "kind": string(keys.RSA2048), "state": string(keys.Current)}}))(w.T)
 }
 
 func (w *World) ephemeral(address, prefix string) ephemeral.Store {

@@ -90,6 +90,41 @@ func TestTheReferenceReadOverThePhone(t *testing.T) {
 	})
 }
 
+// ADR 0143: whatever fails while a device is let in opens at the help desk, the page of
+// the sign-in says who asks, and the person reads it all as one of their logins.
+func TestHowADeviceWentIsRead(t *testing.T) {
+	Each(t, func(t *testing.T, w *World) {
+		desk := w.atDesk(w.Settled("heikki.tuki", "tietoapu", identity.MethodApp).With(identity.RoleHelpDesk))
+		otto, v, p := w.Settled("otto.ohjelma", "tietoapu", identity.MethodApp), w.Visitor(), w.device("screen")
+		b := p.Begin("openid profile")
+		page := v.Open(b.URI).Press("device-submit", "user-code", "BCDF-GHJK").MustStatus(404)
+		if got := looksUp(t, desk, page.reference()).Text("content"); !strings.Contains(got, "device_code_unknown") {
+			t.Errorf("a wrong code: %s", got)
+		}
+		page = page.Press("device-submit", "user-code", b.User).Must("login-submit", "why")
+		if !strings.Contains(page.Text("why"), "The Screen") {
+			t.Errorf("nobody is said to ask: %s", page.Text("why"))
+		}
+		page = page.Press("login-submit", "username", otto.Username, "password", "not it")
+		got := looksUp(t, desk, page.reference()).Must("trouble")
+		if !strings.Contains(got.Text("trouble"), "wrong_password") {
+			t.Errorf("a wrong password: %s", got.Text("trouble"))
+		}
+		otto.SignIn(page).Must("device-allow").Press("device-allow").Must("device-allowed")
+		if got := p.Poll(b); got.Status != http.StatusOK {
+			t.Fatalf("%+v", got)
+		}
+		var mine string
+		eventually(t, "the person reads that the device has logged in", func() bool {
+			mine = v.Open(w.Origin("services") + "/logins").Must("login-0").Text("content")
+			return strings.Contains(mine, "The device logged in to The Screen.")
+		})
+		if strings.Count(mine, "The device was let in to The Screen.") != 1 || strings.Contains(mine, b.User) {
+			t.Errorf("%s", mine)
+		}
+	})
+}
+
 // asksWhy asks the doctor as the client.
 func (p *Party) asksWhy(reference string) string {
 	t := p.W.T

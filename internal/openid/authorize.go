@@ -253,14 +253,21 @@ func (p *Provider) visitor(ctx context.Context, r *http.Request) (*session.Sessi
 	if err != nil {
 		return nil, identity.Person{}, gone{}, err
 	}
-	person, err := p.personOf(ctx, &s)
+	return p.stillHere(ctx, &s)
+}
+
+// stillHere is a session that was found with its person, or why it is none any more.
+func (p *Provider) stillHere(ctx context.Context, s *session.Session) (*session.Session, identity.Person, gone, error) {
+	person, err := p.personOf(ctx, s)
 	switch {
 	case fault.Is(err, fault.Unauthenticated) && person.User.ID != "":
 		return nil, identity.Person{}, gone{"over", s.User}, nil
 	case fault.Is(err, fault.Unauthenticated):
 		return nil, identity.Person{}, gone{"ended", s.User}, nil
+	case err != nil:
+		return nil, identity.Person{}, gone{}, err
 	}
-	return &s, person, gone{}, err
+	return s, person, gone{}, nil
 }
 
 // personOf is the person of a browser's session, if both stand, and notes that the

@@ -64,11 +64,11 @@ func TestUnprovedRequestsGetAPage(t *testing.T) {
 	}
 }
 
-func must(r *http.Response, err error) *http.Response {
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return r
+	return v
 }
 
 // Open redirect attempts: addresses are compared character by character.

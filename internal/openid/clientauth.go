@@ -3,6 +3,7 @@ package openid
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -228,6 +229,35 @@ func (p *Provider) hasSecret(c Client, secret string) bool {
 	now := c.SecretHash != "" && subtle.ConstantTimeCompare(presented, []byte(c.SecretHash)) == 1
 	before := c.OldSecretHash != "" && subtle.ConstantTimeCompare(presented, []byte(c.OldSecretHash)) == 1 && p.Now().Before(c.OldSecretUntil)
 	return now || before
+}
+
+// answerCaller answers a client that called an endpoint with a form: with JSON, or
+// with why not.
+func (p *Provider) answerCaller(w http.ResponseWriter, r *http.Request, answer any, err error) {
+	var body []byte
+	if err == nil {
+		body, err = json.Marshal(answer)
+	}
+	if err != nil {
+		p.refuseCaller(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+}
+
+// refuseBlamed is refuseCaller, and keeps for the doctor what was wrong with the
+// request; its reference goes with the answer.
+func (p *Provider) refuseBlamed(w http.ResponseWriter, r *http.Request, client *Client, err error) {
+	if reference := p.blame(r, client, err); reference != "" {
+		p.help(w, reference)
+	}
+	p.refuseCaller(w, r, err)
+}
+
+// help tells a client's software where its makers read what went wrong (RFC 8288).
+func (p *Provider) help(w http.ResponseWriter, reference string) {
+	w.Header().Set("Link", "<"+p.refusalPage(reference)+`>; rel="help"`)
 }
 
 // refuseCaller answers a client whose request cannot be taken, as the token

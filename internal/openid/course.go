@@ -2,7 +2,6 @@ package openid
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,8 +13,8 @@ import (
 	"github.com/portti-id/portti/internal/trace"
 )
 
-// Course is how an authorization request went, refused or not, for the makers of the
-// client that made it: what was asked and by which parameter, what there was, what
+// Course is how an authorization request went, or a device's (RFC 8628), refused or
+// not, for the makers of the client that made it: what was asked and by which parameter, what there was, what
 // was decided and why. It tells nothing of a person that the client could not be
 // told in an ID token, and does not say who it was.
 type Course struct {
@@ -28,9 +27,9 @@ type Course struct {
 // CourseLine is one thing of it.
 type CourseLine struct {
 	At          time.Time         `json:"at"`
-	What        trace.What        `json:"what"`              // asked, had, decided, stepped, issued or renewal
+	What        trace.What        `json:"what"`              // asked, had, decided, stepped, device, issued or renewal
 	Why         trace.Word        `json:"why"`               // a stable word, e.g. max_age
-	Details     map[string]string `json:"details,omitempty"` // asked: acr, by, prompt, max_age, methods, person; had: acr, amr, age; decided: verdict, error; issued: acr, amr
+	Details     map[string]string `json:"details,omitempty"` // asked: acr, by, prompt, max_age, methods, person, grant; had: acr, amr, age; decided: verdict, error; device, issued: acr, amr
 	Explanation string            `json:"explanation"`       // of the word, in English
 }
 
@@ -147,17 +146,7 @@ func (p *Provider) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := p.explainTo(r.Context(), c, r.PostForm.Get("reference"))
-	if err != nil {
-		p.refuseCaller(w, r, err)
-		return
-	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		p.refuseCaller(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body)
+	p.answerCaller(w, r, answer, err)
 }
 
 // explanation is what explain answers.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/internal/throttle"
+	"github.com/portti-id/portti/internal/trace"
 )
 
 // Times of the device flow (RFC 8628 §3.2, §3.5).
@@ -38,8 +40,9 @@ const userLetters = "BCDFGHJKLMNPQRSTVWXZ"
 // device code. Once somebody has allowed it, it is what a code stands for.
 type deviceRecord struct {
 	codeRecord
-	UserCode string      `json:"user_code"`
-	State    deviceState `json:"state"`
+	UserCode string        `json:"user_code"`
+	State    deviceState   `json:"state"`
+	Trace    []trace.Entry `json:"trace,omitempty"` // what it asked for; its trace goes by its key
 }
 
 type deviceState string
@@ -67,23 +70,19 @@ func (p *Provider) authorizeDevice(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	ctx, notes := p.Traces.Begin(r.Context())
+	r = r.WithContext(ctx)
 	answer, err := p.newDevice(r, c)
-	if fault.Is(err, fault.Throttled) {
+	p.Traces.Keep(ctx, notes, p.referenceOf(r), netip.Addr{}) // whose device it is, nobody knows yet
+	switch {
+	case fault.Is(err, fault.Throttled):
 		retryAfter(w, err)
 		writeError(w, http.StatusTooManyRequests, errDeviceLimit)
-		return
+	case err != nil:
+		p.refuseBlamed(w, r, &c, err)
+	default:
+		p.answerCaller(w, r, answer, nil)
 	}
-	if err != nil {
-		p.refuseCaller(w, r, err)
-		return
-	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		p.refuseCaller(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body)
 }
 
 // deviceAnswer is RFC 8628 §3.2's.
@@ -117,19 +116,29 @@ func (p *Provider) newDevice(r *http.Request, c Client) (deviceAnswer, error) {
 		return deviceAnswer{}, err
 	}
 	code := newSecret()
-	if d.UserCode, err = p.newUserCode(ctx, ephemeral.Key("device", code)); err != nil {
+	key := ephemeral.Key("device", code)
+	if d.UserCode, err = p.newUserCode(ctx, key); err != nil {
 		return deviceAnswer{}, err
 	}
+	trace.In(ctx, key, c.ID)
+	q := p.asDemanded(d)
+	p.noteDemand(ctx, q, c, p.demand(q, c, false), "grant", string(GrantDevice))
+	d.Trace = trace.All(ctx, nil)
 	value, err := json.Marshal(d)
 	if err != nil {
 		return deviceAnswer{}, fmt.Errorf("encode device: %w", err)
 	}
-	if err := p.Ephemeral.Put(ctx, ephemeral.Key("device", code), value, deviceKept); err != nil {
+	if err := p.Ephemeral.Put(ctx, key, value, deviceKept); err != nil {
 		return deviceAnswer{}, err
 	}
 	at := p.url(VerifyPath)
 	return deviceAnswer{DeviceCode: code, UserCode: d.UserCode, URI: at, Complete: at + "?" + url.Values{"user_code": {d.UserCode}}.Encode(),
 		ExpiresIn: int64(deviceLasts / time.Second), Interval: int64(pollInterval / time.Second)}, nil
+}
+
+// asDemanded is what a device asks for as the request that it stands for.
+func (p *Provider) asDemanded(d deviceRecord) pending {
+	return pending{Client: d.Client, Scopes: d.Scopes, MaxAge: -1, Created: p.Now().UTC()}
 }
 
 // newUserCode draws a code that no other device has, and notes whose it is.
@@ -198,8 +207,10 @@ func (p *Provider) deviceToken(ctx context.Context, a asking, code string) (*tok
 	case d.Client != a.Client.ID:
 		p.Log.WarnContext(ctx, "device code refused", "client", a.Client.ID, "reason", "another client's")
 		return nil, errDevice
-	case !p.Now().Before(d.Expires):
-		return nil, errDeviceOver
+	}
+	trace.In(ctx, key, d.Client)
+	if !p.Now().Before(d.Expires) {
+		return nil, p.deviceLate(ctx, key)
 	}
 	if err := p.pace(ctx, key); err != nil {
 		return nil, err
@@ -226,9 +237,27 @@ func (p *Provider) redeemDevice(ctx context.Context, a asking, code string, d de
 	}
 	now := p.Now().UTC()
 	if !now.Before(d.Session.Ends) {
-		return nil, errDeviceOver
+		return nil, p.deviceLate(ctx, ephemeral.Key("device", code))
 	}
-	return p.mint(ctx, a, d.grant(GrantID(code), GrantDevice, now))
+	t, err := p.mint(ctx, a, d.grant(GrantID(code), GrantDevice, now))
+	if err != nil {
+		return nil, err
+	}
+	trace.About(ctx, d.Session.User, true)
+	trace.Note(ctx, trace.Device, "redeemed")
+	return t, nil
+}
+
+// deviceLate is the answer to a device whose time is over, which is noted once:
+// some poll on and on.
+func (p *Provider) deviceLate(ctx context.Context, key string) error {
+	switch err := p.Ephemeral.Add(ctx, "late:"+key, []byte("1"), deviceKept); {
+	case err == nil:
+		trace.Note(ctx, trace.Device, "late")
+	case !fault.Is(err, fault.Conflict):
+		return err
+	}
+	return errDeviceOver
 }
 
 // pace holds a device to the interval, which grows by five seconds with every poll
@@ -262,8 +291,11 @@ func (p *Provider) pace(ctx context.Context, device string) error {
 	if !fault.Is(err, fault.Conflict) {
 		return err
 	}
-	if _, _, err := p.Ephemeral.Increment(ctx, slow, deviceKept); err != nil {
+	if n, _, err = p.Ephemeral.Increment(ctx, slow, deviceKept); err != nil {
 		return err
+	}
+	if n == 1 {
+		trace.Note(ctx, trace.Device, "hurried")
 	}
 	if err := p.Ephemeral.Put(ctx, last, mark, deviceKept); err != nil {
 		return err
@@ -302,6 +334,7 @@ type Device struct {
 	Wish     Wish
 	Token    string      // goes with the form, to AllowDevice; "" where a sign-in is missing
 	Outcome  deviceState // what was answered; "" when nothing was
+	Trail    string      // of its trace, for SignInFor
 }
 
 // Allowed and Denied tell what a device was answered.
@@ -337,6 +370,9 @@ func (p *Provider) VisitDevice(w http.ResponseWriter, r *http.Request, typed str
 	case err != nil:
 		return "", err
 	}
+	trace.In(ctx, string(key), d.Client)
+	trace.Before(ctx, d.Trace)
+	trace.Note(ctx, trace.Device, "entered")
 	id := rand.Text()
 	return id, p.keepVisit(ctx, id, visit{Device: string(key), Browser: digest(browser), Client: d.Client, Expires: d.Expires})
 }
@@ -367,6 +403,7 @@ func (p *Provider) visited(ctx context.Context, id, browser string) (v visit, d 
 	if browser == "" || subtle.ConstantTimeCompare([]byte(v.Browser), []byte(digest(browser))) != 1 {
 		return visit{}, d, nil, c, errNoDevice
 	}
+	trace.In(ctx, v.Device, v.Client)
 	c, err = p.client(ctx, v.Client)
 	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
 		return visit{}, d, nil, c, errNoDevice
@@ -381,6 +418,7 @@ func (p *Provider) visited(ctx context.Context, id, browser string) (v visit, d 
 	case err == nil && (string(raw) == tombstone || d.State != deviceWaits):
 		return visit{}, d, nil, c, errDeviceDone // by another browser
 	}
+	trace.Before(ctx, d.Trace)
 	return v, d, raw, c, err
 }
 
@@ -394,31 +432,37 @@ func (p *Provider) Device(w http.ResponseWriter, r *http.Request, id string, s *
 	if err != nil {
 		return Device{}, err
 	}
-	out := Device{ID: id, Client: c, UserCode: d.UserCode, Wish: wishOf(d.Scopes, ""), Outcome: v.Outcome}
-	if s == nil || v.Outcome != "" {
+	out := Device{ID: id, Client: c, UserCode: d.UserCode, Wish: wishOf(d.Scopes, ""), Outcome: v.Outcome, Trail: v.Device}
+	if v.Outcome != "" {
 		return out, nil
 	}
-	_, enough, err := p.mayAllow(ctx, c, d, s)
-	if enough {
+	_, decided, err := p.mayAllow(ctx, c, d, s)
+	if err != nil {
+		return Device{}, err
+	}
+	noteDecision(ctx, decided)
+	if decided.Verdict == issueCode {
 		out.Token = out.Wish.token(id, s.User)
 	}
-	return out, err
+	return out, nil
 }
 
-// mayAllow tells whether a session may let a device of this client in, by the same
-// rules by which it would get a code, and whose session it is.
-func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s *session.Session) (identity.Person, bool, error) {
-	person, err := p.personOf(ctx, s)
-	if fault.Is(err, fault.Unauthenticated) {
-		return person, false, nil
+// mayAllow decides whether a session may let a device of this client in, by the same
+// rules by which it would get a code, and tells whose session it is.
+func (p *Provider) mayAllow(ctx context.Context, c Client, d deviceRecord, s *session.Session) (person identity.Person, _ decision, err error) {
+	left := gone{how: "none"}
+	if s != nil {
+		if s, person, left, err = p.stillHere(ctx, s); err != nil {
+			return person, decision{}, err
+		}
 	}
-	if err != nil {
-		return person, false, err
+	p.noteSession(ctx, s, left)
+	q, wish := p.asDemanded(d), wishOf(d.Scopes, "")
+	decided, err := p.decide(ctx, p.demand(q, c, false), q, c, s, person, &wish)
+	if err == nil && decided.Verdict == issueCode && s.Level != session.Full {
+		decided = decision{Verdict: showSignIn, Reason: ReasonEnrolOnly}
 	}
-	q := pending{Client: c.ID, Scopes: d.Scopes, MaxAge: -1, Created: p.Now().UTC()}
-	wish := wishOf(d.Scopes, "")
-	v, err := p.decide(ctx, p.demand(q, c, false), q, c, s, person, &wish)
-	return person, err == nil && v.Verdict == issueCode && s.Level == session.Full, err
+	return person, decided, err
 }
 
 // AllowDevice lets the device of a visit in, in the name of the session's person.
@@ -434,12 +478,13 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	if v.Outcome != "" {
 		return errDeviceDone
 	}
-	person, enough, err := p.mayAllow(ctx, c, d, &s)
+	person, decided, err := p.mayAllow(ctx, c, d, &s)
 	wish := wishOf(d.Scopes, "")
 	switch {
 	case err != nil:
 		return err
-	case !enough:
+	case decided.Verdict != issueCode:
+		noteDecision(ctx, decided)
 		return fault.New(fault.Unauthenticated, "session_expired", "Sign in to continue.")
 	case token != wish.token(id, s.User):
 		return errConsentChanged
@@ -455,7 +500,11 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	// here ends; a new epoch does.
 	d.Session, d.State = s, deviceAllowed
 	d.Session.ID = rand.Text()
-	return p.answerDevice(ctx, id, v, raw, d, s, audit.DeviceAllowed, p.deviceLetter(person, c)...)
+	if err := p.answerDevice(ctx, id, v, raw, d, s, audit.DeviceAllowed, p.deviceLetter(person, c)...); err != nil {
+		return err
+	}
+	trace.Note(ctx, trace.Device, "allowed", "acr", levelOf(have), "amr", strings.Join(d.AMR, " "))
+	return nil
 }
 
 // DenyDevice sends the device of a visit away. The faults are those of Device.
@@ -468,11 +517,23 @@ func (p *Provider) DenyDevice(w http.ResponseWriter, r *http.Request, id string,
 	if v.Outcome != "" {
 		return errDeviceDone
 	}
-	if s == nil {
-		s = &session.Session{}
+	// Who is here only by a session that does not stand any more is nobody.
+	var by session.Session
+	if s != nil {
+		if s, _, _, err = p.stillHere(ctx, s); err != nil {
+			return err
+		}
+	}
+	if s != nil {
+		by = *s
+		trace.About(ctx, s.User, true)
 	}
 	d.State = deviceDenied
-	return p.answerDevice(ctx, id, v, raw, d, *s, audit.DeviceDenied)
+	if err := p.answerDevice(ctx, id, v, raw, d, by, audit.DeviceDenied); err != nil {
+		return err
+	}
+	trace.Note(ctx, trace.Device, "denied")
+	return nil
 }
 
 // answerDevice notes the answer, once: of two browsers the first.

@@ -1,6 +1,7 @@
 package openid_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -59,6 +60,7 @@ type at struct {
 	k      *kit
 	cookie string
 	s      *session.Session
+	ctx    context.Context // nil: the test's
 }
 
 func (k *kit) at(who *session.Session) at {
@@ -76,7 +78,11 @@ func (k *kit) at(who *session.Session) at {
 }
 
 func (a at) call() (http.ResponseWriter, *http.Request) {
-	r := httptest.NewRequest(http.MethodPost, openid.VerifyPath, nil).WithContext(a.k.t.Context())
+	ctx := a.ctx
+	if ctx == nil {
+		ctx = a.k.t.Context()
+	}
+	r := httptest.NewRequest(http.MethodPost, openid.VerifyPath, nil).WithContext(ctx)
 	r.AddCookie(&http.Cookie{Name: "browser", Value: a.cookie})
 	return httptest.NewRecorder(), r
 }
@@ -308,19 +314,19 @@ func TestDeviceIsBound(t *testing.T) {
 	if err := b.denies(id); fault.Code(err) != "device_code_unknown" {
 		t.Errorf("another browser denies: %v", err)
 	}
-	swapped := at{k, a.cookie, b.s} // another tab signed bosse in
+	swapped := at{k: k, cookie: a.cookie, s: b.s} // another tab signed bosse in
 	if err := swapped.allows(id, seen.Token); fault.Code(err) != "consent_changed" {
 		t.Errorf("bosse allows what anna was shown: %v", err)
 	}
 	if err := a.allows(id, "nonsense"); fault.Code(err) != "consent_changed" {
 		t.Errorf("nonsense: %v", err)
 	}
-	none := at{k, a.cookie, nil}
+	none := at{k: k, cookie: a.cookie, s: nil}
 	if seen, err := none.sees(id); err != nil || seen.Token != "" {
 		t.Errorf("nobody is signed in: %+v %v", seen, err)
 	}
 	for what, s := range map[string]session.Session{"a password alone": enrol, "a dead epoch": func() session.Session { s := anna; s.Epoch = 0; return s }()} {
-		weak := at{k, a.cookie, k.at(&s).s}
+		weak := at{k: k, cookie: a.cookie, s: k.at(&s).s}
 		if seen, err := weak.sees(id); err != nil || seen.Token != "" {
 			t.Errorf("%s: %+v %v", what, seen, err)
 		}
@@ -354,7 +360,7 @@ func TestDeviceIsBound(t *testing.T) {
 	if seen, err := a.sees(id); err != nil || seen.Token != "" {
 		t.Errorf("a code where the card is demanded: %+v %v", seen, err)
 	}
-	card := at{k, a.cookie, b.s}
+	card := at{k: k, cookie: a.cookie, s: b.s}
 	if seen, err := card.sees(id); err != nil || seen.Token == "" {
 		t.Errorf("a card: %+v %v", seen, err)
 	}

@@ -74,16 +74,6 @@ var explained = map[Cause]string{
 // Explain says a cause in English, for programs and the command line.
 func (c Cause) Explain() string { return explained[c] }
 
-// Causes is every one there is.
-func Causes() []Cause {
-	var all []Cause
-	for c := range explained {
-		all = append(all, c)
-	}
-	slices.Sort(all)
-	return all
-}
-
 // diagnose finds the likely cause of a refusal, and for addresses the registered one
 // that the sent one is nearest to.
 func diagnose(f Refusal, c *Client, form url.Values) (Cause, string) {

@@ -159,15 +159,16 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	ctx, notes := p.Traces.Begin(ctx)
 	var answer recorder
 	p.engine.ServeHTTP(&answer, r.WithContext(context.WithValue(ctx, askingKey{}, &a)))
+	reference := p.referenceOf(r)
+	kept := p.Traces.Keep(ctx, notes, reference, netip.Addr{}) // the service's address says nothing of the person
 	if answer.status < http.StatusBadRequest {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(answer.status)
 		_, _ = w.Write(answer.body.Bytes())
 		return
 	}
-	reference := p.referenceOf(r)
-	if p.Traces.Keep(ctx, notes, reference, netip.Addr{}) && reference != "" { // the service's address says nothing of the person
-		w.Header().Set("Link", "<"+p.refusalPage(reference)+`>; rel="help"`)
+	if kept && reference != "" {
+		p.help(w, reference)
 	}
 	writeTokenError(w, answer.status, answer.error())
 }

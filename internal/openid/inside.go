@@ -10,6 +10,7 @@ import (
 type Inside struct {
 	Client string    // on whose behalf; "" for the house itself
 	Return string    // path under the issuer, with its query, where the browser goes afterwards
+	Trail  string    // whose trace it belongs to, of Device; "" for one of its own
 	Since  time.Time // not zero: only a proof given after it will do
 }
 
@@ -30,7 +31,7 @@ func (p *Provider) SignInFor(w http.ResponseWriter, r *http.Request, in Inside) 
 	if err != nil {
 		return err
 	}
-	q := pending{Client: c.ID, Inside: in.Return, Again: !in.Since.IsZero(), MaxAge: -1, Scopes: []string{"openid"}, Created: p.Now().UTC()}
+	q := pending{Client: c.ID, Inside: in.Return, Trail: in.Trail, Again: !in.Since.IsZero(), MaxAge: -1, Scopes: []string{"openid"}, Created: p.Now().UTC()}
 	if err := p.keep(ctx, &q, p.Binding(w, r)); err != nil {
 		return err
 	}

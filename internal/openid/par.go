@@ -133,10 +133,7 @@ func (p *Provider) refusePush(w http.ResponseWriter, r *http.Request, err error)
 	if blamed(err) != "" { // only a client that has proved itself comes so far
 		client = p.known(r.Context(), r.PostForm.Get("client_id"))
 	}
-	if reference := p.blame(r, client, err); reference != "" {
-		w.Header().Set("Link", "<"+p.refusalPage(reference)+`>; rel="help"`)
-	}
-	p.refuseCaller(w, r, err)
+	p.refuseBlamed(w, r, client, err)
 }
 
 // pushed loads the request behind a request_uri of ours for the client that pushed

@@ -2,6 +2,7 @@ package openid
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -46,6 +47,7 @@ type pending struct {
 	JKT       string    `json:"jkt,omitempty"`       // the DPoP key that the code is bound to (RFC 9449 §10)
 	Pushed    string    `json:"pushed,omitempty"`    // of a pushed request: its request_uri's hash, burnt with the answer
 	Inside    string    `json:"inside,omitempty"`    // the page of ours that wants a sign-in; Target is then empty
+	Trail     string    `json:"trail,omitempty"`     // what its trace goes by where it is not ID: the device that waits
 	Created   time.Time `json:"created"`
 	Expires   time.Time `json:"expires,omitzero"`
 	Done      bool      `json:"done,omitempty"`
@@ -122,7 +124,7 @@ func (p *Provider) waiting(ctx context.Context, id, browser string) (q pending, 
 	case browser == "" || subtle.ConstantTimeCompare([]byte(q.Browser), []byte(digest(browser))) != 1:
 		return pending{}, nil, c, errUnknownRequest
 	}
-	trace.In(ctx, q.ID, q.Client)
+	trace.In(ctx, cmp.Or(q.Trail, q.ID), q.Client)
 	switch {
 	case !p.Now().Before(q.Expires):
 		return pending{}, nil, c, errUnknownRequest
@@ -270,7 +272,7 @@ func (p *Provider) Refuse(w http.ResponseWriter, r *http.Request, id string, e E
 // finish moves the request from open to done, once, and a pushed one with it.
 // What is left of it tells a late double click from a stranger.
 func (p *Provider) finish(ctx context.Context, q pending, raw []byte) error {
-	rest := pending{ID: q.ID, Browser: q.Browser, Client: q.Client, Created: q.Created, Expires: q.Expires, Done: true}
+	rest := pending{ID: q.ID, Browser: q.Browser, Client: q.Client, Trail: q.Trail, Created: q.Created, Expires: q.Expires, Done: true}
 	value, err := json.Marshal(rest)
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)

@@ -15,8 +15,8 @@ import (
 )
 
 // noteDemand notes what a request asks of a sign-in, and whose wish that is: the
-// service's in this request, or by its registration.
-func (p *Provider) noteDemand(ctx context.Context, q pending, c Client, d demand) {
+// service's in this request, or by its registration. more are details beside it.
+func (p *Provider) noteDemand(ctx context.Context, q pending, c Client, d demand, more ...string) {
 	trace.In(ctx, q.ID, c.ID)
 	code, from := "any", ""
 	switch {
@@ -56,7 +56,7 @@ func (p *Provider) noteDemand(ctx context.Context, q pending, c Client, d demand
 	if d.User != "" {
 		details = append(details, "person", "one")
 	}
-	trace.Note(ctx, trace.Asked, code, details...)
+	trace.Note(ctx, trace.Asked, code, append(details, more...)...)
 }
 
 // noteSession notes what the browser's session has proved, and how long ago; nil is

@@ -29,6 +29,7 @@ func (p *Pages) device(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) showDevice(w http.ResponseWriter, r *http.Request, code string, wrong ...*fault.Fault) error {
 	page := &devicePage{Page: web.Page{Here: openid.VerifyPath}, Action: openid.VerifyPath, UserCode: strings.ToValidUTF8(code[:min(len(code), 20)], "")}
 	page.Wrong(wrong...)
+	noteShown(r, wrong)
 	status := http.StatusOK
 	if len(wrong) > 0 {
 		status = web.Status(wrong[0])
@@ -92,7 +93,7 @@ func visitPath(id string, form ...string) string {
 
 // signInFor leads to a sign-in for the device's service, and back to its question.
 func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, d openid.Device) error {
-	return p.Provider.SignInFor(w, r, openid.Inside{Client: d.Client.ID, Return: visitPath(d.ID)})
+	return p.Provider.SignInFor(w, r, openid.Inside{Client: d.Client.ID, Return: visitPath(d.ID), Trail: d.Trail})
 }
 
 // deviceAskPage is the question: is this your device, and may it?
@@ -142,6 +143,7 @@ func (p *Pages) askDevice(w http.ResponseWriter, r *http.Request, wrong ...*faul
 		page.Person = person.User.Name()
 	}
 	page.Wrong(wrong...)
+	noteShown(r, wrong)
 	status := http.StatusOK
 	if len(wrong) > 0 {
 		status = web.Status(wrong[0])

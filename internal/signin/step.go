@@ -60,12 +60,8 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, in *waiting, f logi
 	if err := p.contacts(r, f, wrong); err != nil {
 		return err
 	}
+	noteShown(r, wrong)
 	status := http.StatusOK
-	for _, w := range wrong {
-		if w.Code != "required" { // an empty field is no failure
-			trace.Note(r.Context(), trace.Shown, w.Code)
-		}
-	}
 	if len(wrong) > 0 {
 		status = web.Status(wrong[0])
 		if after := wrong[0].RetryAfter; after > 0 {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/login"
 	"github.com/portti-id/portti/internal/trace"
 	"github.com/portti-id/portti/internal/web"
@@ -20,6 +21,15 @@ func (p *Pages) traced(f web.HandlerFunc) web.HandlerFunc {
 		err := f(w, r)
 		notes.Broken(err)
 		return err
+	}
+}
+
+// noteShown notes what a page says was wrong. An empty field is no failure.
+func noteShown(r *http.Request, wrong []*fault.Fault) {
+	for _, w := range wrong {
+		if w.Code != "required" {
+			trace.Note(r.Context(), trace.Shown, w.Code)
+		}
 	}
 }
 

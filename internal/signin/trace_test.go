@@ -116,6 +116,22 @@ func TestWhyACardIsAskedAlways(t *testing.T) {
 	k.browser().visit("service", "acr_values", "urn:portti:acr:card").is(200, "card-start", "why").says("trace.why.asked_card", "service", "Rekisteri")
 }
 
+// A letter's link that is spent, and a device's code that is none, are what people phone
+// about too: the reference of those pages opens something.
+func TestTheReferenceOfAPageBesideTheSignIn(t *testing.T) {
+	k := newKit(t)
+	b := k.browser()
+	for what, page := range map[string]*shown{
+		"mailed_link_spent":   b.get(identity.LinkPath+"SPENT").is(410, "escalation"),
+		"device_code_unknown": b.get(openid.VerifyPath).press("device-submit", "user-code", "BCDF-GHJK").is(404, "escalation"),
+	} {
+		got := k.trace(page.reference())
+		if trouble, bad := got.Trouble(); !bad || trouble.Code != what || got.User != "" {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
 // Whoever looks is in the trail, with the ticket; without the right nothing is told,
 // and one person's reference gives another nothing.
 func TestWhoLooksIsInTheTrail(t *testing.T) {

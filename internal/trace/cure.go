@@ -26,7 +26,7 @@ var owners = map[Owner][]string{
 }
 
 // fine are the entries that tell of nothing wrong.
-var fine = []What{Asked, Had, Decided, Stepped, Started, Issued, Called}
+var fine = []What{Asked, Had, Decided, Stepped, Started, Issued, Device, Called}
 
 // Owner is who can do something about an entry.
 func (e Entry) Owner() Owner {
@@ -49,7 +49,7 @@ var Owners = []Owner{Person, Responsible, IT, HelpDesk, Operator, Service}
 func (t Trace) Trouble() (Entry, bool) {
 	for _, e := range slices.Backward(t.Entries) {
 		switch {
-		case e.What == Issued, e.What == Started:
+		case e.What == Issued, e.What == Started, e.What == Device && e.Code != "entered":
 			return Entry{}, false
 		case e.What == Shown && generic(e.Code):
 			// The page says the same for all of several causes.

@@ -126,7 +126,7 @@ func (n *Notes) Broken(err error) {
 }
 
 // ends are the kinds of entries with which a request leaves a leg.
-var ends = []What{Refused, Card, Shown, Started, Issued, Renewal, Failed}
+var ends = []What{Refused, Card, Shown, Started, Issued, Device, Renewal, Failed}
 
 // leg is what is kept; false when nothing has happened that anybody would ask about.
 func (n *Notes) leg() (Leg, bool) {

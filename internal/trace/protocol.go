@@ -1,9 +1,6 @@
 package trace
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Word is what an entry means to the makers of a service, in terms of the
 // protocol. Texts for people are in the catalogues, as "doctor.why." and the word;
@@ -50,6 +47,14 @@ const (
 	StepProved   Word = "step_proved"
 	StepOver     Word = "step_over"
 
+	// What became of a device that asked to be let in (RFC 8628).
+	DeviceEntered  Word = "device_entered"
+	DeviceAllowed  Word = "device_allowed"
+	DeviceDenied   Word = "device_denied"
+	DeviceRedeemed Word = "device_redeemed"
+	DeviceLate     Word = "device_late"
+	DeviceHurried  Word = "device_hurried"
+
 	// What the service was told.
 	Answered      Word = "answered"
 	RenewalPolicy Word = "renewal_policy"
@@ -92,6 +97,13 @@ var explained = map[Word]string{
 	StepProved:   "What was asked was proved: a card, or the code after the password.",
 	StepOver:     "The sign-in began again from its first page.",
 
+	DeviceEntered:  "Somebody typed the code that the device showed, into a browser.",
+	DeviceAllowed:  "The person let the device in: its next poll gets the tokens.",
+	DeviceDenied:   "The device was not let in: access_denied at its next poll.",
+	DeviceRedeemed: "The device fetched its tokens.",
+	DeviceLate:     "The device polled after its time was over: expired_token. It has to ask for new codes.",
+	DeviceHurried:  "The device polled sooner than its interval: slow_down, and five seconds more between polls from then on. This is noted the first time.",
+
 	Answered:      "The client was given a code.",
 	RenewalPolicy: "The client was refused tokens: the employer no longer permits the method of that sign-in. A new sign-in finds out what is left.",
 	RenewalEnded:  "The client was refused tokens: the sign-in that they stood on was ended, or the account closed.",
@@ -119,6 +131,7 @@ var (
 		"password_proved_nolink": StepServices, "code_proved_barred": StepServices, "card_proved_barred": StepServices,
 		"code_proved": StepProved, "card_proved": StepProved, "start_over": StepOver,
 	}
+	deviceWords  = map[string]Word{"entered": DeviceEntered, "allowed": DeviceAllowed, "denied": DeviceDenied, "redeemed": DeviceRedeemed, "late": DeviceLate, "hurried": DeviceHurried}
 	renewalWords = map[string]Word{"method_not_permitted_by_employer": RenewalPolicy, "account_disabled": RenewalEnded, "session_ended": RenewalEnded}
 )
 
@@ -141,7 +154,7 @@ func Protocol(all []Entry) []Line {
 		var keep []string
 		switch e.What {
 		case Asked:
-			asked, word, keep = e, Word("asked_"+e.Code), []string{"from", "prompt", "max_age", "methods", "person"}
+			asked, word, keep = e, Word("asked_"+e.Code), []string{"from", "prompt", "max_age", "methods", "person", "grant"}
 		case Had:
 			if word = sessionWords[e.Code]; !other {
 				keep = []string{"method"}
@@ -155,6 +168,8 @@ func Protocol(all []Entry) []Line {
 			word = stepWords[e.Code]
 		case Issued:
 			word, keep = Answered, []string{"acr", "amr"}
+		case Device:
+			word, keep = deviceWords[e.Code], []string{"acr", "amr"}
 		case Renewal:
 			word, keep = renewalWords[e.Code], nil
 		}
@@ -190,14 +205,4 @@ func decidedWord(e, asked Entry) Word {
 		return w
 	}
 	return OtherReason
-}
-
-// Words is every word there is.
-func Words() []Word {
-	var all []Word
-	for w := range explained {
-		all = append(all, w)
-	}
-	slices.SortFunc(all, func(a, b Word) int { return strings.Compare(string(a), string(b)) })
-	return all
 }

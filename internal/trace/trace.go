@@ -42,7 +42,7 @@ import (
 type What string
 
 const (
-	Asked   What = "asked"   // what a service demands of a sign-in: code any, card, pwd_otp or enrol; details from (client, claims, methods, request), max_age, prompt, methods, person
+	Asked   What = "asked"   // what a service demands of a sign-in: code any, card, pwd_otp or enrol; details from (client, claims, methods, request), max_age, prompt, methods, person, grant (a device, which shows a code)
 	Had     What = "had"     // what the browser's session has proved before: none, over, ended (the account has changed), full, enrol; details method, age (seconds since the proof)
 	Decided What = "decided" // whether that is enough: a Reason of package openid, or "issue"; details verdict, error, by (prompt, max_age, level, methods)
 	Stepped What = "stepped" // a step of the sign-in: the Event of package login; details step, linked, permitted
@@ -51,13 +51,14 @@ const (
 	Shown   What = "shown"   // what a page said, by the fault's code
 	Started What = "started" // a session: full or enrol; details method
 	Issued  What = "issued"  // the answer to the service; details acr, amr
+	Device  What = "device"  // letting a device in, whose trace begins where it asked for its codes: entered (its code was typed), allowed, denied, redeemed, late, hurried; details acr, amr
 	Renewal What = "renewal" // a service was refused new tokens
 	Called  What = "called"  // an app asked the API for something: the operation
 	Failed  What = "failed"  // something of ours
 )
 
 // Whats is all of them, for the catalogues.
-var Whats = []What{Asked, Had, Decided, Stepped, Refused, Card, Shown, Started, Issued, Renewal, Called, Failed}
+var Whats = []What{Asked, Had, Decided, Stepped, Refused, Card, Shown, Started, Issued, Device, Renewal, Called, Failed}
 
 // Entry is one thing that happened.
 type Entry struct {

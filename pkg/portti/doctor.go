@@ -45,7 +45,7 @@ func (c *Client) Refusal(ctx context.Context, token, reference string) (Refusal,
 	return f, err
 }
 
-// Course is how an authorization request of a service went, refused or not, for those
+// Course is how an authorization request of a service, or a device of it, went, refused or not, for those
 // who make the service. It does not say who the person was.
 type Course struct {
 	References []string     `json:"references"` // any of them finds it
@@ -57,7 +57,7 @@ type Course struct {
 // CourseLine is one thing of it.
 type CourseLine struct {
 	At          time.Time         `json:"at"`
-	What        string            `json:"what"` // asked, had, decided, stepped, issued, renewal
+	What        string            `json:"what"` // asked, had, decided, stepped, device, issued, renewal
 	Why         string            `json:"why"`  // a stable word, e.g. max_age
 	Details     map[string]string `json:"details,omitempty"`
 	Explanation string            `json:"explanation"` // of the word, in English

@@ -32,7 +32,7 @@ type TracePerson struct {
 // TraceEntry is one thing that happened.
 type TraceEntry struct {
 	At      time.Time         `json:"at"`
-	What    string            `json:"what"`           // asked, had, decided, stepped, refused, card, shown, started, issued, renewal, called, failed
+	What    string            `json:"what"`           // asked, had, decided, stepped, refused, card, shown, started, issued, device, renewal, called, failed
 	Code    string            `json:"code,omitempty"` // why, or how; e.g. wrong_password
 	Details map[string]string `json:"details,omitempty"`
 	Owner   string            `json:"owner,omitempty"` // who can do something about it: person, responsible, it, helpdesk, operator, service

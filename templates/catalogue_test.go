@@ -54,6 +54,7 @@ var families = []string{
 	"con.preview.reason.", // console: why a service would not accept a login
 	"con.done.",           // console: what was just done
 	"con.gone.",           // templates: print "con.gone." .What
+	"con.trust.defect.",   // console: why a trust folder is not in force
 	"con.trust.warning.",  // console: what is to be known of a CA
 	"con.weight.",         // templates: of a finding of the client doctor
 	"con.symptom.",
@@ -273,21 +274,23 @@ func TestEverySymptomHasItsText(t *testing.T) {
 	}
 }
 
-// What a trust warns of has a text, and each text is of something.
+// What a trust warns of, and why a folder is not in force, has a text, and each text is
+// of something.
 func TestEveryConcernHasItsText(t *testing.T) {
 	texts := load(t)
-	concerns := constants(t, "internal/card/warning.go", "Concern")
-	if len(concerns) < 5 {
-		t.Errorf("only %v", concerns)
-	}
-	for _, c := range concerns {
-		if !texts.Has("con.trust.warning." + c) {
-			t.Errorf("there is no con.trust.warning.%s", c)
+	for family, words := range map[string][]string{"con.trust.warning.": constants(t, "internal/card/warning.go", "Concern"), "con.trust.defect.": constants(t, "internal/card/defect.go", "Fault")} {
+		if len(words) < 5 {
+			t.Errorf("%s: only %v", family, words)
 		}
-	}
-	for _, k := range texts.Keys() {
-		if c, ok := strings.CutPrefix(k, "con.trust.warning."); ok && !slices.Contains(concerns, strings.TrimSuffix(c, ".one")) {
-			t.Errorf("%s is of nothing", k)
+		for _, c := range words {
+			if !texts.Has(family + c) {
+				t.Errorf("there is no %s%s", family, c)
+			}
+		}
+		for _, k := range texts.Keys() {
+			if c, ok := strings.CutPrefix(k, family); ok && !slices.Contains(words, strings.TrimSuffix(c, ".one")) {
+				t.Errorf("%s is of nothing", k)
+			}
 		}
 	}
 }

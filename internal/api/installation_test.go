@@ -156,13 +156,14 @@ func TestWhoseCardsAreAccepted(t *testing.T) {
 	trust := pki.TestTrust(t)
 	issuing := trust.Sources()[1]
 	h.CardTrust.Trust = func() *card.Trust { return trust }
+	_, unread := card.NewTrust(card.TrustConfig{Folder: t.TempDir(), Roots: []card.Authority{{File: "x.pem"}}, Issuers: []card.Issuer{{}}}, now)
 	h.CardTrust.State = func() card.BundleState {
-		return card.BundleState{Loaded: now, Fingerprint: "abc", Problem: "x.pem: gone", Since: now}
+		return card.BundleState{Loaded: now, Fingerprint: "abc", Problem: unread, Since: now}
 	}
 	h.CardTrust.Lists = func(context.Context) ([]crl.Shelved, error) {
 		return []crl.Shelved{{CA: crl.AuthorityOf(issuing.CA), Name: "a", ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(-time.Minute), Entries: 7}, {CA: "elsewhere", Name: "stray", NextUpdate: now.Add(time.Hour)}}, nil
 	}
-	if status, _ := h.fetch("operator", "GET", "/api/v1/trust", &got); status != http.StatusOK || !got.Cards || got.Fingerprint != "abc" || got.Problem == "" || len(got.Authorities) != len(trust.Sources()) {
+	if status, _ := h.fetch("operator", "GET", "/api/v1/trust", &got); status != http.StatusOK || !got.Cards || got.Fingerprint != "abc" || len(got.Defects) < 2 || got.Defects[0].Fault != "unreadable" || got.Defects[0].File != "x.pem" || len(got.Authorities) != len(trust.Sources()) {
 		t.Fatalf("%d %+v", status, got)
 	}
 	root, ca := got.Authorities[0], got.Authorities[1]

@@ -57,7 +57,10 @@ func (a *API) trust(r *http.Request, _ identity.Actor, _ nothing) (answer[portti
 	}
 	if a.CardTrust.State != nil {
 		s := a.CardTrust.State()
-		t.Loaded, t.Fingerprint, t.Problem, t.Since = s.Loaded, s.Fingerprint, s.Problem, s.Since
+		t.Loaded, t.Fingerprint, t.Since = s.Loaded, s.Fingerprint, s.Since
+		for _, d := range card.Defects(s.Problem) {
+			t.Defects = append(t.Defects, portti.TrustDefect{Fault: string(d.Fault), File: d.File, Date: d.Date, Text: d.Text})
+		}
 	}
 	for _, s := range trust.Sources() {
 		own := func(l crl.Shelved) bool { return l.CA == crl.AuthorityOf(s.CA) }

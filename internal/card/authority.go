@@ -61,7 +61,7 @@ type loader struct {
 }
 
 func (l *loader) fail(field, file string, err error) {
-	l.errs = append(l.errs, fmt.Errorf("%s (file %q): %w", field, file, err))
+	l.errs = append(l.errs, &inFile{field, file, err})
 }
 
 func (l *loader) authority(file string) (*x509.Certificate, error) {
@@ -70,11 +70,11 @@ func (l *loader) authority(file string) (*x509.Certificate, error) {
 	}
 	data, err := l.read(file)
 	if err != nil {
-		return nil, err
+		return nil, &faulty{fault: FaultUnreadable, err: err}
 	}
 	cert, err := onlyCertificate(data)
 	if err != nil {
-		return nil, err
+		return nil, &faulty{fault: FaultUnreadable, err: err}
 	}
 	if err := l.fit(cert); err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (l *loader) authority(file string) (*x509.Certificate, error) {
 	// certificate: a card's issuer could not be told for sure.
 	id := string(cert.RawSubject) + string(cert.RawSubjectPublicKeyInfo)
 	if first, again := l.seen[id]; again {
-		return nil, fmt.Errorf("duplicate: the same CA is in %q", first)
+		return nil, is(FaultTwice, "duplicate: the same CA is in %q", first)
 	}
 	l.seen[id] = file
 	return cert, nil
@@ -113,25 +113,25 @@ func onlyCertificate(data []byte) (*x509.Certificate, error) {
 func (l *loader) fit(cert *x509.Certificate) error {
 	switch {
 	case cert.Version != 3 || !cert.BasicConstraintsValid || !cert.IsCA:
-		return errors.New("is not a CA certificate")
+		return is(FaultNotCA, "is not a CA certificate")
 	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
-		return errors.New("is not a CA certificate: its key usage does not allow to sign certificates")
+		return is(FaultNotCA, "is not a CA certificate: its key usage does not allow to sign certificates")
 	case l.now.Before(cert.NotBefore):
-		return fmt.Errorf("is not valid before %s", cert.NotBefore.UTC().Format(time.DateOnly))
+		return &faulty{FaultEarly, cert.NotBefore, fmt.Errorf("is not valid before %s", cert.NotBefore.UTC().Format(time.DateOnly))}
 	case l.now.After(cert.NotAfter):
-		return fmt.Errorf("expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
+		return &faulty{FaultExpired, cert.NotAfter, fmt.Errorf("expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))}
 	case len(cert.UnhandledCriticalExtensions) > 0:
-		return fmt.Errorf("has the critical extension %v, which is not understood", cert.UnhandledCriticalExtensions[0])
+		return is(FaultLimits, "has the critical extension %v, which is not understood", cert.UnhandledCriticalExtensions[0])
 	case !strongKey(cert.PublicKey):
-		return errors.New("has a weak key: RSA of at least 2048 bits, or P-256, P-384 or P-521 is wanted")
+		return is(FaultWeak, "has a weak key: RSA of at least 2048 bits, or P-256, P-384 or P-521 is wanted")
 	case !strongSignature(cert.SignatureAlgorithm):
-		return fmt.Errorf("is signed with %s, which is too weak", cert.SignatureAlgorithm)
+		return is(FaultWeak, "is signed with %s, which is too weak", cert.SignatureAlgorithm)
 	case looseConstraints(cert):
-		return errors.New("has name constraints that are not marked critical, as RFC 5280 §4.2.1.10 wants them: they would not all be kept")
+		return is(FaultLimits, "has name constraints that are not marked critical, as RFC 5280 §4.2.1.10 wants them: they would not all be kept")
 	case !mayIssueCards(cert):
-		return errors.New("is for other certificates than cards: its extended key usage has neither clientAuth nor smartcardLogon")
+		return is(FaultNotCA, "is for other certificates than cards: its extended key usage has neither clientAuth nor smartcardLogon")
 	case !l.testCAs && isTest(cert):
-		return errors.New("is a test CA: anybody may get its cards (see accept_test_cas)")
+		return is(FaultTest, "is a test CA: anybody may get its cards (see accept_test_cas)")
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ type Bundle struct {
 type BundleState struct {
 	Loaded      time.Time // when the trust in force was read
 	Fingerprint string    // of its files: SHA-256, lower-case hex; the same on every replica that has the same
-	Problem     string    // why what the folder holds now is not in force, a line for each reason; "" when it is
+	Problem     error     // why what the folder holds now is not in force, see Defects; nil when it is
 	Since       time.Time // when the problem was met; zero without one
 }
 
@@ -101,8 +101,8 @@ func (b *Bundle) Look(ctx context.Context, now time.Time) {
 	b.seen = s.fingerprint
 	switch {
 	case s.fingerprint == b.state.Fingerprint:
-		if b.state.Problem != "" {
-			b.state.Problem, b.state.Since = "", time.Time{}
+		if b.state.Problem != nil {
+			b.state.Problem, b.state.Since = nil, time.Time{}
 			b.log.InfoContext(ctx, "card trust: the folder is again as it was read")
 		}
 		b.warn(ctx, now)
@@ -126,8 +126,8 @@ func (b *Bundle) Reload(ctx context.Context, now time.Time) error {
 func (b *Bundle) try(ctx context.Context, s snapshot, now time.Time) error {
 	t, err := s.trust(b.testCAs, now)
 	if err != nil {
-		if err.Error() != b.state.Problem {
-			b.state.Problem, b.state.Since = err.Error(), now
+		if b.state.Problem == nil || err.Error() != b.state.Problem.Error() {
+			b.state.Problem, b.state.Since = err, now
 			b.log.ErrorContext(ctx, "card trust: the folder has changed and is not in order; the former trust stays in force", "folder", b.folder, "problems", strings.Split(err.Error(), "\n"))
 		}
 		return err

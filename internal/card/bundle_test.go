@@ -80,7 +80,7 @@ func (l *lines) take() string {
 func TestBundleIsReadAgain(t *testing.T) {
 	b := newBundled(t)
 	first := b.bundle.State()
-	if !first.Loaded.Equal(b.now) || len(first.Fingerprint) != 64 || first.Problem != "" {
+	if !first.Loaded.Equal(b.now) || len(first.Fingerprint) != 64 || first.Problem != nil {
 		t.Errorf("state %+v", first)
 	}
 	b.look()
@@ -98,7 +98,7 @@ func TestBundleIsReadAgain(t *testing.T) {
 		t.Errorf("verdict %s", got)
 	}
 	s := b.bundle.State()
-	if !s.Loaded.Equal(b.now) || s.Fingerprint == first.Fingerprint || s.Problem != "" || !s.Since.IsZero() {
+	if !s.Loaded.Equal(b.now) || s.Fingerprint == first.Fingerprint || s.Problem != nil || !s.Since.IsZero() {
 		t.Errorf("state %+v", s)
 	}
 	if said := b.log.take(); strings.Count(said, "read again") != 1 || !strings.Contains(said, s.Fingerprint) {
@@ -165,7 +165,7 @@ func TestBadBundleLeavesTheFormerTrust(t *testing.T) {
 		t.Errorf("told more than once, or not at all: %s", said)
 	}
 	for _, text := range []string{"issuers[0]", "organization", "issuers[1]", "0 PEM blocks", "ca-health.crt"} {
-		if !strings.Contains(said, text) || !strings.Contains(s.Problem, text) {
+		if !strings.Contains(said, text) || !strings.Contains(s.Problem.Error(), text) {
 			t.Errorf("%q is not told: log %s, state %s", text, said, s.Problem)
 		}
 	}
@@ -202,12 +202,12 @@ func TestBundleThatWasTooEarly(t *testing.T) {
 	b.write(card.BundleFile, b.settings()+"- file: young.crt\n  name: Portti TEST Young\n  kind: actor\n  policies: [2.999.1]\n")
 	b.look()
 	b.look()
-	if s := b.bundle.State(); !strings.Contains(s.Problem, "not valid before") {
+	if s := b.bundle.State(); s.Problem == nil || !strings.Contains(s.Problem.Error(), "not valid before") {
 		t.Fatalf("state %+v", s)
 	}
 	b.now = b.now.Add(time.Hour)
 	b.look()
-	if s := b.bundle.State(); s.Problem != "" || len(b.bundle.Trust().Sources()) != 5 {
+	if s := b.bundle.State(); s.Problem != nil || len(b.bundle.Trust().Sources()) != 5 {
 		t.Errorf("state %+v", s)
 	}
 }

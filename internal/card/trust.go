@@ -171,7 +171,7 @@ func (t *Trust) takeRoots(roots []Authority, load *loader) {
 			// A trust anchor need not be signed by itself, but a file that is
 			// not was most likely mixed up with an issuing CA's.
 			if err = cert.CheckSignatureFrom(cert); err != nil {
-				err = errors.New("is not a root: it is not signed by itself")
+				err = is(FaultNotRoot, "is not a root: it is not signed by itself")
 			}
 		}
 		if err != nil {
@@ -179,7 +179,7 @@ func (t *Trust) takeRoots(roots []Authority, load *loader) {
 			continue
 		}
 		if s.Name != "" && cert.Subject.CommonName != s.Name {
-			load.fail(field+".name", s.File, fmt.Errorf("is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
+			load.fail(field+".name", s.File, is(FaultName, "is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
 		}
 		t.roots.AddCert(cert)
 		t.sources = append(t.sources, Source{CA: cert, Parent: cert, OCSP: s.OCSP, CRL: s.CRL})
@@ -201,7 +201,7 @@ func (t *Trust) takeIssuers(issuers []Issuer, load *loader) {
 			continue
 		}
 		if cert.Subject.CommonName != s.Name {
-			load.fail(field+".name", s.File, fmt.Errorf("is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
+			load.fail(field+".name", s.File, is(FaultName, "is %q, but the certificate is of %q", s.Name, cert.Subject.CommonName))
 		}
 		certs[i] = cert
 		t.issuing.AddCert(cert)
@@ -219,9 +219,9 @@ func (t *Trust) takeIssuers(issuers []Issuer, load *loader) {
 		s := issuers[i]
 		chains, err := cert.Verify(t.path(load.now))
 		if err != nil {
-			load.fail(fmt.Sprintf("issuers[%d]", i), s.File, errors.New("does not chain to a configured root"))
+			load.fail(fmt.Sprintf("issuers[%d]", i), s.File, is(FaultChain, "does not chain to a configured root"))
 		} else if n := slices.IndexFunc(chains, mayIssue); n < 0 {
-			load.fail(fmt.Sprintf("issuers[%d]", i), s.File, errors.New("does not chain to a configured root: a CA above it allows no CA there (path length)"))
+			load.fail(fmt.Sprintf("issuers[%d]", i), s.File, is(FaultChain, "does not chain to a configured root: a CA above it allows no CA there (path length)"))
 		} else {
 			t.sources = append(t.sources, Source{CA: cert, Parent: chains[n][1], Kind: s.Kind, OCSP: s.OCSP, CRL: s.CRL})
 		}

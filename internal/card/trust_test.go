@@ -1,6 +1,7 @@
 package card_test
 
 import (
+	"cmp"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -47,6 +48,16 @@ func TestTrustIsStrict(t *testing.T) {
 	}
 	first := func(f func(*card.Issuer)) func(*card.TrustConfig) {
 		return func(c *card.TrustConfig) { f(&c.Issuers[0]) }
+	}
+
+	// What is wrong with a certificate; with the settings, in the others.
+	faults := map[string]card.Fault{
+		"no such file": card.FaultUnreadable, "outside of folder": card.FaultUnreadable, "no PEM": card.FaultUnreadable, "a key": card.FaultUnreadable, "two certificates": card.FaultUnreadable,
+		"damaged": card.FaultUnreadable, "not a certificate": card.FaultUnreadable, "a card": card.FaultNotCA, "may not sign": card.FaultNotCA, "expired": card.FaultExpired,
+		"expired root": card.FaultExpired, "not yet": card.FaultEarly, "weak key": card.FaultWeak, "weak curve": card.FaultWeak, "SHA-1": card.FaultWeak, "SHA-1 root": card.FaultWeak,
+		"critical extension": card.FaultLimits, "other root": card.FaultChain, "below an issuer": card.FaultChain, "issuer for a root": card.FaultNotRoot, "root for an issuer": card.FaultTwice,
+		"same CA twice": card.FaultTwice, "same root twice": card.FaultTwice, "mixed-up files": card.FaultName, "server CA": card.FaultNotCA, "mail CA": card.FaultNotCA,
+		"root for servers": card.FaultNotCA, "loose name constraints": card.FaultLimits, "names that are not known": card.FaultLimits, "test CAs": card.FaultTest,
 	}
 
 	for name, c := range map[string]struct {
@@ -142,6 +153,24 @@ func TestTrustIsStrict(t *testing.T) {
 				if !strings.Contains(err.Error(), says) {
 					t.Errorf("the message lacks %q:\n%v", says, err)
 				}
+			}
+			// And what it is, for those who do not read English.
+			defects := card.Defects(err)
+			want := cmp.Or(faults[name], card.FaultSettings)
+			if !slices.ContainsFunc(defects, func(d card.Defect) bool {
+				return d.Fault == want && (d.File == card.BundleFile) == (want == card.FaultSettings) && strings.Contains(d.Text+card.BundleFile, d.File)
+			}) {
+				t.Errorf("it is no %s: %+v", want, defects)
+			}
+			var lines []string
+			for _, d := range defects {
+				lines = append(lines, d.Text)
+				if dated := d.Fault == card.FaultExpired || d.Fault == card.FaultEarly; dated == d.Date.IsZero() {
+					t.Errorf("%s has the date %v", d.Fault, d.Date)
+				}
+			}
+			if strings.Join(lines, "\n") != err.Error() {
+				t.Errorf("the defects say\n%s\nand the error\n%v", strings.Join(lines, "\n"), err)
 			}
 		})
 	}

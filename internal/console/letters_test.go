@@ -84,3 +84,18 @@ func TestKeysAndTrustAreChanged(t *testing.T) {
 	k.api.Refuse("POST /api/v1/keys/P-256/promote", http.StatusConflict, "key_too_new")
 	b.Post("/keys/change", url.Values{"kind": {"P-256"}, "do": {"promote"}, "csrf": {page.CSRF()}}).Silent("RAW WORDS")
 }
+
+// Why the folder is not in force is said in the reader's language, with the provider's
+// own words beside; what a newer provider knows is in its words alone.
+func TestATrustFolderThatIsNotInOrder(t *testing.T) {
+	k := newKit(t)
+	at := time.Now()
+	k.api.Answer("GET /api/v1/trust", portti.Trust{Cards: true, Since: at, Defects: []portti.TrustDefect{
+		{Fault: "expired", File: "old.crt", Date: at, Text: "issuers[0] (file old.crt): expired"}, {Fault: "newer", Text: "issuers[1]: something new"}}})
+	k.api.Answer("GET /api/v1/trust/strangers", portti.UnknownIssuers{})
+	b := k.Browser()
+	b.Get("/trust").Want(http.StatusOK, "/trust", "defects").Says("old.crt: the certificate expired on", "issuers[0]", "something new")
+	b.Get("/trust?lang=fi").Want(http.StatusOK, "*", "defects").Says("old.crt: varmenne on vanhentunut", "something new")
+	k.api.Answer("GET /api/v1/trust", portti.Trust{Cards: true})
+	b.Get("/trust").Want(http.StatusOK, "*", "trust").Without("defects")
+}

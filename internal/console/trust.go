@@ -17,6 +17,7 @@ const (
 type trustPage struct {
 	web.Page
 	Trust       portti.Trust
+	Defects     []defectRow
 	Warnings    []warningRow
 	Authorities []authorityRow
 	Strangers   []portti.UnknownIssuer
@@ -26,6 +27,13 @@ type trustPage struct {
 type authorityRow struct {
 	portti.Authority
 	Ended, EndsSoon bool
+}
+
+// defectRow has a text of ours where Known; that of the provider, in English, says it
+// with the setting that is meant.
+type defectRow struct {
+	portti.TrustDefect
+	Known bool
 }
 
 // warningRow has a text of ours where Known, and one of what several CAs have in
@@ -50,6 +58,9 @@ func (p *Pages) showTrust(w http.ResponseWriter, r *http.Request, v *visit, wron
 		return refused(err)
 	}
 	page := &trustPage{Trust: trust, Strangers: met.Issuers, May: v.may("trust.change")}
+	for _, d := range trust.Defects {
+		page.Defects = append(page.Defects, defectRow{d, p.site.Texts().Has("con.trust.defect." + d.Fault)})
+	}
 	for _, w := range trust.Warnings {
 		row := warningRow{w, p.site.Texts().Has("con.trust.warning." + w.Concern)}
 		alone := portti.TrustWarning{Concern: w.Concern, Authority: w.Authority, Text: w.Text} // it tells nothing but the name

@@ -78,7 +78,7 @@ func (m cardMetrics) Collect(to chan<- prometheus.Metric) {
 	if m.deps.TrustState != nil {
 		state := m.deps.TrustState()
 		gauge(trustLoaded, seconds(state.Loaded))
-		gauge(trustUnhealthy, truth(state.Problem != ""))
+		gauge(trustUnhealthy, truth(state.Problem != nil))
 	}
 	if c := m.Cards; c != nil {
 		for _, l := range c.Lists.All() {

@@ -29,6 +29,11 @@ type authorityRow struct {
 	Ended, EndsSoon bool
 }
 
+type defectRow struct {
+	portti.TrustDefect
+	Known bool
+}
+
 type warningRow struct {
 	portti.TrustWarning
 	Known bool
@@ -37,6 +42,7 @@ type warningRow struct {
 type trustPage struct {
 	web.Page
 	Trust       portti.Trust
+	Defects     []defectRow
 	Warnings    []warningRow
 	Authorities []authorityRow
 	Strangers   []portti.UnknownIssuer
@@ -75,11 +81,12 @@ func mailSamples() []sample {
 		}},
 		{"console/letters", "none", []string{"letters", "none"}, func(string) web.Content { return &lettersPage{Page: inConsole()} }},
 		{"console/letter_discard", "", []string{"discard", "discard-submit"}, func(w string) web.Content { return &discardPage{Page: inConsole(), ID: "L1" + w} }},
-		{"console/trust", "", []string{"trust", "problem", "bundle", "authorities", "strangers"}, func(w string) web.Content {
+		{"console/trust", "", []string{"trust", "defects", "bundle", "authorities", "strangers"}, func(w string) web.Content {
 			list := portti.Revocation{CA: "CA" + w, NextUpdate: at, Entries: 7}
 			stale := list
 			stale.Stale = true
-			return &trustPage{Page: inConsole(), May: true, Trust: portti.Trust{Cards: true, Loaded: at, Fingerprint: "ab" + w, Problem: "x.pem: gone" + w},
+			return &trustPage{Page: inConsole(), May: true, Trust: portti.Trust{Cards: true, Loaded: at, Fingerprint: "ab" + w, Since: at},
+				Defects:  []defectRow{{portti.TrustDefect{Fault: "expired", File: "x.pem" + w, Date: at, Text: "roots[0] (file x.pem): expired" + w}, true}, {portti.TrustDefect{Fault: "new", Text: "something else" + w}, false}},
 				Warnings: []warningRow{{TrustWarning: portti.TrustWarning{Concern: "expires", Authority: "CA" + w, Until: at, Days: 1}, Known: true}, {TrustWarning: portti.TrustWarning{Concern: "new", Text: "CA: new" + w}}},
 				Authorities: []authorityRow{
 					{Authority: portti.Authority{Name: "Root" + w, Kind: "root", NotAfter: at, SHA256: "ab", Key: "RSA 4096"}, EndsSoon: true},

@@ -11,11 +11,19 @@ type Trust struct {
 	Cards       bool           `json:"cards"`                 // false: nobody signs in with a card, and the rest is empty
 	Loaded      time.Time      `json:"loaded,omitzero"`       // when the bundle in force was read
 	Fingerprint string         `json:"fingerprint,omitempty"` // of its files, SHA-256; the same on every replica that has the same
-	Problem     string         `json:"problem,omitempty"`     // why what the folder holds now is not in force, a line for each reason, in English
-	Since       time.Time      `json:"since,omitzero"`        // of the problem
+	Defects     []TrustDefect  `json:"defects,omitempty"`     // why what the folder holds now is not in force
+	Since       time.Time      `json:"since,omitzero"`        // of the defects
 	Warnings    []TrustWarning `json:"warnings,omitempty"`
 	Authorities []Authority    `json:"authorities"`
 	Strays      []Revocation   `json:"strays,omitempty"` // lists of CAs that are not in the bundle
+}
+
+// TrustDefect is one thing for which what the folder holds now is not put in force.
+type TrustDefect struct {
+	Fault string    `json:"fault"`         // settings, unreadable, not_ca, early, expired, weak, limits, test, twice, not_root, name or chain
+	File  string    `json:"file"`          // of the certificate, or of the settings
+	Date  time.Time `json:"date,omitzero"` // early, expired: the certificate's
+	Text  string    `json:"text"`          // all of it, in English
 }
 
 // TrustWarning is what an operator should know of a CA although the bundle is in order.

@@ -18,13 +18,15 @@ import (
 // without faults of axe, without holes in a text or an id twice, nothing wider than the
 // screen, on a wide one or on a telephone's, and nobody is refused a page that is
 // linked. A page that another role has, and this one has not, is refused, on a page
-// without faults.
+// without faults. Every page is read; a picture is taken of it, and axe looks at it,
+// unless both have seen the same elements in the same colours on a screen as wide.
 func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 	t.Parallel()
 	w := NewWorld(t, Options{Pair: SQLiteMemory})
 	people, b, console := w.peopled(), w.chromium(t, "fi"), w.Origin("console")
 	var crawls []*crawl
 	somewhere := map[string]string{} // an address of each kind of page, whoever found it
+	looked := map[look]bool{}
 	for _, c := range []struct {
 		role   identity.Role
 		org    identity.OrganisationID
@@ -41,7 +43,7 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 		s.Open(console + "/?lang=" + c.manner.lang)
 		s.signIn(w.Settled("oma."+role, c.org, identity.MethodApp).With(c.role))
 		s.WaitFor("#console")
-		crawl := &crawl{screen: s, role: role, phone: c.manner.phone, seen: map[string]bool{}}
+		crawl := &crawl{screen: s, role: role, phone: c.manner.phone, seen: map[string]bool{}, looked: looked}
 		crawl.add("/")
 		for _, e := range people {
 			own := strings.HasSuffix(e.Email, "@"+string(c.org)+".example")
@@ -109,10 +111,25 @@ func (s *screen) checked(e *Employee) string {
 // crawl is somebody of a role who opens every page once that is linked.
 type crawl struct {
 	*screen
-	role  string
-	phone bool
-	seen  map[string]bool // kinds of pages
-	queue []string        // paths
+	role   string
+	phone  bool
+	seen   map[string]bool // kinds of pages
+	queue  []string        // paths
+	looked map[look]bool   // by anybody
+	framed bool            // axe has seen the frame that all pages of the role have
+}
+
+// look is what a page looks like.
+type look struct {
+	shape        string
+	narrow, dark bool
+}
+
+// first tells whether nobody has looked at this before.
+func (c *crawl) first(l look) bool {
+	before := c.looked[l]
+	c.looked[l] = true
+	return !before
 }
 
 func (c *crawl) add(path string) {
@@ -129,19 +146,32 @@ func (c *crawl) walk(console string, somewhere map[string]string) {
 		c.seen[kindOf(path)], somewhere[kindOf(path)] = true, path
 		c.Open(console + path)
 		name := "Console as " + c.role + strings.ReplaceAll(kindOf(path), "/", " ")
-		c.look(name, "h1")
+		page := c.sound(name)
+		if c.first(look{page.Shape, c.phone, c.dark}) {
+			c.Screenshot(name)
+			c.accessible()
+		}
 		if !c.phone {
-			c.narrow(name)
+			c.narrow(name, c.first(look{page.Shape, true, c.dark}))
 		}
-		if status := c.Status(); status != 200 || !c.Has("nav.sections") {
-			c.t.Errorf("%s is linked for %s, and came with %d: %s", path, c.role, status, c.Text("main"))
+		if page.Status != http.StatusOK || !page.Sections {
+			c.t.Errorf("%s is linked for %s, and came with %d: %s", path, c.role, page.Status, page.Text)
 		}
-		var links []string
-		c.Eval(`[...document.querySelectorAll("nav.sections a, main a")].filter(a => a.origin === location.origin && !a.hash).map(a => a.pathname + a.search)`, &links)
-		for _, to := range links {
+		for _, to := range page.Links {
 			c.add(to)
 		}
 	}
+}
+
+// accessible has axe look at the page, and once for each role at the frame around it.
+func (c *crawl) accessible() {
+	c.t.Helper()
+	if !c.framed {
+		c.framed = true
+		c.MustBeAccessible()
+		return
+	}
+	c.MustBeAccessible("header.top", "nav.sections", "footer.bottom")
 }
 
 // peopled has somebody in every state that the Console tells of.

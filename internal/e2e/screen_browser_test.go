@@ -78,21 +78,42 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 // is enough.
 var checked sync.Map
 
-// look waits for a page and examines it: a screenshot, its language, no hole in a
-// text, no id twice, nothing that sticks out to the right, and once for each name axe.
+// look waits for a page and examines it: a screenshot, whether it is sound, and once
+// for each name axe.
 func (s *screen) look(name, selector string) {
 	s.t.Helper()
 	s.WaitFor(selector)
 	s.Screenshot(name)
-	var page struct {
-		Lang        string
-		Text        string
-		Twice       []string
-		Wide, Shown int
+	s.sound(name)
+	if _, before := checked.LoadOrStore([2]any{name, s.dark}, true); !before {
+		s.MustBeAccessible()
 	}
-	s.Eval(`({Lang: document.documentElement.lang, Text: document.title + "\n" + document.body.innerText,
+}
+
+// sight is what a page is, in short.
+type sight struct {
+	Lang        string
+	Text        string
+	Twice       []string // ids of more than one element
+	Wide, Shown int      // pixels
+	Shape       string   // of what elements its main part is, whatever words and how many rows they hold
+	Status      int
+	Sections    bool     // it has the Console's
+	Links       []string // to other pages of the app
+}
+
+// sound examines the open page without pictures and axe: its language, no hole in a
+// text, no id twice, nothing that sticks out to the right.
+func (s *screen) sound(name string) sight {
+	s.t.Helper()
+	var page sight
+	s.Eval(`(what => ({Lang: document.documentElement.lang, Text: document.title + "\n" + document.body.innerText,
 		Twice: [...document.querySelectorAll("[id]")].map(e => e.id).filter((id, i, all) => all.indexOf(id) < i),
-		Wide: document.documentElement.scrollWidth, Shown: document.documentElement.clientWidth})`, &page)
+		Wide: document.documentElement.scrollWidth, Shown: document.documentElement.clientWidth,
+		Status: performance.getEntriesByType("navigation")[0].responseStatus, Sections: document.querySelector("nav.sections") !== null,
+		Shape: [...new Set([...document.querySelectorAll("main *")].map(what))].sort().join("\n"),
+		Links: [...document.querySelectorAll("nav.sections a, main a")].filter(a => a.origin === location.origin && !a.hash).map(a => a.pathname + a.search),
+		}))(function what(e) { return e.matches("main") ? "" : what(e.parentElement) + ">" + e.tagName + (e.tagName === "H1" ? "#" + e.id : "") + "." + e.className + e.getAttributeNames().sort() })`, &page)
 	if page.Lang != s.lang {
 		s.t.Errorf("%s: the page is in %q, not in %q", name, page.Lang, s.lang)
 	}
@@ -102,24 +123,27 @@ func (s *screen) look(name, selector string) {
 	if len(page.Twice) > 0 {
 		s.t.Errorf("%s: more than one element has the id %v", name, page.Twice)
 	}
-	if page.Wide > page.Shown {
-		s.t.Errorf("%s: the page is %d pixels wide on a screen of %d", name, page.Wide, page.Shown)
-	}
-	if _, before := checked.LoadOrStore([2]any{name, s.dark}, true); !before {
-		s.MustBeAccessible()
+	s.fits(name, page.Wide, page.Shown)
+	return page
+}
+
+func (s *screen) fits(name string, wide, shown int) {
+	s.t.Helper()
+	if wide > shown {
+		s.t.Errorf("%s: the page is %d pixels wide on a screen of %d", name, wide, shown)
 	}
 }
 
 // narrow looks at the open page on a telephone's screen: nothing sticks out to the right.
-func (s *screen) narrow(name string) {
+func (s *screen) narrow(name string, picture bool) {
 	s.t.Helper()
 	s.Viewport(360, 740)
-	s.Screenshot(name + ", narrow")
+	if picture {
+		s.Screenshot(name + ", narrow")
+	}
 	var page struct{ Wide, Shown int }
 	s.Eval(`({Wide: document.documentElement.scrollWidth, Shown: document.documentElement.clientWidth})`, &page)
-	if page.Wide > page.Shown {
-		s.t.Errorf("%s: the page is %d pixels wide on a screen of %d", name, page.Wide, page.Shown)
-	}
+	s.fits(name, page.Wide, page.Shown)
 	s.Viewport(1280, 900)
 }
 

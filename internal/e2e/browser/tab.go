@@ -320,11 +320,12 @@ func (t *Tab) Screenshot(name string) {
 		return
 	}
 	t.must("take a screenshot", func(ctx context.Context) error {
-		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		yes := true // a larger file is written sooner
+		res, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &yes, OptimizeForSpeed: &yes})
 		if err != nil {
 			return err
 		}
-		return save(file, png)
+		return save(file, res.Data)
 	})
 }
 

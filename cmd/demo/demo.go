@@ -25,6 +25,7 @@ import (
 	"github.com/portti-id/portti/internal/console"
 	"github.com/portti-id/portti/internal/ephemeral"
 	"github.com/portti-id/portti/internal/keys"
+	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/server"
 	"github.com/portti-id/portti/internal/store"
@@ -110,7 +111,7 @@ func listen(host string, port int, flag string) (net.Listener, error) {
 }
 
 // Origin is where a part of the demo is: "id", "services", "console",
-// "service", "records", "desk" or "lab".
+// "service", "records", "desk", "lab" or "gateway".
 func (d *Demo) Origin(name string) string {
 	return "http://" + name + ".localhost:" + strconv.Itoa(d.port)
 }
@@ -147,7 +148,11 @@ func (d *Demo) start(ctx context.Context, o Options, pages, cards net.Listener) 
 		return err
 	}
 	d.opened = append(d.opened, db.Close)
-	provider, err := d.provider(ctx, o, db, master)
+	texts, err := d.gateway(data)
+	if err != nil {
+		return err
+	}
+	provider, err := d.provider(ctx, o, db, master, texts)
 	if err != nil {
 		return err
 	}
@@ -229,10 +234,10 @@ func (d *Demo) writeSettings(data string) error {
 	return os.WriteFile(filepath.Join(data, "portti.yaml"), []byte(settings), 0o600)
 }
 
-// provider assembles the provider, with letters that go to the mailbox and trust
-// in the demo's own cards alone. Whether they were revoked the lab tells, over
+// provider assembles the provider, with letters that go to the mailbox, text messages
+// that go there through the gateway, and trust in the demo's own cards alone. Whether they were revoked the lab tells, over
 // HTTP, as CAs do.
-func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master *keys.Master) (*server.Server, error) {
+func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master *keys.Master, texts mail.Carrier) (*server.Server, error) {
 	memory := ephemeral.NewMemory(time.Now)
 	d.opened = append(d.opened, memory.Close)
 	trust, err := card.OpenBundle(d.trustFolder(), true, time.Now(), o.Log)
@@ -252,7 +257,7 @@ func (d *Demo) provider(ctx context.Context, o Options, db *store.Store, master 
 		Issuer: d.Origin("id"), Brand: brand, SupportPhone: support, UserServices: server.UserServices{URL: d.Origin("services")}, CardHost: &host,
 		Keys:         keys.Options{SignFor: 90 * 24 * time.Hour},
 		LettersEvery: time.Second, Outgoing: openid.Outgoing{AllowHosts: []string{"services.localhost", "console.localhost", "service.localhost", "records.localhost"}},
-	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Trust: trust.Trust, Log: o.Log})
+	}, server.Deps{Store: db, Keys: db.Keys(), Ephemeral: memory, Master: master, Carrier: d.pocket, Gateway: texts, Trust: trust.Trust, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -281,7 +281,7 @@ func (k *desk) render(w http.ResponseWriter, r *http.Request, status int, wrong,
 	now := time.Now()
 	for _, l := range letters {
 		at := l.At.Local()
-		shown := deskLetter{ID: l.ID, Name: l.To, Subject: l.Subject, Body: l.Body, Language: l.Language, Time: at.Format("15:04")}
+		shown := deskLetter{ID: l.ID, Name: l.To, Subject: cmp.Or(l.Subject, say("desk.text")), Body: l.Body, Language: l.Language, Time: at.Format("15:04")}
 		if at.YearDay() != now.YearDay() || at.Year() != now.Year() {
 			shown.Time = at.Format("2.1. 15:04")
 		}

@@ -5,6 +5,7 @@
 //	main.go     flags, and what is printed
 //	demo.go     Start: the parts put together, one port, one name each
 //	seed.go     organisations, people and clients
+//	gateway.go  where the provider's text messages arrive
 //	pocket.go   what people have in their pockets: letters, authenticators, cards
 //	desk.go     the demo desk: the page that shows the pockets and the card lab
 //

@@ -23,7 +23,8 @@ import (
 )
 
 // pocket is what the people of the demo have at hand: letters, the accounts in
-// their authenticator, and cards. It is the mail carrier of the demo.
+// their authenticator, and cards. It is the mail carrier of the demo, and where its
+// gateway puts text messages.
 type pocket struct {
 	file string
 	pki  *cardtest.PKI

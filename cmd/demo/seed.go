@@ -30,6 +30,7 @@ var organisations = []identity.Organisation{
 	{ID: "saaristo", Name: "Saariston hyvinvointialue", Methods: identity.MethodsOf(identity.MethodCard), SharedWorkstations: true, Delivery: identity.ByLetter,
 		ITContact: "it@saaristo.example"},
 	{ID: "tietoapu", Name: "Tietoapu Oy", Methods: identity.MethodsOf(identity.MethodApp, identity.MethodToken), Delivery: identity.ByLetter},
+	{ID: "rannikko", Name: "Rannikon pelastuslaitos", Methods: identity.MethodsOf(identity.MethodCard, identity.MethodApp), PersonalPhones: true, Delivery: identity.BySMS},
 }
 
 // person is somebody in the demo, and where she stands.
@@ -60,6 +61,8 @@ var people = []person{
 	{User: identity.User{Username: "heikki.tuki", Organisation: "tietoapu", GivenName: "Heikki", FamilyName: "Tuki", Language: "fi"}, Own: true, App: true, Role: identity.RoleHelpDesk, Since: 41 * time.Minute},
 	{User: identity.User{Username: "oona.operaattori", Organisation: "tietoapu", GivenName: "Oona", FamilyName: "Operaattori", Language: "en"}, Own: true, App: true, Role: identity.RoleOperator, Since: 42 * time.Minute},
 	{User: identity.User{Username: "tarmo.tarkastaja", Organisation: "tietoapu", GivenName: "Tarmo", FamilyName: "Tarkastaja", Language: "sv"}, Own: true, App: true, Role: identity.RoleAuditor, Since: 43 * time.Minute},
+	// Who has a phone and no e-mail address.
+	{User: identity.User{Username: "pete.puhelin", Organisation: "rannikko", GivenName: "Pete", FamilyName: "Puhelin", Language: "fi", Claims: identity.Claims{Phone: "+358400000001"}}, Own: true, App: true, Since: 35 * time.Minute},
 }
 
 // everyClaim is for services that want to see each claim once (OpenID Connect Core §5.1).
@@ -67,7 +70,16 @@ var everyClaim = identity.Claims{MiddleName: "Maria", Nickname: "Tinni", Profile
 	Website: "https://tiina.example/", Gender: "female", Birthdate: "1980-02-29", Zoneinfo: "Europe/Helsinki", EmailVerified: true, Phone: "+358401234567", PhoneVerified: true,
 	Address: identity.Address{Formatted: "Kuntalantie 1 A 2\n99999 Kuntala\nSuomi", Street: "Kuntalantie 1 A 2", Locality: "Kuntala", Region: "Uusimaa", PostalCode: "99999", Country: "Suomi"}}
 
-func (who person) address() string { return who.Username + "@" + string(who.Organisation) + ".example" }
+// address is where Portti writes to her: the phone, where her organisation has text
+// messages sent, or an e-mail address.
+func (who person) address() string {
+	if who.byText() {
+		return who.Claims.Phone
+	}
+	return who.Username + "@" + string(who.Organisation) + ".example"
+}
+
+func (who person) byText() bool { return who.Organisation == "rannikko" }
 
 // letters is how many she gets while she is settled.
 func (who person) letters() int {
@@ -135,7 +147,9 @@ func (who person) settle(ctx context.Context, directory *identity.Directory, p *
 	at := time.Now().Add(-who.Since).Truncate(totp.Period).Add(totp.Period / 2)
 	d := *directory
 	d.Now = func() time.Time { return at }
-	who.Email = who.address()
+	if !who.byText() {
+		who.Email = who.address()
+	}
 	u, _, err := d.CreateUser(ctx, seeder, who.User)
 	if err != nil || !who.Own {
 		return err

@@ -301,7 +301,7 @@ func TestEveryLetterHasItsTexts(t *testing.T) {
 	if len(letters) < 7 {
 		t.Errorf("only %v", letters)
 	}
-	given := []string{"name", "username", "organisation", "support", "password", "phone", "tail", "date", "link", "service"}
+	given := []string{"name", "username", "organisation", "support", "password", "phone", "tail", "date", "link", "service", "hours", "days", "freeze_hours"}
 	for _, l := range letters {
 		for _, part := range []string{"subject", "body"} {
 			if k := "mail." + l + "." + part; !texts.Has(k) {
@@ -388,6 +388,23 @@ func TestTone(t *testing.T) {
 				t.Errorf("%s is the same in %s and %s", k, other, lang)
 			}
 			said[s] = lang
+		}
+	}
+}
+
+// How long a temporary password and the links of letters are good the program says: a
+// text has no number of its own, which would be wrong some day.
+func TestHowLongAPasswordIsGoodIsAnArgument(t *testing.T) {
+	number := regexp.MustCompile(`(?i)\b\d+ ?(hours|days|tun[tn]|päiv|timm|dag|dygn)`)
+	texts := load(t)
+	for _, k := range texts.Keys() {
+		if !strings.HasPrefix(k, "mail.") && !strings.HasPrefix(k, "order.") && !strings.HasPrefix(k, "us.order.") && !strings.HasPrefix(k, "con.people.") {
+			continue
+		}
+		for _, lang := range Languages {
+			if found := number.FindString(texts.Text(lang, k)); found != "" {
+				t.Errorf("%s in %s says %q", k, lang, found)
+			}
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (a *API) me(r *http.Request, self identity.Self, _ nothing) (portti.Me, err
 		Username: p.User.Username, Name: p.User.Name(), Language: p.User.Language, Full: self.Full, Support: a.Support,
 		Organisation: portti.Organisation{Name: p.Organisation.Name, PersonalPhones: p.Organisation.PersonalPhones, ITContact: p.Organisation.ITContact,
 			ResponsibleContact: p.Organisation.ResponsibleContact, SupportPhone: p.Organisation.SupportPhone, SupportHours: p.Organisation.SupportHours},
-		Password: portti.Password{Changed: p.Password.Changed, Min: a.MinPassword},
+		Password: portti.Password{Changed: p.Password.Changed, Min: a.MinPassword, OrderedHours: int(identity.OrderedPasswordLasts.Hours())},
 		May: portti.May{
 			Card:  fault.Code(identity.MayLink(p, self, identity.MethodCard, now)),
 			App:   fault.Code(identity.MayLink(p, self, identity.MethodApp, now)),

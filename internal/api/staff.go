@@ -63,7 +63,7 @@ func (a *API) staff(r *http.Request, by identity.Actor, _ nothing) (answer[portt
 	if err != nil {
 		return answer[portti.Staff]{}, err
 	}
-	s := portti.Staff{ID: string(p.User.ID), Username: p.User.Username, Name: p.User.Name(), Language: p.User.Language, Support: a.Support,
+	s := portti.Staff{ID: string(p.User.ID), Username: p.User.Username, Name: p.User.Name(), Language: p.User.Language, Support: a.Support, PasswordHours: int(identity.OrderedPasswordLasts.Hours()), FirstPasswordDays: int(identity.FirstPasswordLasts.Hours() / 24),
 		Organisation: portti.OrganisationName{ID: string(p.Organisation.ID), Name: p.Organisation.Name}}
 	for _, role := range by.Roles.List() {
 		s.Roles = append(s.Roles, role.String())

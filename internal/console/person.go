@@ -108,6 +108,7 @@ type newPersonPage struct {
 	Organisation string
 	Choose       bool // any organisation; otherwise the reader's own
 	Spoken       []web.Option
+	Days         int // that a first password is good for
 }
 
 // languages are the choices of a person's language, each in its own.
@@ -118,7 +119,7 @@ func (p *Pages) newPerson(w http.ResponseWriter, r *http.Request, v *visit) erro
 		return err
 	}
 	return p.show(w, r, http.StatusOK, "person_new", &newPersonPage{personForm: personForm{Language: v.lang}, Organisation: v.employer(r),
-		Choose: !v.staff.OwnAlone("people.create"), Spoken: languages})
+		Choose: !v.staff.OwnAlone("people.create"), Spoken: languages, Days: v.staff.FirstPasswordDays})
 }
 
 // employer is whose people somebody creates: those of the organisation from whose page
@@ -135,7 +136,7 @@ func (p *Pages) createPerson(w http.ResponseWriter, r *http.Request, v *visit) e
 		return err
 	}
 	page := &newPersonPage{personForm: personFormOf(r), Username: strings.TrimSpace(r.PostFormValue("username")), Organisation: v.staff.Organisation.ID,
-		Choose: !v.staff.OwnAlone("people.create"), Spoken: languages}
+		Choose: !v.staff.OwnAlone("people.create"), Spoken: languages, Days: v.staff.FirstPasswordDays}
 	if page.Choose {
 		page.Organisation = strings.TrimSpace(r.PostFormValue("organisation"))
 	}
@@ -233,6 +234,7 @@ type actPage struct {
 	Danger             bool
 	Ask                bool // for the reason and the ticket
 	Begun              bool // first-password: the person has begun to use the account
+	Hours, Days        int  // that the password of an opened account is good for, and a first one
 }
 
 // acts are the acts with a page of their own.
@@ -263,7 +265,7 @@ func (p *Pages) actOf(r *http.Request, v *visit, name string) (*actPage, error) 
 		return nil, err
 	}
 	return &actPage{ID: person.ID, Name: person.Name(), Username: person.Username, Act: strings.ReplaceAll(name, "-", "_"), Path: personPath(person.ID) + "/" + name, Danger: a.danger, Ask: a.ask, why: whyOf(r),
-		Begun: name == "first-password" && !unbegun(person)}, nil
+		Begun: name == "first-password" && !unbegun(person), Hours: v.staff.PasswordHours, Days: v.staff.FirstPasswordDays}, nil
 }
 
 func (p *Pages) doAct(name string) page {

@@ -49,7 +49,7 @@ func TestMyCardWasReplacedInABrowser(t *testing.T) {
 			s.typeCode(molla.Code())
 			s.WaitURL(home + "/order")
 			s.look("order", "#order-submit")
-			s.says("us.order.effects")
+			s.says("us.order.effects", "hours", "24")
 			s.says("us.order.steps")
 			before := len(w.Mailbox.Letters(molla.Email))
 			w.Clock.Advance(readsThePage)

@@ -72,6 +72,9 @@ func (p Person) contact() (by mail.Channel, to string) {
 func (d *Directory) tellPassword(tx Tx, p Person, t mail.Template, pw string, stored Password, args ...string) (map[string]string, error) {
 	way, instead := p.delivery(d.now())
 	told := map[string]string{"delivery": string(way)}
+	lasts := int(stored.Expires.Sub(stored.Changed).Hours()) // what a text says of it, in hours or in days
+	lives := []string{"hours", itoa(lasts), "days", itoa(lasts / 24)}
+	args = append(args, lives...)
 	if instead != "" {
 		told["delivery_reason"] = instead
 	}
@@ -82,7 +85,7 @@ func (d *Directory) tellPassword(tx Tx, p Person, t mail.Template, pw string, st
 		number := p.User.number()
 		args = append(args, "phone", mail.Masked(number))
 		text := mail.Letter{Channel: mail.ByText, To: number, Language: p.User.Language, Template: t, Organisation: string(p.Organisation.ID), Expires: stored.Expires,
-			Args: map[string]string{"password": pw, "support": d.Support}}
+			Args: map[string]string{"password": pw, "support": d.Support, lives[0]: lives[1], lives[2]: lives[3]}}
 		if err := tx.Send(text); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -95,8 +96,11 @@ func TestDeliveryOfTemporaryPasswords(t *testing.T) {
 					continue
 				}
 				carries := l.Args["password"] == pw
-				if carries != (text || c.way == "letter") || !carries && l.Args["password"] != "" || text && (l.To != "+358401234567" || len(l.Args) != 2) || !text && l.To != c.email {
+				if carries != (text || c.way == "letter") || !carries && l.Args["password"] != "" || text && (l.To != "+358401234567" || len(l.Args) != 4) || !text && l.To != c.email {
 					t.Errorf("%+v", l)
+				}
+				if l.Args["hours"] != itoa(identity.OrderedPasswordLasts.Hours()) || !text && l.Args["freeze_hours"] != itoa(identity.NotMeLasts.Hours()) {
+					t.Errorf("how long things are good: %+v", l.Args)
 				}
 				if carries != l.Expires.Equal(h.now().Add(identity.OrderedPasswordLasts)) || carries == l.Expires.IsZero() {
 					t.Errorf("it is over at %v", l.Expires)
@@ -129,6 +133,11 @@ func TestTheFirstPasswordGoesToTheContactsOfTheAccount(t *testing.T) {
 			!letters[1].Expires.Equal(h.now().Add(identity.FirstPasswordLasts)) || letters[1].Organisation != "org" {
 			t.Errorf("%+v", letters)
 		}
+		for _, l := range letters {
+			if l.Args["days"] != itoa(identity.FirstPasswordLasts.Hours()/24) {
+				t.Errorf("how long the password is good: %+v", l.Args)
+			}
+		}
 		if e := h.events(audit.UserCreated); e[0].Details["delivery"] != "sms" {
 			t.Errorf("%+v", e[0])
 		}
@@ -140,7 +149,7 @@ func TestTheFirstPasswordGoesToTheContactsOfTheAccount(t *testing.T) {
 		_, err = h.EnableUser(ctx, operator, made.ID, identity.Why{Reason: "back"})
 		h.must(err)
 		for _, l := range h.post() {
-			if l.Channel == mail.ByText || l.Args["password"] != "" || l.Template != mail.AccountEnabled {
+			if l.Channel == mail.ByText || l.Args["password"] != "" || l.Args["hours"] != itoa(identity.OrderedPasswordLasts.Hours()) || l.Template != mail.AccountEnabled {
 				t.Errorf("%+v", l)
 			}
 		}
@@ -170,3 +179,5 @@ func TestOrderingAloneByTextMessage(t *testing.T) { // S55, S58
 		}
 	})
 }
+
+func itoa(n float64) string { return fmt.Sprint(int(n)) }

@@ -294,7 +294,7 @@ func (d *Directory) order(ctx context.Context, id UserID, o order) (string, erro
 		if err != nil {
 			return err
 		}
-		told, err := d.tellPassword(tx, p, mail.PasswordOrdered, temporary, stored, "link", notMe)
+		told, err := d.tellPassword(tx, p, mail.PasswordOrdered, temporary, stored, "link", notMe, "freeze_hours", itoa(int(NotMeLasts.Hours())))
 		if err != nil {
 			return err
 		}

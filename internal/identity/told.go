@@ -26,12 +26,13 @@ func (d *Directory) tellContact(tx Tx, before, now Person) error {
 	if before.User.Email == now.User.Email && before.User.Claims.Phone == now.User.Claims.Phone {
 		return nil
 	}
-	if err := d.letter(tx, before, mail.ContactChanged); err != nil {
+	untrusted := itoa(int(NewAddress.Hours()))
+	if err := d.letter(tx, before, mail.ContactChanged, "hours", untrusted); err != nil {
 		return err
 	}
 	_, former := before.contact()
 	if _, to := now.contact(); to == former {
 		return nil
 	}
-	return d.letter(tx, now, mail.ContactChanged)
+	return d.letter(tx, now, mail.ContactChanged, "hours", untrusted)
 }

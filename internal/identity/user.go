@@ -323,7 +323,8 @@ func (d *Directory) temporary(ctx context.Context, lasts time.Duration) (string,
 	if err != nil {
 		return "", Password{}, wrap("hash temporary password", err)
 	}
-	return pw, Password{Hash: hash, Temporary: true, Expires: d.now().Add(lasts), Changed: d.now()}, nil
+	now := d.now()
+	return pw, Password{Hash: hash, Temporary: true, Expires: now.Add(lasts), Changed: now}, nil
 }
 
 func (u User) trimmed() User {

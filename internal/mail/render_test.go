@@ -31,7 +31,7 @@ func (c catalogue) Lookup(lang, key string, pairs ...string) (string, error) {
 // args is what identity gives to letters, and what some letters have besides.
 var args = map[string]string{
 	"name": "Aino Ääkkönen", "username": "aino.aakkonen", "organisation": "Esimerkkivirasto", "support": "020 343 433",
-	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234", "date": "31.12.2026", "link": "LINK", "service": "Palvelu",
+	"password": "k7wp-3mxd-hy9c-tqa2", "tail": "1234", "date": "31.12.2026", "link": "LINK", "service": "Palvelu", "hours": "31", "days": "17", "freeze_hours": "29",
 }
 
 func without(name string) map[string]string {
@@ -116,7 +116,7 @@ func TestEveryPasswordFitsIntoATextMessage(t *testing.T) { // S55
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := map[string]string{"password": args["password"], "support": "+358 295 343 433"}
+	given := map[string]string{"password": args["password"], "support": "+358 295 343 433", "hours": "31", "days": "17"}
 	for _, letter := range Passwords {
 		for _, lang := range templates.Languages {
 			m, err := Render(texts, Letter{ID: "1", Channel: ByText, To: "+358401234567", Language: lang, Template: letter, Args: given})

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -23,6 +24,7 @@ type orderPage struct {
 	web.Page
 	Back, Action string
 	Username     string
+	Hours        int // that an ordered password is good for
 }
 
 // order tells how to get a new password, and takes the username of whoever wants
@@ -32,7 +34,7 @@ func (p *Pages) order(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showOrder(w http.ResponseWriter, r *http.Request, username string, wrong ...*fault.Fault) error {
-	page := &orderPage{Action: orderPath(r), Username: username}
+	page := &orderPage{Action: orderPath(r), Username: username, Hours: orderedHours}
 	page.Here = page.Action
 	if tx := r.PathValue("tx"); tx != "" {
 		page.Back = signInPath(tx)
@@ -69,12 +71,15 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 // same for everybody.
 type orderDonePage struct {
 	web.Page
-	Back string
-	Done string
+	Back  string
+	Done  string
+	Hours int // that an ordered password is good for
 }
 
+const orderedHours = int(identity.OrderedPasswordLasts / time.Hour)
+
 func (p *Pages) orderDone(w http.ResponseWriter, r *http.Request) error {
-	page := &orderDonePage{Done: r.PathValue("done")}
+	page := &orderDonePage{Done: r.PathValue("done"), Hours: orderedHours}
 	switch tx := r.PathValue("tx"); {
 	case tx != "" && page.Done == "sent":
 		page.Back = signInPath(tx)

@@ -17,6 +17,7 @@ import (
 type orderPage struct {
 	web.Page
 	Can     bool   // order it here; otherwise somebody else has to be asked
+	Hours   int    // that an ordered password is good for
 	Contact string // the organisation's own; "" for none
 }
 
@@ -27,7 +28,7 @@ func (p *Pages) order(w http.ResponseWriter, r *http.Request, v *visit) error {
 }
 
 func (p *Pages) showOrder(w http.ResponseWriter, r *http.Request, v *visit, code string) error {
-	page := &orderPage{Can: code == "", Contact: v.me.Organisation.ITContact}
+	page := &orderPage{Can: code == "", Hours: v.me.Password.OrderedHours, Contact: v.me.Organisation.ITContact}
 	if !page.Can && !slices.Contains([]string{"order_by_support", "full_signin_required"}, code) {
 		return barred(code)
 	}
@@ -46,7 +47,7 @@ func (p *Pages) placeOrder(w http.ResponseWriter, r *http.Request, v *visit) err
 		return p.showOrder(w, r, v, portti.Code(err))
 	}
 	if f, ok := fault.Of(app.Refused(err)); ok && f.Kind == fault.Throttled {
-		page := &orderPage{Can: true}
+		page := &orderPage{Can: true, Hours: v.me.Password.OrderedHours}
 		return p.again(w, r, "order", &page.Page, page, f)
 	}
 	return app.Refused(err)

@@ -45,6 +45,7 @@ type newPersonPage struct {
 	Username, Organisation string
 	Choose                 bool
 	Spoken                 []web.Option
+	Days                   int
 }
 
 type issuedPage struct {
@@ -65,6 +66,7 @@ type actPage struct {
 	web.Page
 	ID, Name, Username, Reason, Ticket, Act, Path string
 	Danger, Ask, Begun                            bool
+	Hours, Days                                   int
 }
 
 type roleChoice struct {
@@ -109,7 +111,7 @@ func peopleSamples() []sample {
 			return &personPage{Page: inConsole(), Person: bare("none"), Self: true}
 		}},
 		{"console/person_new", "", []string{"new", "organisation", "username", "given-name", "create"}, func(w string) web.Content {
-			return &newPersonPage{Page: inConsole(), personForm: personForm{w, w, w, "", "sv"}, Username: w, Organisation: w, Choose: true, Spoken: languages}
+			return &newPersonPage{Page: inConsole(), personForm: personForm{w, w, w, "", "sv"}, Username: w, Organisation: w, Choose: true, Spoken: languages, Days: 14}
 		}},
 		{"console/person_edit", "", []string{"edit", "meanwhile", "save"}, func(w string) web.Content {
 			now := full(w)
@@ -119,7 +121,7 @@ func peopleSamples() []sample {
 			return &rolesPage{Page: inConsole(), ID: "u2", Name: w, Roles: []roleChoice{{"responsible", true}, {"helpdesk", false}, {"operator", false}, {"auditor", false}}}
 		}},
 		{"console/person_act", "begun", []string{"act", "begun"}, func(w string) web.Content {
-			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Act: "first_password", Danger: true, Begun: true}
+			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Act: "first_password", Danger: true, Begun: true, Hours: 24, Days: 14}
 		}},
 		{"console/person_issued", "enabled", []string{"issued", "sheet", "to-person"}, func(w string) web.Content {
 			return &issuedPage{Page: inConsole(), Issued: portti.Issued{Person: full(w), Password: "abcd-efgh", Expires: at}, Why: "enabled"}
@@ -133,7 +135,7 @@ func peopleSamples() []sample {
 	}
 	for _, name := range []string{"disable", "enable", "first_password"} {
 		samples = append(samples, sample{"console/person_act", name, []string{"act", "do"}, func(w string) web.Content {
-			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Reason: w, Ticket: w, Act: name, Path: "/people/u2/" + name, Danger: name != "enable", Ask: name != "first_password"}
+			return &actPage{Page: inConsole(), ID: "u2", Name: w, Username: w, Reason: w, Ticket: w, Act: name, Path: "/people/u2/" + name, Danger: name != "enable", Ask: name != "first_password", Hours: 24, Days: 14}
 		}})
 	}
 	return samples

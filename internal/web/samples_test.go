@@ -108,12 +108,14 @@ type orderPage struct {
 	web.Page
 	Back, Action string
 	Username     string
+	Hours        int
 }
 
 type orderDonePage struct {
 	web.Page
-	Back string
-	Done string
+	Back  string
+	Done  string
+	Hours int
 }
 
 type orderLinkPage struct {
@@ -212,6 +214,7 @@ type cardWaitsPage struct {
 type orderedPage struct {
 	web.Page
 	Can     bool
+	Hours   int
 	Contact string
 }
 
@@ -407,9 +410,11 @@ func samples() []sample {
 				Checks: []check{{"reached", "passed"}, {"validity", "failed"}, {"revocation", "notmade"}}}
 		}},
 		{"signin/start", "", nil, func(w string) web.Content { return &startPage{Services: "https://services.example.test/" + w} }},
-		{"signin/order", "", []string{"username", "order-submit", "order-phone"}, func(w string) web.Content { return &orderPage{Back: "/signin/TX" + w, Action: "/order", Username: w} }},
+		{"signin/order", "", []string{"username", "order-submit", "order-phone"}, func(w string) web.Content {
+			return &orderPage{Back: "/signin/TX" + w, Action: "/order", Username: w, Hours: 24}
+		}},
 		{"signin/order_done", "sent", []string{"order-sent", "order-phone"}, func(w string) web.Content { return &orderDonePage{Back: "/signin/TX" + w, Done: "sent"} }},
-		{"signin/order_done", "ordered", []string{"order-ordered", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "ordered"} }},
+		{"signin/order_done", "ordered", []string{"order-ordered", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "ordered", Hours: 24} }},
 		{"signin/order_done", "cancelled", []string{"order-cancelled", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "cancelled"} }},
 		{"signin/order_done", "frozen", []string{"order-frozen", "order-phone"}, func(w string) web.Content { return &orderDonePage{Done: "frozen"} }},
 		{"signin/order_link", "asked", []string{"confirm-submit", "cancel-submit", "order-phone"}, func(w string) web.Content {
@@ -505,7 +510,7 @@ func samples() []sample {
 			return p
 		}},
 		{"userservices/card_waits", "", []string{"waits", "card-again"}, func(w string) web.Content { return &cardWaitsPage{Asked: asked(w)} }},
-		{"userservices/order", "", []string{"order", "order-submit"}, func(w string) web.Content { return &orderedPage{Can: true, Contact: w} }},
+		{"userservices/order", "", []string{"order", "order-submit"}, func(w string) web.Content { return &orderedPage{Can: true, Hours: 24, Contact: w} }},
 		{"userservices/order", "ask", []string{"order", "order-ask"}, func(w string) web.Content { return &orderedPage{Contact: w} }},
 		{"userservices/freeze", "", []string{"freeze", "freeze-submit"}, func(w string) web.Content { return &plainPage{} }},
 		{"userservices/frozen", "", []string{"frozen"}, func(w string) web.Content { return &plainPage{} }},

@@ -114,6 +114,8 @@ type Authenticator struct {
 type Password struct {
 	Changed time.Time `json:"changed"`
 	Min     int       `json:"min"` // the least number of characters of a new one
+
+	OrderedHours int `json:"ordered_hours"` // that a temporary one is good for which is ordered
 }
 
 // May says for each link why it cannot be added now, and why no new password can

@@ -16,6 +16,9 @@ type Staff struct {
 	Rights       []string         `json:"rights"`        // such as people.see
 	Own          []string         `json:"own,omitempty"` // those of the rights that end at the person's own organisation
 	Support      string           `json:"support"`       // the help desk's phone
+
+	PasswordHours     int `json:"password_hours"`      // that a temporary password is good for which was ordered, or given when an account was opened again
+	FirstPasswordDays int `json:"first_password_days"` // that a first one is
 }
 
 // Has tells whether the person has a right.

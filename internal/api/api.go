@@ -103,7 +103,7 @@ type Requests interface {
 // Consents knows what people have allowed third parties: openid.Provider.
 type Consents interface {
 	Allowed(ctx context.Context, user string) ([]openid.Allowed, error)
-	Disallow(ctx context.Context, user, sid, client string) error
+	Disallow(ctx context.Context, s session.Session, client string) error
 }
 
 // Refusals explains requests, refused or not: openid.Provider.

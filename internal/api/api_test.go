@@ -64,11 +64,11 @@ func (c *consents) Allowed(_ context.Context, user string) ([]openid.Allowed, er
 	return c.allowed[user], nil
 }
 
-func (c *consents) Disallow(_ context.Context, user, sid, client string) error {
+func (c *consents) Disallow(_ context.Context, s session.Session, client string) error {
 	if client != "outsider" {
 		return fault.New(fault.NotFound, "consent_not_found", "There is none.")
 	}
-	c.gone = append(c.gone, user+" "+sid+" "+client)
+	c.gone = append(c.gone, s.User+" "+s.Organisation+" "+s.ID+" "+client)
 	return nil
 }
 

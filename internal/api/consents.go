@@ -5,6 +5,7 @@ import (
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
+	"github.com/portti-id/portti/internal/session"
 	"github.com/portti-id/portti/pkg/portti"
 )
 
@@ -40,5 +41,10 @@ func (a *API) withdraw(r *http.Request, self identity.Self, _ nothing) (nothing,
 	if !self.Full {
 		return nothing{}, errFull
 	}
-	return nothing{}, a.Consents.Disallow(r.Context(), string(self.User), self.Session, r.PathValue("client"))
+	p, err := a.Directory.Store.Account(r.Context(), self.User)
+	if err != nil {
+		return nothing{}, err
+	}
+	s := session.Session{ID: self.Session, User: string(self.User), Organisation: string(p.User.Organisation)}
+	return nothing{}, a.Consents.Disallow(r.Context(), s, r.PathValue("client"))
 }

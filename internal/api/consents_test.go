@@ -40,7 +40,7 @@ func TestConsents(t *testing.T) {
 	if err := w.Withdraw(ctx, enrol, "outsider"); portti.Code(err) != "full_signin_required" {
 		t.Errorf("a password alone: %v", err)
 	}
-	if want := []string{string(w.user) + " " + s.ID + " outsider"}; !slices.Equal(w.consents.gone, want) {
+	if want := []string{string(w.user) + " org " + s.ID + " outsider"}; !slices.Equal(w.consents.gone, want) {
 		t.Errorf("withdrawn %q, want %q", w.consents.gone, want)
 	}
 }

@@ -192,12 +192,12 @@ func (p *Provider) Allowed(ctx context.Context, user string) ([]Allowed, error) 
 }
 
 // Disallow takes a person's consent back, with every token that the client has of
-// this person. sid is the session that says so. fault.NotFound "consent_not_found".
-func (p *Provider) Disallow(ctx context.Context, user, sid, client string) error {
-	given, err := p.Store.Consent(ctx, user, client)
+// this person. s is the session that says so, of which ID, User and Organisation are
+// looked at. fault.NotFound "consent_not_found".
+func (p *Provider) Disallow(ctx context.Context, s session.Session, client string) error {
+	given, err := p.Store.Consent(ctx, s.User, client)
 	if err != nil {
 		return err
 	}
-	s := session.Session{ID: sid, User: user}
-	return p.Store.RevokeConsent(ctx, user, client, p.Now().UTC(), p.consentEvent(ctx, audit.ConsentRevoked, s, client, Wish{given.Scopes, given.Claims}))
+	return p.Store.RevokeConsent(ctx, s.User, client, p.Now().UTC(), p.consentEvent(ctx, audit.ConsentRevoked, s, client, Wish{given.Scopes, given.Claims}))
 }

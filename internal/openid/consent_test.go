@@ -7,6 +7,8 @@ import (
 	"github.com/portti-id/portti/internal/audit"
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/openid"
+	"github.com/portti-id/portti/internal/session"
+	"github.com/portti-id/portti/internal/store"
 )
 
 func thirdParty(c *openid.Client) { c.ThirdParty = true }
@@ -44,14 +46,17 @@ func TestConsentTakenBack(t *testing.T) {
 		if all, err := k.p.Allowed(t.Context(), "bosse"); err != nil || len(all) != 0 {
 			t.Errorf("bosse allowed: %+v %v", all, err)
 		}
-		if err := k.p.Disallow(t.Context(), "bosse", "sid", "rp"); fault.Code(err) != "consent_not_found" {
+		if err := k.p.Disallow(t.Context(), session.Session{ID: "sid", User: "bosse", Organisation: "agency"}, "rp"); fault.Code(err) != "consent_not_found" {
 			t.Errorf("bosse takes anna's consent back: %v", err)
 		}
-		if err := k.p.Disallow(t.Context(), "anna", "sid", "rp"); err != nil {
+		if err := k.p.Disallow(t.Context(), session.Session{ID: "sid", User: "anna", Organisation: "agency"}, "rp"); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.p.Disallow(t.Context(), "anna", "sid", "rp"); fault.Code(err) != "consent_not_found" {
+		if err := k.p.Disallow(t.Context(), session.Session{ID: "sid", User: "anna", Organisation: "agency"}, "rp"); fault.Code(err) != "consent_not_found" {
 			t.Errorf("twice: %v", err)
+		}
+		if e, err := k.store.AuditEvents(t.Context(), store.Trail{User: "anna", Types: []audit.Type{audit.ConsentRevoked}, Limit: 2}); err != nil || len(e) != 1 || e[0].Organisation != "agency" || e[0].Session != "sid" || e[0].Client != "rp" {
+			t.Errorf("the trail has %+v, %v", e, err)
 		}
 		if u := k.userinfo(r.text("access_token")); u.status != 401 {
 			t.Errorf("userinfo afterwards: %d", u.status)

@@ -381,7 +381,7 @@ func TestDeviceOfAThirdParty(t *testing.T) {
 	}
 	d = k.starts("tv")
 	k.at(&anna).letsIn(d.text("user_code"))
-	if err := k.p.Disallow(t.Context(), "anna", "sid", "tv"); err != nil {
+	if err := k.p.Disallow(t.Context(), session.Session{ID: "sid", User: "anna"}, "tv"); err != nil {
 		t.Fatal(err)
 	}
 	if u := k.userinfo(r.text("access_token")); u.status != 401 {

@@ -88,6 +88,12 @@ func TestExportsAreEvents(t *testing.T) {
 	if len(events) != 1 || events[0].Organisation != "west" || events[0].Actor != "user:"+string(h.people["west/responsible"]) || events[0].Address != "192.0.2.1" || events[0].Details["format"] != "csv" {
 		t.Errorf("%+v", events)
 	}
+	f = h.answer(h.request("west/auditor", "GET", "/api/v1/audit/file?format=jsonl&lang=fi&type=user.disabled&user="+strings.Repeat("x", 999)+"&actor=user:x&until=2026-01-31"))
+	events, err = h.db.AuditEvents(t.Context(), audit.Query{Types: []audit.Type{audit.TrailExported}, Limit: 1})
+	h.must(err)
+	if d := events[0].Details; f.Code != 200 || d["types"] != "user.disabled" || d["by"] != "user:x" || d["until"] != "2026-02-01T00:00:00Z" || len([]rune(d["about"])) != 200 || d["since"] != "" {
+		t.Errorf("what was exported: %v", d)
+	}
 	f = h.answer(h.request("west/auditor", "GET", "/api/v1/audit/file?format=jsonl&lang=fi&type=user.disabled"))
 	var e portti.Event
 	if h.must(json.Unmarshal(f.Body.Bytes(), &e)); f.Header().Get("Content-Type") != "application/jsonl" || e.Client != "=cmd()" || !strings.Contains(e.Sentence, "sulki käyttäjän") {

@@ -125,7 +125,7 @@ type Event struct {
 	Session      string            // the session's public id (sid): the one that it is about, or in which the actor acts
 	Method       string            // card, app, token, password: as Session
 	Reason       string            // one of Reasons, "" when there is none
-	Address      string            // the browser's address
+	Address      string            // the browser's address; of operators at the command line that of their SSH connection
 	Details      map[string]string // few, short, no secrets
 }
 

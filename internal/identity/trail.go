@@ -51,12 +51,10 @@ func (d *Directory) ExportTrail(ctx context.Context, by Actor, q audit.Query, fo
 	if err != nil {
 		return err
 	}
-	e := audit.Event{At: d.now(), Type: audit.TrailExported, Actor: by.Name, Organisation: q.Organisation, Address: by.Address, Details: map[string]string{"format": format}}
+	e := audit.Event{At: d.now(), Type: audit.TrailExported, Actor: by.Name, Organisation: q.Organisation, Address: by.Address, Details: narrowed(q)}
+	e.Details["format"] = format
 	if own, err := by.Of(AuditSee); err == nil && own != "" {
 		e.Organisation = string(own)
-	}
-	if !q.Since.IsZero() {
-		e.Details["since"] = q.Since.UTC().Format(time.RFC3339)
 	}
 	if err := d.Audit.Record(ctx, e); err != nil {
 		return err
@@ -70,6 +68,29 @@ func (d *Directory) ExportTrail(ctx context.Context, by Actor, q audit.Query, fo
 			return err
 		}
 	}
+}
+
+// narrowed is what a query leaves of the trail, for the event of its export: the whole
+// of it and what one person did are not the same thing to have.
+func narrowed(q audit.Query) map[string]string {
+	var types []string
+	for _, t := range q.Types {
+		types = append(types, string(t))
+	}
+	said := map[string]string{"about": q.User, "by": q.Actor, "types": strings.Join(types, ",")}
+	for name, at := range map[string]time.Time{"since": q.Since, "until": q.Until} {
+		if !at.IsZero() {
+			said[name] = at.UTC().Format(time.RFC3339)
+		}
+	}
+	const longest = 200 // runes: it is whatever somebody has asked for
+	for name, value := range said {
+		if r := []rune(value); len(r) > longest {
+			said[name] = string(r[:longest-1]) + "…"
+		}
+	}
+	maps.DeleteFunc(said, func(_, value string) bool { return value == "" })
+	return said
 }
 
 // EventsOf reads what happened to a person, newest first, for whoever may see

@@ -218,60 +218,38 @@ func TestEveryVerdictHasItsTexts(t *testing.T) {
 	}
 }
 
-func TestEveryCauseHasItsText(t *testing.T) {
-	texts := load(t)
-	causes := constants(t, "internal/openid/diagnose.go", "Cause")
-	if len(causes) < 20 {
-		t.Errorf("only %v", causes)
-	}
-	for _, c := range causes {
-		if !texts.Has("doctor.cause." + c) {
-			t.Errorf("there is no doctor.cause.%s", c)
-		}
-	}
-	for _, k := range texts.Keys() {
-		if c, ok := strings.CutPrefix(k, "doctor.cause."); ok && !slices.Contains(causes, c) {
-			t.Errorf("%s is of no cause", k)
-		}
-	}
-}
-
-// ADR 0143: the makers of a service can read every word of how their requests went.
-func TestEveryWordOfACourseHasItsText(t *testing.T) {
-	texts := load(t)
-	words := constants(t, "internal/trace/protocol.go", "Word")
-	if len(words) < 30 {
+// paired holds a family of texts to the constants of a type: each has its text, and
+// no text is of something else. There are so many at least.
+func paired(t *testing.T, prefix, file, typeName string, least int) {
+	t.Helper()
+	texts, words := load(t), constants(t, file, typeName)
+	if len(words) < least {
 		t.Errorf("only %v", words)
 	}
 	for _, w := range words {
-		if !texts.Has("doctor.why." + w) {
-			t.Errorf("there is no doctor.why.%s", w)
+		if !texts.Has(prefix + w) {
+			t.Errorf("there is no %s%s", prefix, w)
 		}
 	}
 	for _, k := range texts.Keys() {
-		if w, ok := strings.CutPrefix(k, "doctor.why."); ok && !slices.Contains(words, w) {
+		if w, ok := strings.CutPrefix(k, prefix); ok && !slices.Contains(words, w) {
 			t.Errorf("%s is of nothing", k)
 		}
 	}
 }
 
+func TestEveryCauseHasItsText(t *testing.T) {
+	paired(t, "doctor.cause.", "internal/openid/diagnose.go", "Cause", 20)
+}
+
+// ADR 0143: the makers of a service can read every word of how their requests went.
+func TestEveryWordOfACourseHasItsText(t *testing.T) {
+	paired(t, "doctor.why.", "internal/trace/protocol.go", "Word", 30)
+}
+
 func TestEverySymptomHasItsText(t *testing.T) {
-	texts := load(t)
-	for family, values := range map[string][]string{"con.symptom.": constants(t, "internal/openid/checkup.go", "Symptom"), "con.weight.": constants(t, "internal/openid/checkup.go", "Weight")} {
-		if len(values) < 3 {
-			t.Errorf("%s: only %v", family, values)
-		}
-		for _, v := range values {
-			if !texts.Has(family + v) {
-				t.Errorf("there is no %s%s", family, v)
-			}
-		}
-		for _, k := range texts.Keys() {
-			if v, ok := strings.CutPrefix(k, family); ok && !slices.Contains(values, v) {
-				t.Errorf("%s is of nothing", k)
-			}
-		}
-	}
+	paired(t, "con.symptom.", "internal/openid/checkup.go", "Symptom", 3)
+	paired(t, "con.weight.", "internal/openid/checkup.go", "Weight", 3)
 }
 
 // What a trust warns of, and why a folder is not in force, has a text, and each text is

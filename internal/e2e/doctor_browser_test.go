@@ -43,8 +43,7 @@ func TestDoctorInABrowser(t *testing.T) {
 		s.Click("#login-cancel") // and is not sent round again
 		s.WaitFor("#doctor-signin")
 		s.Click("#doctor-signin")
-		s.login(olli.Username, olli.Password)
-		s.typeCode(olli.Code())
+		s.signIn(olli)
 		s.look("doctor, empty, "+lang, "#doctor-find")
 		s.Fill("#reference", "aaaaaaaa")
 		s.Click("#doctor-find")

@@ -76,14 +76,10 @@ func firstDayWithAuthenticator(t *testing.T, w *World, m manner) {
 
 	s.look("change password", "#new")
 	s.says("pw.temp")
-	s.Fill("#new", "short")
-	s.Fill("#repeat", "short")
-	s.Click("#change-submit")
+	s.choose("short")
 	s.look("change password, too short", "#problems")
 	s.says("fault.password_too_short", "n", "15")
-	s.Fill("#new", ownSecret)
-	s.Fill("#repeat", ownSecret)
-	s.Click("#change-submit")
+	s.choose(ownSecret)
 
 	s.WaitURL(w.Origin("services"))
 	s.look("choose", "#link-authenticator")
@@ -174,9 +170,7 @@ func firstDayWithCard(t *testing.T, w *World, m manner) {
 	s.refused("card_not_linked")
 	s.Click("#restart")
 	s.login(who.Username, who.Temporary)
-	s.Fill("#new", ownSecret)
-	s.Fill("#repeat", ownSecret)
-	s.Click("#change-submit")
+	s.choose(ownSecret)
 
 	s.WaitURL(w.Origin("services"))
 	s.look("choose, card only", "#link-card")

@@ -49,8 +49,7 @@ func TestFrontChannelLogoutInABrowser(t *testing.T) {
 	s := w.screen(t, b, "sv")
 	signIn := func() Tokens {
 		s.Open(p.URL(nil))
-		s.login(otto.Username, otto.Password)
-		s.typeCode(otto.Code())
+		s.signIn(otto)
 		s.WaitFor("#other")
 		return p.MustRedeem(must(url.Parse(s.URL()))(t).Query().Get("code"))
 	}

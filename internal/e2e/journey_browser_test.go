@@ -19,22 +19,6 @@ func (e *Employee) speaks(lang string) *Employee {
 	return e
 }
 
-// signIn goes through the provider's pages with password and code, from the first one
-// to where they lead.
-func (s *screen) signIn(e *Employee) {
-	s.t.Helper()
-	s.login(e.Username, e.Password)
-	s.typeCode(e.Code())
-}
-
-// choose types the password of one's own.
-func (s *screen) choose(password string) {
-	s.t.Helper()
-	s.Fill("#new", password)
-	s.Fill("#repeat", password)
-	s.Click("#change-submit")
-}
-
 // follow clicks on a link or a button by what the catalogue calls it.
 func (s *screen) follow(key string) {
 	s.t.Helper()
@@ -122,12 +106,7 @@ func TestForgottenPasswordInABrowser(t *testing.T) {
 			fresh := unto.NewCard()
 			insert(t, b, fresh)
 			s.Click("#link-card")
-			s.Click("#card-start")
-			s.WaitFor("#card-confirm")
-			if got := s.Text("#tail"); got != tailOf(fresh) {
-				t.Errorf("the card that was read ends in %q, not in %q", got, tailOf(fresh))
-			}
-			s.Click("#card-confirm")
+			s.readCard(fresh)
 			s.look("card, just linked", "#card-start")
 			s.present(unto.Card)
 			s.refused("card_link_removed_by_order")

@@ -129,8 +129,7 @@ func TestUserServicesInABrowser(t *testing.T) {
 	home := w.Origin("services")
 
 	s.Open(home)
-	s.login(otto.Username, otto.Password)
-	s.typeCode(otto.Code())
+	s.signIn(otto)
 	s.WaitURL(home)
 	s.Click("#try")
 	s.typeCode(otto.LastCode())
@@ -151,9 +150,7 @@ func TestUserServicesInABrowser(t *testing.T) {
 	s.look("change password, different", "#problems")
 	s.says("fault.password_mismatch")
 	s.Fill("#current", otto.Password)
-	s.Fill("#new", "a quiet lake in november")
-	s.Fill("#repeat", "a quiet lake in november")
-	s.Click("#change-submit")
+	s.choose("a quiet lake in november")
 	s.look("password changed", "#changed")
 
 	s.Click("#logout")

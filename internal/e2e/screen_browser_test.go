@@ -179,6 +179,34 @@ func (s *screen) typeCode(code string) {
 	s.Click("#code-submit")
 }
 
+// signIn goes through the provider's pages with password and code, from the first one
+// to where they lead.
+func (s *screen) signIn(e *Employee) {
+	s.t.Helper()
+	s.login(e.Username, e.Password)
+	s.typeCode(e.Code())
+}
+
+// choose types the password of one's own.
+func (s *screen) choose(password string) {
+	s.t.Helper()
+	s.Fill("#new", password)
+	s.Fill("#repeat", password)
+	s.Click("#change-submit")
+}
+
+// readCard links the card that is in the reader, from the page that reads it, and
+// checks that it is the one that is shown.
+func (s *screen) readCard(card *cardtest.Card) {
+	s.t.Helper()
+	s.Click("#card-start")
+	s.WaitFor("#card-confirm")
+	if got := s.Text("#tail"); got != tailOf(card) {
+		s.t.Errorf("the card that was read ends in %q, not in %q", got, tailOf(card))
+	}
+	s.Click("#card-confirm")
+}
+
 // scan reads the QR code that is on the screen, as a telephone's camera does.
 func (s *screen) scan() *otp.Key {
 	s.t.Helper()

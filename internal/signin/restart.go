@@ -2,9 +2,11 @@ package signin
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/openid"
 	"github.com/portti-id/portti/internal/trace"
 )
@@ -42,14 +44,24 @@ func (p *Pages) restart(w http.ResponseWriter, r *http.Request) error {
 		client = q.Client
 	}
 	page := &restartPage{servicePage: servicePage{service: client}, Return: client.HomeURI}
-	switch tx := r.PathValue("tx"); {
-	case r.Method != http.MethodPost: // the links of the languages lead here
-	case tx != "":
-		page.Here = signInPath(tx)
-	case strings.HasPrefix(r.URL.Path, openid.VerifyPath):
-		page.Here = openid.VerifyPath
-	default:
-		page.Here = openid.EndSessionPath
+	if r.Method == http.MethodPost { // the links of the languages lead to where the form was
+		page.Here = formOf(r)
 	}
 	return p.Site.Render(w, r, http.StatusGone, "signin/restart", page)
+}
+
+// formOf is the page whose form was posted.
+func formOf(r *http.Request) string {
+	if tx := r.PathValue("tx"); tx != "" {
+		return signInPath(tx)
+	}
+	if secret := r.PathValue("secret"); secret != "" {
+		return identity.LinkPath + url.PathEscape(secret)
+	}
+	for _, page := range []string{openid.VerifyPath, "/order", "/card-test"} {
+		if strings.HasPrefix(r.URL.Path, page) {
+			return page
+		}
+	}
+	return openid.EndSessionPath
 }

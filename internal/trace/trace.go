@@ -234,7 +234,7 @@ func Join(legs []Leg, about string) []Trace {
 func join(legs []Leg, user string) (Trace, bool) {
 	t := Trace{User: user}
 	// Nobody knows whose a leg without a person is: it is shown with those of the
-	// person who then proved who she is in the same browser.
+	// person who then proved who she is in the same browser, or let the same device in.
 	proved := slices.ContainsFunc(legs, func(l Leg) bool { return l.User == user && l.Proved })
 	var lists [][]Entry
 	for _, l := range legs {

@@ -29,7 +29,8 @@ const (
 	pollInterval  = 5 * time.Second
 	pollGrace     = time.Second // clocks differ, and networks are uneven
 	slowestPoll   = time.Minute
-	userCodeDraws = 10 // of a code that nobody has just now
+	answerLasts   = time.Minute // longer than noting an answer takes
+	userCodeDraws = 10          // of a code that nobody has just now
 )
 
 // userLetters are those of user codes (RFC 8628 §6.1): consonants that no other
@@ -489,10 +490,9 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	case token != wish.token(id, s.User):
 		return errConsentChanged
 	}
+	agree := func() error { return nil }
 	if c.ThirdParty {
-		if err := p.saveConsent(ctx, s, c.ID, wish, nil); err != nil { // the letter on the device says it
-			return err
-		}
+		agree = func() error { return p.saveConsent(ctx, s, c.ID, wish, nil) } // the letter on the device says it
 	}
 	have := strengthOf(s)
 	d.ACR, d.AMR = p.ACR.name(have, nil), amrOf(have)
@@ -500,7 +500,7 @@ func (p *Provider) AllowDevice(w http.ResponseWriter, r *http.Request, id string
 	// here ends; a new epoch does.
 	d.Session, d.State = s, deviceAllowed
 	d.Session.ID = rand.Text()
-	if err := p.answerDevice(ctx, id, v, raw, d, s, audit.DeviceAllowed, p.deviceLetter(person, c)...); err != nil {
+	if err := p.answerDevice(ctx, id, v, raw, d, s, agree, audit.DeviceAllowed, p.deviceLetter(person, c)...); err != nil {
 		return err
 	}
 	trace.Note(ctx, trace.Device, "allowed", "acr", levelOf(have), "amr", strings.Join(d.AMR, " "))
@@ -529,15 +529,16 @@ func (p *Provider) DenyDevice(w http.ResponseWriter, r *http.Request, id string,
 		trace.About(ctx, s.User, true)
 	}
 	d.State = deviceDenied
-	if err := p.answerDevice(ctx, id, v, raw, d, by, audit.DeviceDenied); err != nil {
+	if err := p.answerDevice(ctx, id, v, raw, d, by, func() error { return nil }, audit.DeviceDenied); err != nil {
 		return err
 	}
 	trace.Note(ctx, trace.Device, "denied")
 	return nil
 }
 
-// answerDevice notes the answer, once: of two browsers the first.
-func (p *Provider) answerDevice(ctx context.Context, id string, v visit, raw []byte, d deviceRecord, s session.Session, what audit.Type, letters ...mail.Letter) error {
+// answerDevice notes the answer, and what is agreed with it, once: of two browsers the
+// first.
+func (p *Provider) answerDevice(ctx context.Context, id string, v visit, raw []byte, d deviceRecord, s session.Session, agree func() error, what audit.Type, letters ...mail.Letter) error {
 	value, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode device: %w", err)
@@ -550,7 +551,20 @@ func (p *Provider) answerDevice(ctx context.Context, id string, v visit, raw []b
 	if d.State == deviceAllowed {
 		e.Details = map[string]string{"scopes": strings.Join(d.Scopes, " "), "sid": d.Session.ID}
 	}
-	if err := p.Store.Tell(ctx, e, letters...); err != nil { // first: what is not on the trail does not happen
+	// Of two clicks, or a yes and a no at once, one is on the trail and in a letter.
+	claim := "answering:" + v.Device
+	err = p.Ephemeral.Add(ctx, claim, []byte("1"), answerLasts)
+	if fault.Is(err, fault.Conflict) {
+		return errDeviceDone
+	}
+	if err != nil {
+		return err
+	}
+	if err = agree(); err == nil {
+		err = p.Store.Tell(ctx, e, letters...) // before the answer: what is not on the trail does not happen
+	}
+	if err != nil {
+		_ = p.Ephemeral.Delete(context.WithoutCancel(ctx), claim) // or the claim ends by itself
 		return err
 	}
 	err = p.Ephemeral.Replace(ctx, v.Device, raw, value, deviceKept)

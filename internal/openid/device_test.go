@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +218,43 @@ func TestDeviceCodeIsRedeemedOnce(t *testing.T) {
 		}
 		if k.events.count(audit.CodeReplayed) == 0 {
 			t.Error("not on the trail")
+		}
+	})
+}
+
+// One answer, however often it is clicked: one line of the trail, one letter.
+func TestDeviceIsAnsweredOnce(t *testing.T) {
+	pairs(t, func(t *testing.T, k *kit) {
+		k.client("tv", device, thirdParty)
+		d := k.starts("tv")
+		a := k.at(&anna)
+		id := must(a.visits(d.text("user_code")))
+		seen := must(a.sees(id))
+		var all sync.WaitGroup
+		var yes, no atomic.Int64
+		for i := range 50 {
+			all.Go(func() {
+				err, counts := error(nil), &yes
+				if i%2 == 0 {
+					err = a.allows(id, seen.Token)
+				} else {
+					err, counts = a.denies(id), &no
+				}
+				switch {
+				case err == nil:
+					counts.Add(1)
+				case fault.Code(err) != "device_done":
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		told := map[audit.Type]int64{}
+		for _, e := range must(k.store.AuditEvents(t.Context(), audit.Query{Types: []audit.Type{audit.DeviceAllowed, audit.DeviceDenied, audit.ConsentGiven}})) {
+			told[e.Type]++
+		}
+		if yes.Load()+no.Load() != 1 || told[audit.DeviceAllowed] != yes.Load() || told[audit.ConsentGiven] != yes.Load() || told[audit.DeviceDenied] != no.Load() {
+			t.Errorf("%d yes and %d no; on the trail %v", yes.Load(), no.Load(), told)
 		}
 	})
 }

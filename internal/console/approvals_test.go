@@ -71,3 +71,22 @@ func TestCardsThatWait(t *testing.T) {
 		t.Error("an auditor is led to the cards")
 	}
 }
+
+// What waits for somebody with the role stands on the home page, with how much of it;
+// nothing is said where nothing waits, or to those who may not decide.
+func TestHomeTellsWhatWaits(t *testing.T) {
+	k := newKit(t)
+	desk := helpDesk
+	desk.Rights = append(slices.Clone(desk.Rights), "identity.confirm")
+	k.as(desk)
+	b := k.Browser()
+	b.Get("/").Want(200, "/", "due").Silent("Cards that wait (", "Second person (")
+	k.api.Answer("GET /api/v1/card-approvals", portti.CardApprovals{Approvals: make([]portti.CardApproval, 50), Next: "a50"})
+	k.api.Answer("GET /api/v1/confirmations", portti.WaitingConfirmations{Confirmations: make([]portti.WaitingConfirmation, 2)})
+	b.Get("/").Want(200, "/", "due").Says("Cards that wait (50+)", "Second person (2)")
+	k.as(auditor)
+	b.Get("/").Want(200, "/", "due").Silent("Cards that wait", "Second person")
+	k.as(desk)
+	k.api.Refuse("GET /api/v1/confirmations", 503, "store_unavailable")
+	b.Get("/").Without("due")
+}

@@ -247,7 +247,7 @@ func (page *statisticsPage) draw(p *Pages, lang string, s portti.Statistics) {
 		if values == nil {
 			values = make([]int, len(methods))
 		}
-		page.SignIns.Rows = append(page.SignIns.Rows, chartRow{day, values})
+		page.SignIns.Rows = append(page.SignIns.Rows, chartRow{web.Day(lang, d), values})
 	}
 	page.Refusals = bars("refusals", text("con.statistics.refusals"), text("con.statistics.cause"), text("con.statistics.times"), causes)
 	page.Changes = bars("changes", text("con.statistics.changes"), text("con.audit.event"), text("con.statistics.times"), changes)

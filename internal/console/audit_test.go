@@ -42,7 +42,7 @@ func TestStatisticsPage(t *testing.T) {
 	k.api.Answer("GET /api/v1/statistics", portti.Statistics{Since: "2026-11-22", Until: "2026-11-23", Counts: []portti.Count{
 		{Day: "2026-11-22", Type: "signin.succeeded", Method: "card", Events: 41}, {Day: "2026-11-23", Type: "signin.succeeded", Method: "app", Events: 17},
 		{Day: "2026-11-23", Type: "signin.refused", Method: "password", Reason: "wrong_password", Events: 5}, {Day: "2026-11-23", Type: "card.linked", Events: 2}}})
-	k.Browser().Get("/statistics").Want(200, "/statistics", "statistics", "sign-ins", "refusals", "changes").Says("41", "17", "2026-11-22", "Wrong password", "Card linked")
+	k.Browser().Get("/statistics").Want(200, "/statistics", "statistics", "sign-ins", "refusals", "changes").Says("Certificate card (41)", "17", "22 November 2026", "Wrong password", "Card linked")
 	k.api.Answer("GET /api/v1/statistics", portti.Statistics{Since: "2026-11-22", Until: "2026-11-23"})
 	k.Browser().Get("/statistics").Want(200, "/statistics", "none")
 }

@@ -34,6 +34,17 @@ func (r chartRow) Total() int {
 // Stacked tells whether a bar has parts.
 func (c chart) Stacked() bool { return len(c.Series) > 1 }
 
+// Sum is all of a series.
+func (c chart) Sum(series int) int {
+	sum := 0
+	for _, r := range c.Rows {
+		if series < len(r.Values) {
+			sum += r.Values[series]
+		}
+	}
+	return sum
+}
+
 // Most is the largest bar, which the others are measured by.
 func (c chart) Most() int {
 	most := 0

@@ -11,7 +11,7 @@ var logins = chart{ID: "logins", Title: "Logins", Of: "Day", Series: []string{"C
 
 // A bar is as long as its share of the longest one, and its parts lie end to end.
 func TestBarsAreTheirShare(t *testing.T) {
-	if logins.Most() != 8 || logins.First() != "1.1." || logins.Last() != "3.1." || !logins.Stacked() || logins.Rows[0].Total() != 4 {
+	if logins.Most() != 8 || logins.First() != "1.1." || logins.Last() != "3.1." || !logins.Stacked() || logins.Rows[0].Total() != 4 || logins.Sum(0) != 9 || logins.Sum(1) != 3 || logins.Sum(2) != 0 {
 		t.Errorf("%d, %s to %s", logins.Most(), logins.First(), logins.Last())
 	}
 	want := []rect{{"0.00", "0", "12.50", "100", 1}, {"12.50", "0", "37.50", "100", 2}}

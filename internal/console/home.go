@@ -12,7 +12,7 @@ type homePage struct {
 	Roles              []string
 	Search             bool // the role allows to find people
 	Tiles              []tile
-	Due                []tab // people for whom somebody should do something (S11)
+	Due                []tab // what waits for somebody with the role, and people for whom somebody should do something (S11)
 }
 
 // tile leads from the home page to what there is to do.
@@ -26,9 +26,37 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 			page.Tiles = append(page.Tiles, tile{s.path, s.name, s.about})
 		}
 	}
-	var err error
-	if page.Due, err = p.due(r, v); err != nil {
-		return err
+	for _, of := range []func(*http.Request, *visit) ([]tab, error){p.waiting, p.due} {
+		tabs, err := of(r, v)
+		if err != nil {
+			return err
+		}
+		page.Due = append(page.Due, tabs...)
 	}
 	return p.show(w, r, http.StatusOK, "home", page)
+}
+
+// waiting is what waits for somebody like the reader: cards whose holder nobody has
+// looked at (S29), and acts of colleagues (S64). Nothing is said where nothing waits.
+func (p *Pages) waiting(r *http.Request, v *visit) (tabs []tab, err error) {
+	add := func(path, key string, n int, next string) {
+		if n > 0 {
+			tabs = append(tabs, tab{Href: path, Key: key, Count: n, More: next != ""})
+		}
+	}
+	if v.may("card.approve") {
+		list, err := p.api.CardApprovals(r.Context(), v.token, "")
+		if err != nil {
+			return nil, refused(err)
+		}
+		add(approvalsPath, "con.desk.approvals", len(list.Approvals), list.Next)
+	}
+	if v.may("identity.confirm") {
+		list, err := p.api.Confirmations(r.Context(), v.token, "")
+		if err != nil {
+			return nil, refused(err)
+		}
+		add(confirmationsPath, "con.second", len(list.Confirmations), list.Next)
+	}
+	return tabs, nil
 }

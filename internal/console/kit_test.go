@@ -22,6 +22,8 @@ func newKit(t *testing.T, edit ...func(c *Config)) *kit {
 	k := &kit{base, &apptest.API{T: t}}
 	k.as(operator)
 	k.api.Answer("GET /api/v1/people/counts", portti.PeopleCounts{})
+	k.api.Answer("GET /api/v1/card-approvals", portti.CardApprovals{})
+	k.api.Answer("GET /api/v1/confirmations", portti.WaitingConfirmations{})
 	c := Config{URL: k.URL, Issuer: k.OP.URL, ClientID: k.OP.ClientID, ClientSecret: k.OP.ClientSecret, Brand: "Portti", SupportPhone: "020 343 433",
 		HTTPClient: apptest.Client(k.api), Log: k.Logger(), Now: k.Now}
 	for _, f := range edit {

@@ -32,7 +32,7 @@ func (p *Pages) listLetters(w http.ResponseWriter, r *http.Request, v *visit, wr
 		return refused(err)
 	}
 	page := &lettersPage{Waits: waits, Counts: got, List: got.Letters, May: v.may("letters.retry"), Pager: pagerOf(r, got.Next),
-		Tabs: []tab{{lettersPath, "con.letters.dead", int(got.Dead), !waits}, {lettersPath + "?state=waiting", "con.letters.waiting", int(got.Waiting), waits}}}
+		Tabs: []tab{{Href: lettersPath, Key: "con.letters.dead", Count: int(got.Dead), Here: !waits}, {Href: lettersPath + "?state=waiting", Key: "con.letters.waiting", Count: int(got.Waiting), Here: waits}}}
 	if wrong != nil {
 		return p.again(w, r, "letters", &page.Page, page, wrong)
 	}

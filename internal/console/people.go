@@ -34,6 +34,7 @@ type tab struct {
 	Href, Key string
 	Count     int
 	Here      bool
+	More      bool // Count is of a first page, and there are others
 }
 
 // view is how a view's number is found in the counts.
@@ -89,7 +90,7 @@ func (p *Pages) people(w http.ResponseWriter, r *http.Request, v *visit) error {
 	for _, of := range views {
 		there := s
 		there.View = of.name
-		page.Tabs = append(page.Tabs, tab{address(peoplePath, there), of.key(), of.count(n), of.name == s.View})
+		page.Tabs = append(page.Tabs, tab{Href: address(peoplePath, there), Key: of.key(), Count: of.count(n), Here: of.name == s.View})
 	}
 	return p.show(w, r, http.StatusOK, "people", page)
 }

@@ -56,6 +56,7 @@ type barChart struct {
 func (c barChart) Stacked() bool  { return len(c.Series) > 1 }
 func (barChart) Number(i int) int { return i + 1 }
 func (barChart) Most() int        { return 3 }
+func (barChart) Sum(int) int      { return 3 }
 func (c barChart) First() string  { return c.Rows[0].Label }
 func (c barChart) Last() string   { return c.Rows[len(c.Rows)-1].Label }
 func (barChart) Bar(chartRow) []rect {

@@ -129,7 +129,7 @@ func consoleSamples() []sample {
 	return append(append(mailSamples(), traceSamples()...), []sample{
 		{"console/home", "", []string{"console", "roles", "logout", "session-warning", "q", "find"}, func(w string) web.Content {
 			return &consoleHomePage{Search: true, Page: inConsole(), Name: "Oona" + w, Organisation: w, Roles: []string{"responsible", "helpdesk", "operator", "auditor"},
-				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}, Due: []tab{{"/people?view=unlinked", "con.people.view.unlinked", 3, false}}}
+				Tiles: []tile{{"/clients", "con.clients", "con.clients.about"}}, Due: []tab{{Href: "/people?view=unlinked", Key: "con.people.view.unlinked", Count: 3}, {Href: "/card-approvals", Key: "con.desk.approvals", Count: 50, More: true}}}
 		}},
 		{"console/no_role", "", []string{"no-role", "logout"}, func(string) web.Content { return &plainPage{} }},
 		{"console/signed_out", "", []string{"logged-out"}, func(string) web.Content { return &plainPage{} }},

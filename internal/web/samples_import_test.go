@@ -34,7 +34,7 @@ type importPage struct {
 func importSamples() []sample {
 	of := func(state, w string) *importPage {
 		return &importPage{Page: inConsole(), Path: "/imports/I1", Import: portti.Import{ID: "I1", Organisation: portti.OrganisationName{ID: "o1", Name: w + "x"}, State: state, Created: day, Expires: day, Rows: 9, Done: 3, Create: 4, Change: 2, Unchanged: 1, Wrong: 2},
-			Tabs: []tab{{"/imports/I1?verdict=wrong", "con.import.verdict.wrong", 2, true}, {"/imports/I1?verdict=create", "con.import.done.create", 4, false}},
+			Tabs: []tab{{Href: "/imports/I1?verdict=wrong", Key: "con.import.verdict.wrong", Count: 2, Here: true}, {Href: "/imports/I1?verdict=create", Key: "con.import.done.create", Count: 4}},
 			Rows: []importRow{{3, "liisa" + w, "Lahti " + w, "wrong", w + "x", []importCell{{"email", w + "x"}, {"phone", ""}}}, {4, "b", "C", "create", "", nil}}}
 	}
 	return []sample{

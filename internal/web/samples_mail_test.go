@@ -74,7 +74,7 @@ func mailSamples() []sample {
 	}
 	all := []sample{
 		{"console/letters", "", []string{"letters", "views", "oldest", "retry-all", "next-page"}, func(w string) web.Content {
-			return &lettersPage{Page: inConsole(), Counts: portti.Letters{Waiting: 3, Dead: 2, Oldest: at}, Tabs: []tab{{"/letters", "con.letters.dead", 2, true}, {"/letters?state=waiting", "con.letters.waiting", 3, false}}, List: letters(w), May: true, Pager: pager{"/letters", "/letters?after=b"}}
+			return &lettersPage{Page: inConsole(), Counts: portti.Letters{Waiting: 3, Dead: 2, Oldest: at}, Tabs: []tab{{Href: "/letters", Key: "con.letters.dead", Count: 2, Here: true}, {Href: "/letters?state=waiting", Key: "con.letters.waiting", Count: 3}}, List: letters(w), May: true, Pager: pager{"/letters", "/letters?after=b"}}
 		}},
 		{"console/letters", "waiting", []string{"letters", "views"}, func(w string) web.Content {
 			return &lettersPage{Page: inConsole(), Waits: true, Counts: portti.Letters{Waiting: 2}, List: letters(w)}

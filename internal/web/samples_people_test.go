@@ -11,6 +11,7 @@ type tab struct {
 	Href, Key string
 	Count     int
 	Here      bool
+	More      bool
 }
 
 type peoplePage struct {
@@ -99,7 +100,7 @@ func peopleSamples() []sample {
 	languages := []web.Option{{Value: "fi", Label: "suomi"}, {Value: "sv", Label: "svenska"}}
 	samples := []sample{
 		{"console/people", "", []string{"people", "organisation", "q", "views", "new-person", "file", "next-page"}, func(w string) web.Content {
-			return &peoplePage{Page: inConsole(), Filter: w, View: "unlinked", Of: w, Tabs: []tab{{"/people", "con.people.view.all", 3, false}, {"/people?view=unlinked", "con.people.view.unlinked", 1, true}},
+			return &peoplePage{Page: inConsole(), Filter: w, View: "unlinked", Of: w, Tabs: []tab{{Href: "/people", Key: "con.people.view.all", Count: 3}, {Href: "/people?view=unlinked", Key: "con.people.view.unlinked", Count: 1, Here: true}},
 				People: []portti.Person{full(w), closed, frozen, expired}, All: true, New: true, File: "/people.csv", Pager: pager{"/people", "/people?after=b"}}
 		}},
 		{"console/people", "none", []string{"people", "none"}, func(string) web.Content { return &peoplePage{Page: inConsole()} }},

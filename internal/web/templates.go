@@ -163,12 +163,7 @@ func (w words) functions(lang string) template.FuncMap {
 			}
 			return url, nil
 		},
-		"date": func(t time.Time) string {
-			if lang == "en" {
-				return t.Local().Format("2 January 2006")
-			}
-			return t.Local().Format("2.1.2006")
-		},
+		"date": func(t time.Time) string { return Day(lang, t.Local()) },
 		"moment": func(t time.Time) string {
 			if lang == "en" {
 				return t.Local().Format("2 January 2006 15:04 MST")
@@ -196,6 +191,14 @@ func (w words) functions(lang string) template.FuncMap {
 			}, phone)
 		},
 	}
+}
+
+// Day is the day of t, in its own time zone, as the language writes it.
+func Day(lang string, t time.Time) string {
+	if lang == "en" {
+		return t.Format("2 January 2006")
+	}
+	return t.Format("2.1.2006")
 }
 
 // learns is the catalogue's word for a scope or a claim; one that is of the

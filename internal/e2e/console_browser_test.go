@@ -41,7 +41,8 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 		role := c.role.String()
 		s := c.manner.screen(t, w, b)
 		s.Open(console + "/?lang=" + c.manner.lang)
-		s.signIn(w.Settled("oma."+role, c.org, identity.MethodApp).With(c.role))
+		me := w.Settled("oma."+role, c.org, identity.MethodApp).With(c.role)
+		s.signIn(me)
 		s.WaitFor("#console")
 		crawl := &crawl{screen: s, role: role, phone: c.manner.phone, seen: map[string]bool{}, looked: looked}
 		crawl.add("/")
@@ -52,7 +53,10 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 			}
 		}
 		if c.role == identity.RoleHelpDesk {
+			s.Open(console + "/confirmations")
+			s.look("Console, nothing waits for a second person", "#none")
 			crawl.add(s.checked(people[0]))
+			crawl.queue = append(crawl.queue, w.seconds(me, people[4], people[5])...)
 		}
 		crawl.walk(console, somewhere)
 		if len(crawl.seen) < c.least {
@@ -193,6 +197,28 @@ func (w *World) peopled() []*Employee {
 	link := must(d.Store.Person(ctx, people[4].ID))(w.T).Card
 	must(d.NoteCardStatus(ctx, *link, card.Status{State: card.WasRevoked, Source: "crl"}))(w.T)
 	return people
+}
+
+// seconds has two acts wait for a second person (S64): what a colleague of desk asks for,
+// and what desk asks for, both for people of saaristo. It returns the paths of both, and of what can be done about
+// the latter's caller: an act that waits, and one for which nobody has been asked.
+func (w *World) seconds(desk, hers, mine *Employee) []string {
+	w.T.Helper()
+	ctx, d := w.T.Context(), w.Replicas[0].Directory
+	w.Organisation("saaristo", func(o *identity.Organisation) { o.SecondPerson = true })
+	colleague := w.Settled("toinen.tukihenkilo", "tietoapu", identity.MethodApp).With(identity.RoleHelpDesk)
+	var paths []string
+	for _, ask := range []struct{ by, whom *Employee }{{colleague, hers}, {desk, mine}} {
+		by := identity.ActorOf(must(d.Store.Person(ctx, ask.by.ID))(w.T), "")
+		check := must(d.RecordCheck(ctx, by, ask.whom.ID, identity.EmployerConfirmed, "T-2", ""))(w.T)
+		c := must(d.AskSecond(ctx, by, ask.whom.ID, check.ID, identity.PasswordOrder, "The card was lost"))(w.T)
+		paths = append(paths, "/confirmations/"+string(c.ID))
+		if ask.by == desk {
+			work := "/people/" + string(ask.whom.ID) + "/case/" + string(check.ID)
+			paths = append(paths, work, work+"/order")
+		}
+	}
+	return paths
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portti-id/portti/internal/audit"
@@ -55,6 +56,7 @@ var (
 // otherwise it may be the caller's own. Faults: check_method_unknown,
 // check_no_number, required, too_long, too_many_acts, and those of Actor.On.
 func (d *Directory) RecordCheck(ctx context.Context, by Actor, id UserID, method CheckMethod, ticket, note string) (Check, error) {
+	ticket, note = strings.TrimSpace(ticket), strings.TrimSpace(note) // what is looked at is what is kept
 	if err := first(by.May(IdentityCheck), method.check(), text("ticket", ticket, 100, by.Operator), text("note", note, 500, true)); err != nil {
 		return Check{}, err
 	}
@@ -138,17 +140,17 @@ func (d *Directory) grounded(tx Tx, by Actor, r Right, p Person, why Why) (map[s
 		if !by.Operator {
 			return nil, errNoCheck
 		}
-		if why.Ticket == "" {
+		if strings.TrimSpace(why.Ticket) == "" {
 			return nil, nil
 		}
-		return map[string]string{"ticket": why.Ticket}, nil
+		return map[string]string{"ticket": strings.TrimSpace(why.Ticket)}, nil
 	}
 	c, err := d.holding(tx, by, p.User.ID, why.Check)
 	if err != nil {
 		return nil, err
 	}
 	kept := c.details()
-	kept["ticket"] = why.Ticket
+	kept["ticket"] = strings.TrimSpace(why.Ticket)
 	if by.Operator || !p.Organisation.SecondPerson || !slices.Contains(seconded, r) {
 		return kept, nil
 	}

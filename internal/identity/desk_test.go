@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -236,6 +237,28 @@ func TestActsAreCounted(t *testing.T) { // S64
 		is(t, "too often by one", h.EndSessions(ctx, desk, other, h.why(desk, other)), "too_many_acts")
 		h.add(time.Hour)
 		h.must(h.EndSessions(ctx, desk, other, h.why(desk, other)))
+	})
+}
+
+// What is looked at is what is kept: space and line ends about a ticket or a note are not.
+func TestWhatIsTypedIsKeptWithoutSpaceAboutIt(t *testing.T) {
+	each(t, func(h *house) {
+		ctx := t.Context()
+		org := h.organisation("a", identity.MethodApp)
+		desk, id := h.staff(org, "desk", identity.RoleHelpDesk), h.settled(org, "liisa")
+		long := strings.Repeat(" ", 1000) + "\r\n"
+		c, err := h.RecordCheck(ctx, desk, id, identity.EmployerConfirmed, long+"T-1"+long, long+"known"+long)
+		h.must(err)
+		if c.Ticket != "T-1" || c.Note != "known" {
+			t.Errorf("kept %q, %q", c.Ticket, c.Note)
+		}
+		h.must(h.EndSessions(ctx, desk, id, identity.Why{Reason: long + "lost" + long, Ticket: long + "T-2" + long, Check: c.ID}))
+		h.must(h.EndSessions(ctx, operator, id, identity.Why{Reason: "lost", Ticket: long + "T-2" + long}))
+		for _, e := range h.events(audit.SessionsEnded) {
+			if e.Details["ticket"] != "T-2" || e.Details[audit.Note] != "lost" {
+				t.Errorf("the trail has %q", e.Details)
+			}
+		}
 	})
 }
 

@@ -200,8 +200,9 @@ func (w *World) peopled() []*Employee {
 }
 
 // seconds has two acts wait for a second person (S64): what a colleague of desk asks for,
-// and what desk asks for, both for people of saaristo. It returns the paths of both, and of what can be done about
-// the latter's caller: an act that waits, and one for which nobody has been asked.
+// and what desk asks for, both for people of saaristo. It returns the paths of both, and
+// of what desk can do meanwhile: an act that waits, and one for which nobody has been
+// asked.
 func (w *World) seconds(desk, hers, mine *Employee) []string {
 	w.T.Helper()
 	ctx, d := w.T.Context(), w.Replicas[0].Directory
@@ -214,8 +215,9 @@ func (w *World) seconds(desk, hers, mine *Employee) []string {
 		c := must(d.AskSecond(ctx, by, ask.whom.ID, check.ID, identity.PasswordOrder, "The card was lost"))(w.T)
 		paths = append(paths, "/confirmations/"+string(c.ID))
 		if ask.by == desk {
+			unasked := must(d.RecordCheck(ctx, by, hers.ID, identity.EmployerConfirmed, "T-3", ""))(w.T)
 			work := "/people/" + string(ask.whom.ID) + "/case/" + string(check.ID)
-			paths = append(paths, work, work+"/order")
+			paths = append(paths, work, work+"/order", "/people/"+string(hers.ID)+"/case/"+string(unasked.ID)+"/order")
 		}
 	}
 	return paths

@@ -12,6 +12,16 @@ type Texts interface {
 	Lookup(lang, key string, pairs ...string) (string, error)
 }
 
+// unsaid are the numbers that stood in the texts before they were arguments. Letters of
+// a program of then wait in the outbox while it is replaced.
+func unsaid(t Template) map[string]string {
+	numbers := map[string]string{"hours": "24", "days": "14", "freeze_hours": "24"}
+	if t == ContactChanged {
+		numbers["hours"] = "72"
+	}
+	return numbers
+}
+
 // Render writes a letter in its reader's language. Where the catalogue has a
 // "body.handover", that one is taken for a letter without a password: somebody
 // hands it over (S55); and "body.phone" where it goes to the person's phone, whose
@@ -20,6 +30,11 @@ func Render(t Texts, l Letter) (Message, error) {
 	var pairs []string
 	for name, value := range l.Args {
 		pairs = append(pairs, name, oneLine(value))
+	}
+	for name, value := range unsaid(l.Template) {
+		if _, said := l.Args[name]; !said {
+			pairs = append(pairs, name, value)
+		}
 	}
 	if l.Channel == ByText {
 		return textMessage(t, l, pairs)

@@ -184,3 +184,23 @@ func TestAddressesAreMasked(t *testing.T) {
 		}
 	}
 }
+
+// A letter of the program before, in which the numbers were words of the texts, goes
+// out while that is replaced.
+func TestALetterOfTheProgramBefore(t *testing.T) {
+	texts, err := templates.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := without("hours")
+	delete(before, "days")
+	delete(before, "freeze_hours")
+	for letter, said := range map[Template]string{PasswordOrdered: "24 hours", AccountEnabled: "24 hours", ContactChanged: "72 hours"} {
+		if m, err := Render(texts, Letter{Language: "en", Template: letter, Args: before}); err != nil || !strings.Contains(m.Body, said) {
+			t.Errorf("%s: %q, %v", letter, m.Body, err)
+		}
+	}
+	if m, err := Render(texts, Letter{Language: "en", Channel: ByText, Template: Welcome, Args: before}); err != nil || !strings.Contains(m.Body, "14 days") {
+		t.Errorf("text message: %q, %v", m.Body, err)
+	}
+}

@@ -222,7 +222,7 @@ func TestDataIsKept(t *testing.T) {
 	for _, a := range d.pocket.accounts() {
 		owners = append(owners, a.Owner)
 	}
-	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Tiina Tiedot", "Reetta Vastuu", "Heikki Tuki", "Oona Operaattori", "Tarmo Tarkastaja", "Somebody"}; !slices.Equal(owners, want) {
+	if want := []string{"Otto Ohjelma", "Molla Molemmat", "Tiina Tiedot", "Reetta Vastuu", "Heikki Tuki", "Oona Operaattori", "Tarmo Tarkastaja", "Pete Puhelin", "Somebody"}; !slices.Equal(owners, want) {
 		t.Errorf("in the authenticator are %v, want %v", owners, want)
 	}
 	if _, err := settings.Load(filepath.Join(data, "portti.yaml")); err != nil {

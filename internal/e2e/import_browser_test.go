@@ -47,11 +47,11 @@ virhe.ORG;Virhe;Rivi;no address at all;sv
 			s.says("con.import.apply.wrong")
 			s.says("con.import.code.email_invalid") // the wrong rows come first
 			first := s.URL()
-			s.Click("#verdicts li:nth-child(2) a")
-			s.look("Console, who would be created", "#verdicts")
+			s.Click("#views li:nth-child(2) a")
+			s.look("Console, who would be created", "#views")
 			s.shows("Åkerlund-Äyräväinen Uno")
-			s.Click("#verdicts li:nth-child(3) a")
-			s.look("Console, who would be changed", "#verdicts")
+			s.Click("#views li:nth-child(3) a")
+			s.look("Console, who would be changed", "#views")
 			s.shows("Uudelleennimetty")
 			if _, err := w.Replicas[0].Store.PersonByName(t.Context(), "uno."+word); err == nil {
 				t.Error("somebody was created by the check alone")
@@ -101,7 +101,7 @@ virhe.ORG;Virhe;Rivi;no address at all;sv
 			if s.Has("#apply") {
 				t.Error("the same file once more is offered to be applied")
 			}
-			s.Click("#verdicts li:nth-child(4) a")
+			s.Click("#views li:nth-child(4) a")
 			s.shows("Uudelleennimetty")
 			if now := must(w.Replicas[0].Store.Person(t.Context(), own.ID))(t); now.User.Version != changed.User.Version {
 				t.Error("the same file once more has changed somebody")

@@ -73,9 +73,13 @@ var views = map[identity.View]string{
 	identity.ViewDisabled: "u.disabled is not null",
 }
 
-// fewHits is how many people a word may find for them to be looked at one by one.
-// What finds more is met soon on a walk in the order of names.
-const fewHits = 10_000
+// A word that finds no more rows than this leads to the people, who are looked at one
+// by one. What finds more is met soon on a walk in the order of names: sooner where
+// another word or a view is looked at as well.
+const (
+	fewHits      = 10_000
+	fewHitsAlone = 40_000 // of the one thing that is asked
+)
 
 // FindPeople lists people by username (identity.Store). A word that few have is
 // looked up; otherwise a walk along the names stops when the page is full
@@ -106,12 +110,16 @@ func (s *Store) search(db *gorm.DB, q identity.Search, now time.Time) (string, a
 	if len(words) == 0 && strings.TrimSpace(q.Text) != "" {
 		a["n"] = 0 // nothing but separators: nobody
 	}
-	rarest, fewest := -1, fewHits+1
+	few := fewHits
+	if len(words) == 1 && q.View == "" {
+		few = fewHitsAlone
+	}
+	rarest, fewest := -1, few+1
 	for i, w := range words {
 		a[fmt.Sprint("from", i)], a[fmt.Sprint("to", i)] = w, w+"\U0010ffff"
 		var hits int
 		if err := db.Raw("select count(*) from (select 1 from user_words w where "+begins(i)+ofOrganisation("w", q)+" limit @most) hits",
-			with(a, args{"most": fewHits + 1})).Find(&hits).Error; err != nil {
+			with(a, args{"most": few + 1})).Find(&hits).Error; err != nil {
 			return "", nil, err
 		}
 		if hits < fewest {

@@ -47,6 +47,7 @@ func Crowd(t testing.TB, s *store.Store, now time.Time, n int) {
 			return nil
 		})
 	}
+	vacuum(t)
 }
 
 // CrowdHalf is the organisation that half of a Crowd works for.

@@ -147,7 +147,29 @@ func (s *server) lend(t testing.TB) store.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lent.Store(t.Name(), s.config(name).DSN)
 	return s.config(name)
+}
+
+// lent is the DSN of the database that a test was lent last, by the test's name.
+var lent sync.Map
+
+// vacuum does what PostgreSQL does by itself some minutes after many rows were
+// written: reading the index alone is possible then, and the statistics are right.
+func vacuum(t testing.TB) {
+	t.Helper()
+	dsn, ok := lent.Load(t.Name())
+	if !ok {
+		return // SQLite
+	}
+	db, err := sql.Open("pgx", dsn.(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() // nothing was left open
+	if _, err := db.ExecContext(t.Context(), "vacuum (analyze)"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // small drops a database that emptying would cost more than creating anew: the

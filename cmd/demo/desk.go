@@ -21,6 +21,7 @@ import (
 	"github.com/portti-id/portti/internal/cardlab"
 	"github.com/portti-id/portti/internal/cardtest"
 	"github.com/portti-id/portti/internal/fault"
+	"github.com/portti-id/portti/internal/identity"
 	"github.com/portti-id/portti/internal/mail"
 	"github.com/portti-id/portti/internal/web"
 	"github.com/portti-id/portti/templates"
@@ -131,6 +132,7 @@ type deskPerson struct {
 	Password                  string // "" before the temporary one is changed
 	Role                      string // "" of an employee
 	Letter                    string // the last one with a temporary password, "" for none
+	Late                      bool   // the temporary password has expired, and its letter with it
 }
 
 type deskLetter struct {
@@ -311,7 +313,7 @@ func (k *desk) render(w http.ResponseWriter, r *http.Request, status int, wrong,
 // person is somebody as the desk shows her.
 func (k *desk) person(who person, letters []letter) deskPerson {
 	key, _, _ := strings.Cut(who.Username, ".")
-	shown := deskPerson{Key: key, Name: who.Name(), Username: who.Username, Card: cardOf(who.Username)}
+	shown := deskPerson{Key: key, Name: who.Name(), Username: who.Username, Card: cardOf(who.Username), Late: who.Since > identity.FirstPasswordLasts}
 	if who.Role != 0 {
 		shown.Role = who.Role.String()
 	}

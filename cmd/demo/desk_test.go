@@ -301,3 +301,13 @@ func TestEveryTextIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// The desk promises a letter to whoever has one coming.
+func TestWhoseLetterHasEnded(t *testing.T) {
+	for username, late := range map[string]bool{"viivi.vanha": true, "aino.alku": false} {
+		who, _ := personOf(username)
+		if got := (&desk{}).person(who, nil); got.Late != late || got.Letter != "" {
+			t.Errorf("%s: %+v", username, got)
+		}
+	}
+}

@@ -39,12 +39,8 @@ func (a *API) listApprovals(r *http.Request, by identity.Actor, _ nothing) (answ
 		return none, err
 	}
 	out := portti.CardApprovals{Approvals: []portti.CardApproval{}}
-	for i, w := range list {
-		if i == approvalsAtOnce {
-			last := list[i-1]
-			out.Next = strconv.FormatInt(last.Asked.UnixMicro(), 10) + "." + string(last.Card.ID)
-			break
-		}
+	list, out.Next = pageOf(list, approvalsAtOnce, func(w identity.WaitingCard) string { return cursorAt(w.Asked, string(w.Card.ID)) })
+	for _, w := range list {
 		out.Approvals = append(out.Approvals, approvalOf(by, w))
 	}
 	return answer[portti.CardApprovals]{Body: out}, nil
@@ -61,6 +57,19 @@ func cursor(after string) (time.Time, string, error) {
 		return time.Time{}, "", fault.New(fault.Invalid, "query_invalid", "after: take it from the page before.").In("after")
 	}
 	return time.UnixMicro(micros).UTC(), id, nil
+}
+
+func cursorAt(asked time.Time, id string) string {
+	return strconv.FormatInt(asked.UnixMicro(), 10) + "." + id
+}
+
+// pageOf is the first most of a list that was asked for with one more, and the cursor
+// of the last of them where that one more is there.
+func pageOf[T any](list []T, most int, cursor func(T) string) (page []T, next string) {
+	if len(list) <= most {
+		return list, ""
+	}
+	return list[:most], cursor(list[most-1])
 }
 
 func approvalOf(by identity.Actor, w identity.WaitingCard) portti.CardApproval {

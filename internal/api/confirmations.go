@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/portti-id/portti/internal/fault"
 	"github.com/portti-id/portti/internal/identity"
@@ -48,12 +47,8 @@ func (a *API) listConfirmations(r *http.Request, by identity.Actor, _ nothing) (
 		return none, err
 	}
 	out := portti.WaitingConfirmations{Confirmations: []portti.WaitingConfirmation{}}
-	for i, w := range list {
-		if i == confirmationsAtOnce {
-			last := list[i-1]
-			out.Next = strconv.FormatInt(last.Asked.UnixMicro(), 10) + "." + string(last.ID)
-			break
-		}
+	list, out.Next = pageOf(list, confirmationsAtOnce, func(w identity.WaitingConfirmation) string { return cursorAt(w.Asked, string(w.ID)) })
+	for _, w := range list {
 		out.Confirmations = append(out.Confirmations, confirmation(w))
 	}
 	return answer[portti.WaitingConfirmations]{Body: out}, nil
